@@ -1,0 +1,43 @@
+"""The four ways in which something can go wrong, and who has to act on each."""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why an item has no result; written to ``error_code`` in the manifest."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    EMPTY_FILE = "empty_file"
+    TRUNCATED = "truncated"
+    CORRUPT = "corrupt"
+    UNSUPPORTED = "unsupported"
+    ENCRYPTED = "encrypted"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_PAGES = "too_many_pages"
+    NAME_REFUSED = "name_refused"
+    NO_RESULT = "no_result"
+    INTERNAL = "internal"
+
+
+class TounumError(Exception):
+    """Base of all errors that this package raises on purpose; the message is one clear sentence."""
+
+
+class ConfigurationError(TounumError):
+    """Wrong settings, usage or models: trying again cannot help, a person must change something (exit code 2)."""
+
+
+class EnvironmentFault(TounumError):
+    """Disk full, storage away, permission missing: trying again later may help."""
+
+
+class FailureRateExceeded(TounumError):
+    """More items failed than ``max_failure_rate`` allows (exit code 1)."""
+
+
+class ItemError(TounumError):
+    """One item is at fault: it gets a row with this code and message, and the batch goes on."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
