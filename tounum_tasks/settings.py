@@ -1,0 +1,133 @@
+"""All settings of the pipeline, typed and validated in one place.
+
+Every field can be set by an environment variable ``TOUNUM_<FIELD>`` (for example ``TOUNUM_QUIET_SECONDS=60``)
+or by a line in a file ``.env`` in the working directory. Command line options override both.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tounum_tasks.errors import ConfigurationError
+
+EnhancementMode = Literal["auto", "classic", "off"]
+
+
+def root_url(path_or_url: str) -> str:
+    """Return ``path_or_url`` as a URL without a trailing slash; a plain path becomes an absolute ``file://`` URL."""
+    if "\0" in path_or_url or not path_or_url.strip():
+        raise ValueError("a root must be a folder or a URL such as s3://bucket/folder")
+    if "://" in path_or_url:
+        scheme, _, rest = path_or_url.partition("://")
+        if scheme not in ("file", "s3"):
+            raise ValueError(f"roots are folders, file:// or s3:// URLs, not {scheme}://")
+        if scheme == "s3":
+            return path_or_url.rstrip("/")
+        path_or_url = rest
+    return "file://" + str(Path(path_or_url).expanduser().absolute())
+
+
+class Settings(BaseSettings):
+    """Settings with their defaults; invalid values are refused when they are read, not when they are used."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOUNUM_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    # Where things lie
+    ingest_root: str = Field("data/ingest", description="Folder that is watched for new batches")
+    lake_root: str = Field("data/lake", description="Originals, photos, features, manifests, models, reports")
+    non_photos_root: str = Field("data/non_photos", description="Bucket of what is not a photograph")
+    quarantine_root: str = Field("data/quarantine", description="Bucket of what could not be read")
+    datasets_root: str = Field("data/datasets", description="Data sets that may be trained on")
+
+    # Intake
+    quiet_seconds: Annotated[float, Field(ge=0)] = Field(
+        300, description="A batch without _READY is taken when nothing in it changed for so long"
+    )
+    wait_minutes: Annotated[float, Field(ge=0)] = Field(
+        60, description="How long a scheduled run waits for batches that are still settling"
+    )
+    timezone: str = Field("UTC", description="Zone of the batch date")
+    shard_size: Annotated[int, Field(ge=1, le=10_000)] = Field(256, description="Images per mapped task")
+    unfinished_days: Annotated[int, Field(ge=0)] = Field(
+        31, description="How many days back a run looks for batches that were taken in but never published"
+    )
+    min_free_gib: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="Free space that must be left in the lake after a batch was taken in"
+    )
+
+    # Images
+    max_pixels: Annotated[int, Field(ge=1)] = Field(
+        200_000_000, description="Larger pages are quarantined, by their header, before decoding"
+    )
+    max_pages: Annotated[int, Field(ge=1)] = Field(2_000, description="Files with more pages are quarantined")
+    pdf_dpi: Annotated[float, Field(ge=36, le=1200)] = Field(300, description="Resolution of rendered PDF pages")
+    decode_threads: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Images measured at once")
+
+    # Enhancement and classification
+    enhancement: EnhancementMode = Field("auto", description="auto accepts improvements only")
+    review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.6, description="Items classified with less confidence are flagged needs_review"
+    )
+
+    # Models
+    classifier: str = Field("production", description="Version of the classifier, or production")
+    captioner: str = Field("production", description="Version of the captioner, or production")
+    extractor: str = Field(
+        "production",
+        description="Version of the feature extractor, production, imagenet, or the path of a weights file",
+    )
+    beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
+    model_slots: Annotated[int, Field(ge=1)] = Field(2, description="Slots of the Airflow pool tounum_model")
+    model_cache: str = Field("data/model_cache", description="Local copies of models that lie in remote storage")
+
+    # Outcome
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2, description="Share of failed and quarantined items above which a run ends failed, after publishing"
+    )
+
+    @field_validator("ingest_root", "lake_root", "non_photos_root", "quarantine_root", "datasets_root")
+    @classmethod
+    def _as_url(cls, value: str) -> str:
+        return root_url(value)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"'{value}' is no time zone; use a name such as Europe/Berlin") from error
+        return value
+
+    @model_validator(mode="after")
+    def _roots_apart(self) -> "Settings":
+        """Nothing that the pipeline writes may lie in the watched folder, or it would digest its own output."""
+        for field in ("lake_root", "non_photos_root", "quarantine_root"):
+            root = getattr(self, field)
+            if (root + "/").startswith(self.ingest_root + "/"):
+                raise ValueError(f"{field} lies inside ingest_root ({self.ingest_root}); choose another folder")
+            if (self.ingest_root + "/").startswith(root + "/"):
+                raise ValueError(f"ingest_root lies inside {field} ({root}); choose another folder")
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment; ``overrides`` win (those that are None are left out).
+
+    Raises:
+        ConfigurationError: a value is invalid; one line names the variable and what to do.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        where = f"TOUNUM_{name.upper()}: " if name else ""
+        raise ConfigurationError(f"Wrong setting: {where}{message}.") from error
