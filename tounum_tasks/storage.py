@@ -1,0 +1,386 @@
+"""One root folder or bucket and the few operations that the pipeline needs of it.
+
+What is written appears whole or not at all: content goes to a temporary name, reaches the disk, and is then renamed
+(folders) or uploaded in one request (S3). Every path is relative to the root, with ``/`` between folders.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault
+from tounum_tasks.settings import root_url
+
+CHUNK_BYTES = 1 << 20
+TEMPORARY_FOLDER = ".tmp"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One directory entry. ``mtime_ns`` is nanoseconds since 1970; folders of object stores have none (0)."""
+
+    name: str
+    kind: Literal["file", "folder", "link", "other"]
+    size: int
+    mtime_ns: int
+
+
+class Storage:
+    """Operations on the files below one root; see :func:`open_storage`.
+
+    All methods raise :class:`EnvironmentFault` with one sentence when the storage does not do what it should
+    (full, away, not permitted), and FileNotFoundError when a path that is read does not exist.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def url(self, path: str) -> str:
+        """Return the full URL of ``path``."""
+        return f"{self.root}/{path}"
+
+    def relative(self, url: str) -> str:
+        """Return the path below this root of a URL that :meth:`url` made."""
+        return url.removeprefix(self.root + "/")
+
+    def read_bytes(self, path: str) -> bytes:
+        with self.open(path) as file:
+            return file.read()
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write or replace ``path``; readers see the old content or the new one, never a mixture."""
+        with self.writing(path) as file:
+            file.write(data)
+
+    def copy_from(self, source: "Storage", source_path: str, path: str) -> tuple[str, int]:
+        """Copy a file between roots; return the sha256 (hex) and size of the bytes that were read."""
+        digest, size = hashlib.sha256(), 0
+        with source.open(source_path) as reader, self.writing(path) as writer:
+            while chunk := reader.read(CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+                writer.write(chunk)
+        return digest.hexdigest(), size
+
+    def sha256(self, path: str) -> str:
+        """Return the hex sha256 of what is stored at ``path``, read back from the storage."""
+        digest = hashlib.sha256()
+        with self.open(path) as reader:
+            while chunk := reader.read(CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def walk_files(self, path: str = "") -> Iterator[tuple[str, Entry]]:
+        """Yield ``(path, entry)`` of every regular file below ``path``, in order of name, links not followed."""
+        for entry in self.list_folder(path):
+            below = f"{path}/{entry.name}" if path else entry.name
+            if entry.kind == "folder":
+                if below != TEMPORARY_FOLDER:
+                    yield from self.walk_files(below)
+            elif entry.kind == "file":
+                yield below, entry
+
+    # What differs between folders and object stores
+
+    def check(self) -> None:
+        """Raise EnvironmentFault if the root does not exist or cannot be listed."""
+        raise NotImplementedError
+
+    def exists(self, path: str) -> bool:
+        raise NotImplementedError
+
+    def list_folder(self, path: str = "") -> list[Entry]:
+        """Return the entries of a folder in order of name; an absent folder has none."""
+        raise NotImplementedError
+
+    def entry(self, path: str) -> Entry:
+        """Return the entry of one path, without following links."""
+        raise NotImplementedError
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open a regular file for reading; a symbolic link is refused."""
+        raise NotImplementedError
+
+    def writing(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """Context of a writable file that becomes ``path`` when the block ends, and vanishes if it raises."""
+        raise NotImplementedError
+
+    def create_exclusively(self, path: str, data: bytes) -> bool:
+        """Create ``path`` with ``data`` in one step; return False, changing nothing, if it exists already."""
+        raise NotImplementedError
+
+    def remove(self, path: str) -> None:
+        """Remove a file; it is no error if it is gone already."""
+        raise NotImplementedError
+
+    def remove_empty_folder(self, path: str) -> None:
+        """Remove a folder if nothing is left in it."""
+        raise NotImplementedError
+
+    def free_bytes(self) -> int | None:
+        """Return the free space, or None where there is no such number."""
+        raise NotImplementedError
+
+
+@lru_cache(maxsize=32)
+def open_storage(path_or_url: str) -> Storage:
+    """Return the storage below a folder, ``file://`` or ``s3://`` root.
+
+    Raises:
+        ConfigurationError: another kind of URL, or the driver for it is not installed.
+    """
+    try:
+        root = root_url(path_or_url)
+    except ValueError as error:
+        raise ConfigurationError(f"{path_or_url!r}: {error}.") from error
+    return FolderStorage(root) if root.startswith("file://") else ObjectStorage(root)
+
+
+class FolderStorage(Storage):
+    """A root on a file system that has hard links and atomic renames (every usual Linux file system)."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._folder = root.removeprefix("file://")
+
+    def local_path(self, path: str) -> Path:
+        return Path(self._folder, path)
+
+    @contextlib.contextmanager
+    def _faults(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise EnvironmentFault(_sentence(self.url(path), error)) from error
+
+    def check(self) -> None:
+        try:
+            with os.scandir(self._folder):
+                pass
+        except OSError as error:
+            raise EnvironmentFault(_sentence(self.root, error)) from error
+
+    def exists(self, path: str) -> bool:
+        with self._faults(path):
+            return os.path.lexists(self.local_path(path))
+
+    def list_folder(self, path: str = "") -> list[Entry]:
+        with self._faults(path):
+            try:
+                with os.scandir(self.local_path(path)) as entries:
+                    found = []
+                    for entry in entries:
+                        # An entry may be gone between listing and looking: then it is not there.
+                        with contextlib.suppress(FileNotFoundError):
+                            found.append(_entry(entry.name, entry.stat(follow_symlinks=False)))
+            except FileNotFoundError:
+                return []
+        return sorted(found, key=lambda entry: os.fsencode(entry.name))
+
+    def entry(self, path: str) -> Entry:
+        with self._faults(path):
+            return _entry(path.rpartition("/")[2], os.lstat(self.local_path(path)))
+
+    def open(self, path: str) -> IO[bytes]:
+        with self._faults(path):
+            # O_NONBLOCK: opening a FIFO that somebody left in ingest must not wait for a writer.
+            descriptor = os.open(self.local_path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise OSError(errno.EINVAL, "not a regular file")
+            return os.fdopen(descriptor, "rb")
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[IO[bytes]]:
+        with self._faults(path), self._staged() as (staged, file):
+            yield file
+            _to_disk(file)
+            target = self.local_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(target)
+            _folder_to_disk(target.parent)
+
+    def create_exclusively(self, path: str, data: bytes) -> bool:
+        with self._faults(path), self._staged() as (staged, file):
+            file.write(data)
+            _to_disk(file)
+            target = self.local_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.hardlink_to(staged)
+            except FileExistsError:
+                return False
+            _folder_to_disk(target.parent)
+            return True
+
+    @contextlib.contextmanager
+    def _staged(self) -> Iterator[tuple[Path, IO[bytes]]]:
+        folder = Path(self._folder, TEMPORARY_FOLDER)
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = folder / uuid.uuid4().hex
+        try:
+            with staged.open("xb") as file:
+                yield staged, file
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def remove(self, path: str) -> None:
+        with self._faults(path):
+            self.local_path(path).unlink(missing_ok=True)
+
+    def remove_empty_folder(self, path: str) -> None:
+        with self._faults(path):
+            try:
+                self.local_path(path).rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+
+    def free_bytes(self) -> int | None:
+        folder = Path(self._folder)
+        while not folder.exists():
+            folder = folder.parent
+        with self._faults(""):
+            return shutil.disk_usage(folder).free
+
+
+class ObjectStorage(Storage):
+    """A root in an object store, through fsspec; an upload there is atomic by nature."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError as error:
+            raise ConfigurationError(f"{root}: install fsspec to use object stores.") from error
+        try:
+            self._fs, self._prefix = url_to_fs(root, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(f"{root}: {error}") from error
+
+    def _key(self, path: str) -> str:
+        return f"{self._prefix}/{path}" if path else self._prefix
+
+    @contextlib.contextmanager
+    def _faults(self, path: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, BotoCoreError, ClientError) as error:
+            raise EnvironmentFault(f"{self.url(path)} cannot be reached: {error}.") from error
+
+    def check(self) -> None:
+        with self._faults(""):
+            self._fs.ls(self._prefix.partition("/")[0], detail=False)
+
+    def exists(self, path: str) -> bool:
+        with self._faults(path):
+            return bool(self._fs.exists(self._key(path)))
+
+    def list_folder(self, path: str = "") -> list[Entry]:
+        with self._faults(path):
+            try:
+                found = self._fs.ls(self._key(path), detail=True)
+            except FileNotFoundError:
+                return []
+        entries = (_object_entry(info) for info in found if info["name"].rstrip("/") != self._key(path))
+        return sorted(entries, key=lambda entry: entry.name.encode())
+
+    def entry(self, path: str) -> Entry:
+        with self._faults(path):
+            return _object_entry(self._fs.info(self._key(path)))
+
+    def open(self, path: str) -> IO[bytes]:
+        with self._faults(path):
+            return self._fs.open(self._key(path), "rb")  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[IO[bytes]]:
+        # The upload starts when the content is complete, so that a killed writer leaves nothing behind.
+        with self._faults(path), tempfile.NamedTemporaryFile() as file:
+            yield file  # type: ignore[misc]
+            file.flush()
+            self._fs.put_file(file.name, self._key(path))
+
+    def create_exclusively(self, path: str, data: bytes) -> bool:
+        bucket, _, key = self._key(path).partition("/")
+        with self._faults(path):
+            try:
+                self._fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if "PreconditionFailed" in str(error) or "ConditionalRequestConflict" in str(error):
+                    return False
+                raise
+        return True
+
+    def remove(self, path: str) -> None:
+        with self._faults(path), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._key(path))
+
+    def remove_empty_folder(self, path: str) -> None:
+        """Object stores have no empty folders."""
+
+    def free_bytes(self) -> int | None:
+        return None
+
+
+def _entry(name: str, status: os.stat_result) -> Entry:
+    mode = status.st_mode
+    kind: Literal["file", "folder", "link", "other"] = (
+        "link" if stat.S_ISLNK(mode)
+        else "folder" if stat.S_ISDIR(mode)
+        else "file" if stat.S_ISREG(mode)
+        else "other"
+    )  # fmt: skip
+    return Entry(name, kind, status.st_size, status.st_mtime_ns)
+
+
+def _object_entry(info: dict[str, Any]) -> Entry:
+    name = info["name"].rstrip("/").rpartition("/")[2]
+    modified = info.get("LastModified")
+    mtime_ns = int(modified.timestamp() * 1e9) if modified else 0
+    return Entry(name, "folder" if info["type"] == "directory" else "file", info.get("size") or 0, mtime_ns)
+
+
+def _to_disk(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sentence(url: str, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"No space is left for {url}: free some, then run again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{url} may not be read or written by this user: mend the permissions, then run again."
+    if error.errno == errno.ENOENT:
+        return f"{url} does not exist: create the folder, mount it, or correct the setting."
+    if error.errno == errno.ENOTDIR:
+        return f"{url} is not a folder: correct the setting."
+    return f"{url} cannot be used: {error.strerror or error}."
