@@ -1,0 +1,91 @@
+"""The register of a batch: one item per page of every file, fixed when the batch was taken in."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tounum_tasks.storage import Storage
+
+ItemKey = tuple[str, int]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("batch_id", pa.string(), nullable=False),
+        pa.field("batch_date", pa.string(), nullable=False),
+        pa.field("batch_name", pa.string(), nullable=False),
+        pa.field("source_path", pa.string(), nullable=False),
+        pa.field("page", pa.int32(), nullable=False),
+        pa.field("pages", pa.int32(), nullable=False),
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("format", pa.string()),
+        pa.field("original", pa.string(), nullable=False),
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("duplicate_of", pa.string()),
+        pa.field("error_code", pa.string()),
+        pa.field("error_message", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One page of one file.
+
+    ``page`` counts from 1; ``original`` is the path of the bytes below the lake; ``error_code`` is set when the file
+    was found unreadable while its pages were counted, and then it is the file's only item.
+    """
+
+    batch_id: str
+    batch_date: str
+    batch_name: str
+    source_path: str
+    page: int
+    pages: int
+    image_id: str
+    sha256: str
+    bytes: int
+    format: str | None
+    original: str
+    shard: int
+    duplicate_of: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def key(self) -> ItemKey:
+        return self.source_path, self.page
+
+
+def register_path(batch_date: str, batch_id: str) -> str:
+    return f"registers/{batch_date}/{batch_id}/items.parquet"
+
+
+def commit_items(lake: Storage, items: Iterable[Item]) -> bool:
+    """Write the register of a batch; return False, changing nothing, if the batch has one already."""
+    rows = [asdict(item) for item in items]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")
+    path = register_path(rows[0]["batch_date"], rows[0]["batch_id"])
+    return lake.create_exclusively(path, buffer.getvalue())
+
+
+def read_items(lake: Storage, batch_date: str, batch_id: str, shard: int | None = None) -> list[Item]:
+    """Return the items of a batch, or of one of its shards, in the order in which they were registered."""
+    filters = None if shard is None else [("shard", "=", shard)]
+    with lake.open(register_path(batch_date, batch_id)) as file:
+        table = pq.read_table(file, schema=SCHEMA, filters=filters)
+    return [Item(**row) for row in table.to_pylist()]
+
+
+def registered_batches(lake: Storage, batch_date: str) -> list[str]:
+    """Return the ids of the batches that were taken in on a date."""
+    folder = f"registers/{batch_date}"
+    return [
+        entry.name for entry in lake.list_folder(folder)
+        if entry.kind == "folder" and lake.exists(register_path(batch_date, entry.name))
+    ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The product: one Parquet manifest per batch, one row per image."""

@@ -1,0 +1,134 @@
+"""The columns of a manifest. Raise ``SCHEMA_VERSION`` with every change that a reader could notice."""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+CLASS_COLUMNS = {
+    "Painting": "prob_painting",
+    "Photo": "prob_photo",
+    "Schematics": "prob_schematics",
+    "Sketch": "prob_sketch",
+    "Text": "prob_text",
+}
+
+STATUS_OK, STATUS_QUARANTINED, STATUS_FAILED = "ok", "quarantined", "failed"
+
+_text, _texts, _real, _flag = pa.string(), pa.list_(pa.string()), pa.float64(), pa.bool_()
+
+
+def _field(
+    name: str,
+    kind: pa.DataType,
+    description: str,
+    *,
+    required: bool = False,
+    decimals: int | None = None,
+    describes_run: bool = False,
+) -> pa.Field:
+    metadata = {"description": description}
+    if decimals is not None:
+        metadata["decimals"] = str(decimals)
+    if describes_run:
+        metadata["describes"] = "run"
+    return pa.field(name, kind, nullable=not required, metadata=metadata)
+
+
+def _quality(suffix: str, when: str) -> list[pa.Field]:
+    return [
+        _field(f"blur_laplacian_var_{suffix}", _real, f"Variance of the Laplacian {when}: small is blurry", decimals=2),
+        _field(f"noise_sigma_{suffix}", _real, f"Wavelet estimate of the noise {when}, in grey levels", decimals=3),
+        _field(f"brightness_{suffix}", _real, f"Mean grey level {when}, 0 to 255", decimals=2),
+        _field(f"contrast_{suffix}", _real, f"Standard deviation of the grey levels {when}", decimals=2),
+        _field(f"quality_flags_{suffix}", _texts, f"What is remarkable {when}: blurry, noisy, dark, light, ..."),
+    ]
+
+
+def _seconds(stage: str) -> pa.Field:
+    return _field(
+        f"seconds_{stage}", _real, f"Time that the stage {stage} took for this image", decimals=4, describes_run=True
+    )
+
+
+SCHEMA = pa.schema(
+    [
+        # Keys and provenance
+        _field("batch_id", _text, "Batch, unique in the lake", required=True),
+        _field("batch_date", _text, "Date on which the batch was taken in, YYYY-MM-DD", required=True),
+        _field("batch_name", _text, "Name of the folder as it arrived", required=True),
+        _field("source_path", _text, "Path of the file below the batch's folder", required=True),
+        _field("page", pa.int32(), "Page of the file, from 1", required=True),
+        _field("pages", pa.int32(), "Number of pages of the file", required=True),
+        _field("image_id", _text, "sha256 of the file, with the page for files of several pages", required=True),
+        _field("sha256", _text, "sha256 of the file", required=True),
+        _field("original_uri", _text, "Where the bytes lie as they came", required=True),
+        _field("bytes", pa.int64(), "Size of the file", required=True),
+        _field("format", _text, "Format by content: JPEG, PNG, TIFF, WEBP, BMP, GIF, JPEG2000, PDF"),
+        _field("width_px", pa.int32(), "Width of the upright page in pixels"),
+        _field("height_px", pa.int32(), "Height of the upright page in pixels"),
+        _field("colour_mode", _text, "Colour mode of the file: 1, L, RGB, RGBA, CMYK, ..."),
+        _field("bit_depth", pa.int32(), "Bits per channel of the file"),
+        _field("dpi", _real, "Resolution that the file states, or at which a PDF page was rendered", decimals=2),
+        _field("exif_orientation", pa.int32(), "EXIF orientation of the file, 1 to 8; pixels are turned upright"),
+        _field("phash", _text, "Perceptual hash of the upright page, 64 bits as hex"),
+        _field("duplicate_of", _text, "source_path of the first file of the batch with the same bytes"),
+        # Quality and enhancement
+        *_quality("before", "before enhancement"),
+        *_quality("after", "after enhancement"),
+        _field("enhancement_method", _text, "auto, classic or off"),
+        _field("enhancement_operations", _texts, "Operations that were applied, in order"),
+        _field("enhancement_accepted", _flag, "Whether a change was accepted"),
+        _field("enhancement_reason", _text, "Why the image was changed, reverted or left alone"),
+        # Class and route
+        _field("label", _text, "Class: Painting, Photo, Schematics, Sketch or Text"),
+        _field("confidence", _real, "Probability of the label", decimals=4),
+        *(_field(column, _real, f"Probability of {label}", decimals=4) for label, column in CLASS_COLUMNS.items()),
+        _field("is_photo", _flag, "Whether the image went on to features and a caption"),
+        _field("needs_review", _flag, "Whether the confidence is below the limit for review"),
+        _field("classifier_version", _text, "Version and digest of the classifier"),
+        _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
+        # Features and caption
+        _field("features_uri", _text, "File that holds the features, found by fingerprint_features"),
+        _field("extractor_version", _text, "Version and digest of the feature extractor"),
+        _field("caption", _text, "Caption of a photograph"),
+        _field("caption_words", _texts, "Words of the caption, as the attention maps count them"),
+        _field("caption_log_probability", _real, "Log-probability of the caption, natural", decimals=3),
+        _field("caption_alternatives", _texts, "Other captions that the search found, best first"),
+        _field("attention_uri", _text, "File that holds the attention maps, found by fingerprint_caption"),
+        _field("captioner_version", _text, "Version and digest of the captioner"),
+        # Outcome
+        _field("status", _text, "ok, quarantined (could not be read) or failed (no result)", required=True),
+        _field("error_code", _text, "What was wrong, as a word"),
+        _field("error_message", _text, "What was wrong, as a sentence"),
+        # Fingerprints
+        _field("fingerprint_measure", _text, "Fingerprint of the metrics and the enhancement"),
+        _field("fingerprint_classify", _text, "Fingerprint of the class"),
+        _field("fingerprint_features", _text, "Fingerprint of the features"),
+        _field("fingerprint_caption", _text, "Fingerprint of the caption"),
+        # The run that made the row
+        _seconds("measure"),
+        _seconds("classify"),
+        _seconds("features"),
+        _seconds("caption"),
+        _field("reused_stages", _texts, "Stages whose committed result was taken as it was", describes_run=True),
+        _field("run_id", _text, "Run that made this row", required=True, describes_run=True),
+        _field("code_version", _text, "Version of TouNum", required=True, describes_run=True),
+        _field("manifest_version", pa.int32(), "Version of the manifest, from 1", required=True, describes_run=True),
+        _field("schema_version", pa.int32(), "Version of these columns", required=True),
+    ],
+    metadata={"schema_version": str(SCHEMA_VERSION), "producer": "TouNum"},
+)
+
+RUN_COLUMNS = tuple(field.name for field in SCHEMA if field.metadata.get(b"describes") == b"run")
+ITEM_COLUMNS = tuple(name for name in SCHEMA.names if name not in RUN_COLUMNS)
+KEY_COLUMNS = ("batch_id", "source_path", "page")
+
+
+def round_floats(row: dict) -> dict:
+    """Return ``row`` with every float rounded to the decimals that its column states."""
+    rounded = dict(row)
+    for field in SCHEMA:
+        value = rounded.get(field.name)
+        if value is not None and b"decimals" in field.metadata:
+            rounded[field.name] = round(float(value), int(field.metadata[b"decimals"]))
+    return rounded

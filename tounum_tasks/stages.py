@@ -1,0 +1,173 @@
+"""What the stages share: their fingerprints, the cache of their committed rows, and the work of one shard.
+
+A stage's result depends on its input, its version, the settings that it reads and its model, and on nothing else.
+:class:`Fingerprints` says so for every stage in one place, so that a run computes only what no earlier run did.
+"""
+
+import io
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tounum_tasks.fingerprint import fingerprint
+from tounum_tasks.items import Item, ItemKey, read_items
+from tounum_tasks.manifest.read import failed_keys
+from tounum_tasks.plan import RunPlan, ShardRef
+from tounum_tasks.settings import Settings
+from tounum_tasks.storage import Storage, open_storage
+
+# Raise a stage's number when its results change for the same input, settings and model.
+MEASURE_VERSION = 1
+CLASSIFY_VERSION = 1
+ROUTE_VERSION = 1
+FEATURES_VERSION = 1
+CAPTION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """The fingerprint of each stage's result for an item under one plan."""
+
+    plan: RunPlan
+
+    def measure(self, item: Item) -> str:
+        return fingerprint(
+            stage="measure",
+            version=MEASURE_VERSION,
+            image=item.image_id,
+            register_error=item.error_code,
+            enhancement=self.plan.enhancement,
+            max_pixels=self.plan.max_pixels,
+            pdf_dpi=self.plan.pdf_dpi if item.format == "PDF" else None,
+        )
+
+    def classify(self, item: Item) -> str:
+        return fingerprint(
+            stage="classify",
+            version=CLASSIFY_VERSION,
+            input=self.measure(item),
+            model=self.plan.classifier.digest,
+        )
+
+    def route(self, item: Item, label: str | None) -> str:
+        """``label`` is the class, or None for an item that goes to quarantine."""
+        return fingerprint(
+            stage="route",
+            version=ROUTE_VERSION,
+            input=self.measure(item),
+            item=[item.batch_id, item.source_path, item.page],
+            label=label,
+        )
+
+    def features(self, item: Item) -> str:
+        return fingerprint(
+            stage="features",
+            version=FEATURES_VERSION,
+            input=self.measure(item),
+            model=self.plan.extractor.digest,
+        )
+
+    def caption(self, item: Item) -> str:
+        return fingerprint(
+            stage="caption",
+            version=CAPTION_VERSION,
+            input=self.features(item),
+            model=self.plan.captioner.digest,
+            beam=self.plan.beam,
+        )
+
+
+class Cache:
+    """Committed rows of one shard below one folder of the lake: immutable Parquet files, each written whole.
+
+    Rows are found by their column ``fingerprint``. Writers never touch each other's files, so two runs may work on
+    one shard at once. Below ``stages/`` the files may be deleted at any time: the next run computes them again.
+    """
+
+    def __init__(self, lake: Storage, folder: str, schema: pa.Schema, shard: ShardRef) -> None:
+        self.lake = lake
+        self.schema = schema
+        self.folder = f"{folder}/{shard.batch_date}/{shard.batch_id}/{shard.name}"
+
+    def rows(self, wanted: Iterable[str], columns: list[str] | None = None) -> dict[str, dict]:
+        """Return the rows that are committed for the fingerprints ``wanted``, by fingerprint."""
+        return {row["fingerprint"]: row for row in self.iterate(wanted, columns)}
+
+    def iterate(
+        self, wanted: Iterable[str], columns: list[str] | None = None, batch_size: int = 64
+    ) -> Iterator[dict]:
+        """Yield each wanted row once, reading ``batch_size`` rows at a time so that memory stays bounded."""
+        missing = set(wanted)
+        for path in self._files():
+            if not missing:
+                return
+            with self.lake.open(path) as file:
+                parquet = pq.ParquetFile(file)
+                for batch in parquet.iter_batches(batch_size=batch_size, columns=columns):
+                    for index, found in enumerate(batch.column("fingerprint").to_pylist()):
+                        if found in missing:
+                            missing.discard(found)
+                            yield batch.slice(index, 1).to_pylist()[0]
+
+    def commit(self, rows: list[dict]) -> str | None:
+        """Write ``rows`` as one new file and return its path below the lake; nothing is written for no rows."""
+        if not rows:
+            return None
+        buffer = io.BytesIO()
+        table = pa.Table.from_pylist(rows, schema=self.schema)
+        pq.write_table(table, buffer, compression="zstd", row_group_size=64)
+        path = f"{self.folder}/{uuid.uuid4().hex}.parquet"
+        self.lake.write_bytes(path, buffer.getvalue())
+        return path
+
+    def _files(self) -> list[str]:
+        """Newest first: a result that was computed again is preferred to the one that it repeats."""
+        entries = [entry for entry in self.lake.list_folder(self.folder) if entry.name.endswith(".parquet")]
+        entries.sort(key=lambda entry: (-entry.mtime_ns, entry.name))
+        return [f"{self.folder}/{entry.name}" for entry in entries]
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """The items of one shard and the question that every stage asks of them: which must be computed?"""
+
+    plan: RunPlan
+    shard: ShardRef
+    settings: Settings
+
+    @cached_property
+    def lake(self) -> Storage:
+        return open_storage(self.settings.lake_root)
+
+    @cached_property
+    def fingerprints(self) -> Fingerprints:
+        return Fingerprints(self.plan)
+
+    @cached_property
+    def items(self) -> list[Item]:
+        return read_items(self.lake, self.shard.batch_date, self.shard.batch_id, self.shard.shard)
+
+    @cached_property
+    def _failed(self) -> frozenset[ItemKey]:
+        batch = next(batch for batch in self.plan.batches if batch.batch_id == self.shard.batch_id)
+        return failed_keys(self.lake, batch.batch_date, batch.batch_id, batch.base_version)
+
+    def cache(self, stage: str, schema: pa.Schema) -> Cache:
+        return Cache(self.lake, f"stages/{stage}", schema, self.shard)
+
+    def may_reuse(self, item: Item) -> bool:
+        """Whether a committed result of this item may be taken as it is (parameter ``items``)."""
+        if self.plan.items == "all":
+            return False
+        return self.plan.items == "missing" or item.key not in self._failed
+
+    def pending(self, wanted: dict[str, Item], committed: dict[str, dict]) -> dict[str, Item]:
+        """Return what must be computed of ``wanted`` (by fingerprint), given the rows that are committed."""
+        return {
+            found: item for found, item in wanted.items()
+            if found not in committed or not self.may_reuse(item)
+        }  # fmt: skip
