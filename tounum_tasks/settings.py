@@ -51,7 +51,11 @@ class Settings(BaseSettings):
     wait_minutes: Annotated[float, Field(ge=0)] = Field(
         60, description="How long a scheduled run waits for batches that are still settling"
     )
-    timezone: str = Field("UTC", description="Zone of the batch date")
+    timezone: str = Field("UTC", description="Zone of the batch date and of the schedule")
+    schedule: str = Field("0 2 * * *", description="Cron expression of the nightly run")
+    notify_connection: str = Field(
+        "tounum_notify", description="Airflow connection (HTTP or SMTP) through which people hear of failed runs"
+    )
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = Field(256, description="Images per mapped task")
     unfinished_days: Annotated[int, Field(ge=0)] = Field(
         31, description="How many days back a run looks for batches that were taken in but never published"
@@ -63,6 +67,9 @@ class Settings(BaseSettings):
     # Images
     max_pixels: Annotated[int, Field(ge=1)] = Field(
         200_000_000, description="Larger pages are quarantined, by their header, before decoding"
+    )
+    max_file_bytes: Annotated[int, Field(ge=1)] = Field(
+        2 * 2**30, description="Larger files are quarantined unread"
     )
     max_pages: Annotated[int, Field(ge=1)] = Field(2_000, description="Files with more pages are quarantined")
     pdf_dpi: Annotated[float, Field(ge=36, le=1200)] = Field(300, description="Resolution of rendered PDF pages")
