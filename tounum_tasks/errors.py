@@ -14,6 +14,7 @@ class ErrorCode(StrEnum):
     ENCRYPTED = "encrypted"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_PAGES = "too_many_pages"
+    FILE_TOO_LARGE = "file_too_large"
     NAME_REFUSED = "name_refused"
     NO_RESULT = "no_result"
     INTERNAL = "internal"

@@ -86,6 +86,7 @@ def registered_batches(lake: Storage, batch_date: str) -> list[str]:
     """Return the ids of the batches that were taken in on a date."""
     folder = f"registers/{batch_date}"
     return [
-        entry.name for entry in lake.list_folder(folder)
+        entry.name
+        for entry in lake.list_folder(folder)
         if entry.kind == "folder" and lake.exists(register_path(batch_date, entry.name))
-    ]  # fmt: skip
+    ]

@@ -27,15 +27,21 @@ def is_ignored(name: str) -> bool:
 
 
 def display_name(name: str) -> str:
-    """Return ``name`` so that it can be stored as UTF-8 and printed: control characters, bidirectional overrides
-    and undecodable bytes become ``\\xNN`` or ``\\uNNNN`` escapes."""
-    return "".join(
-        f"\\x{ord(c) - 0xDC00:02x}" if 0xDC80 <= ord(c) <= 0xDCFF
-        else f"\\x{ord(c):02x}" if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0
-        else f"\\u{ord(c):04x}" if _is_unsafe(c)
-        else c
-        for c in name
-    )  # fmt: skip
+    """Return ``name`` so that it can be stored as UTF-8 and printed, and so that no two names look the same.
+
+    Control characters and bidirectional overrides become ``\\uNNNN``, bytes that are not UTF-8 ``\\xNN``, and a
+    backslash is doubled.
+    """
+    return "".join(_visible(character) for character in name)
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if character == "\\":
+        return "\\\\"
+    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}" if _is_unsafe(character) else character
 
 
 def _is_unsafe(character: str) -> bool:

@@ -68,9 +68,7 @@ class Settings(BaseSettings):
     max_pixels: Annotated[int, Field(ge=1)] = Field(
         200_000_000, description="Larger pages are quarantined, by their header, before decoding"
     )
-    max_file_bytes: Annotated[int, Field(ge=1)] = Field(
-        2 * 2**30, description="Larger files are quarantined unread"
-    )
+    max_file_bytes: Annotated[int, Field(ge=1)] = Field(2 * 2**30, description="Larger files are quarantined unread")
     max_pages: Annotated[int, Field(ge=1)] = Field(2_000, description="Files with more pages are quarantined")
     pdf_dpi: Annotated[float, Field(ge=36, le=1200)] = Field(300, description="Resolution of rendered PDF pages")
     decode_threads: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Images measured at once")

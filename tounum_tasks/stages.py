@@ -5,14 +5,19 @@ A stage's result depends on its input, its version, the settings that it reads a
 """
 
 import io
+import logging
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item, ItemKey, read_items
 from tounum_tasks.manifest.read import failed_keys
@@ -26,6 +31,18 @@ CLASSIFY_VERSION = 1
 ROUTE_VERSION = 1
 FEATURES_VERSION = 1
 CAPTION_VERSION = 1
+
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def in_batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of at most ``size``; only one list is held at a time."""
+    iterator = iter(things)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 @dataclass(frozen=True)
@@ -97,10 +114,11 @@ class Cache:
         """Return the rows that are committed for the fingerprints ``wanted``, by fingerprint."""
         return {row["fingerprint"]: row for row in self.iterate(wanted, columns)}
 
-    def iterate(
-        self, wanted: Iterable[str], columns: list[str] | None = None, batch_size: int = 64
-    ) -> Iterator[dict]:
-        """Yield each wanted row once, reading ``batch_size`` rows at a time so that memory stays bounded."""
+    def iterate(self, wanted: Iterable[str], columns: list[str] | None = None, batch_size: int = 64) -> Iterator[dict]:
+        """Yield each wanted row once, reading ``batch_size`` rows at a time so that memory stays bounded.
+
+        Every row has the path of its file below the lake as ``file``.
+        """
         missing = set(wanted)
         for path in self._files():
             if not missing:
@@ -111,7 +129,7 @@ class Cache:
                     for index, found in enumerate(batch.column("fingerprint").to_pylist()):
                         if found in missing:
                             missing.discard(found)
-                            yield batch.slice(index, 1).to_pylist()[0]
+                            yield {**batch.slice(index, 1).to_pylist()[0], "file": path}
 
     def commit(self, rows: list[dict]) -> str | None:
         """Write ``rows`` as one new file and return its path below the lake; nothing is written for no rows."""
@@ -165,9 +183,26 @@ class ShardWork:
             return False
         return self.plan.items == "missing" or item.key not in self._failed
 
+    def require_all(self, found: int, wanted: int, stage: str) -> None:
+        """Raise EnvironmentFault if not every wanted result of an earlier stage could be read."""
+        if found < wanted:
+            raise EnvironmentFault(
+                f"{wanted - found} results of the stage {stage} of {self.shard.batch_id} {self.shard.name} are gone: "
+                "the stage cache was deleted during the run. Run it again."
+            )
+
+    def summary(self, *, computed: int, wanted: int, started: float) -> dict:
+        """What a step reports: ``started`` is its ``time.monotonic()`` at the start."""
+        summary = {
+            "batch_id": self.shard.batch_id,
+            "shard": self.shard.shard,
+            "computed": computed,
+            "reused": wanted - computed,
+            "seconds": round(time.monotonic() - started, 2),
+        }
+        log.info("%(batch_id)s shard %(shard)d: %(computed)d computed, %(reused)d reused, %(seconds).1f s.", summary)
+        return summary
+
     def pending(self, wanted: dict[str, Item], committed: dict[str, dict]) -> dict[str, Item]:
         """Return what must be computed of ``wanted`` (by fingerprint), given the rows that are committed."""
-        return {
-            found: item for found, item in wanted.items()
-            if found not in committed or not self.may_reuse(item)
-        }  # fmt: skip
+        return {found: item for found, item in wanted.items() if found not in committed or not self.may_reuse(item)}

@@ -6,11 +6,13 @@ What is written appears whole or not at all: content goes to a temporary name, r
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +29,11 @@ TEMPORARY_FOLDER = ".tmp"
 
 @dataclass(frozen=True)
 class Entry:
-    """One directory entry. ``mtime_ns`` is nanoseconds since 1970; folders of object stores have none (0)."""
+    """One directory entry. ``mtime_ns`` is nanoseconds since 1970; folders of object stores have none (0).
+
+    A modification time in the future (a camera's wrong clock) says nothing; the time at which the file system last
+    saw a change takes its place.
+    """
 
     name: str
     kind: Literal["file", "folder", "link", "other"]
@@ -80,16 +86,6 @@ class Storage:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def walk_files(self, path: str = "") -> Iterator[tuple[str, Entry]]:
-        """Yield ``(path, entry)`` of every regular file below ``path``, in order of name, links not followed."""
-        for entry in self.list_folder(path):
-            below = f"{path}/{entry.name}" if path else entry.name
-            if entry.kind == "folder":
-                if below != TEMPORARY_FOLDER:
-                    yield from self.walk_files(below)
-            elif entry.kind == "file":
-                yield below, entry
-
     # What differs between folders and object stores
 
     def check(self) -> None:
@@ -129,6 +125,13 @@ class Storage:
 
     def free_bytes(self) -> int | None:
         """Return the free space, or None where there is no such number."""
+        raise NotImplementedError
+
+    def lock(self, path: str, wait_seconds: float) -> contextlib.AbstractContextManager[None]:
+        """Context that one process at a time may be in; it opens again when its holder dies.
+
+        Object stores have no such locks: there, Airflow's limit of one active task keeps the others out.
+        """
         raise NotImplementedError
 
 
@@ -250,6 +253,22 @@ class FolderStorage(Storage):
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
 
+    @contextlib.contextmanager
+    def lock(self, path: str, wait_seconds: float) -> Iterator[None]:
+        target = self.local_path(path)
+        with self._faults(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            deadline = time.monotonic() + wait_seconds
+            while not _try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise EnvironmentFault(f"Another process holds {self.url(path)}: try again when it has ended.")
+                time.sleep(0.2)
+            yield
+        finally:
+            os.close(descriptor)
+
     def free_bytes(self) -> int | None:
         folder = Path(self._folder)
         while not folder.exists():
@@ -342,16 +361,18 @@ class ObjectStorage(Storage):
     def free_bytes(self) -> int | None:
         return None
 
+    @contextlib.contextmanager
+    def lock(self, path: str, wait_seconds: float) -> Iterator[None]:
+        yield
+
 
 def _entry(name: str, status: os.stat_result) -> Entry:
     mode = status.st_mode
     kind: Literal["file", "folder", "link", "other"] = (
-        "link" if stat.S_ISLNK(mode)
-        else "folder" if stat.S_ISDIR(mode)
-        else "file" if stat.S_ISREG(mode)
-        else "other"
-    )  # fmt: skip
-    return Entry(name, kind, status.st_size, status.st_mtime_ns)
+        "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+    )
+    changed_ns = status.st_mtime_ns if status.st_mtime_ns <= time.time_ns() else status.st_ctime_ns
+    return Entry(name, kind, status.st_size, changed_ns)
 
 
 def _object_entry(info: dict[str, Any]) -> Entry:
@@ -359,6 +380,14 @@ def _object_entry(info: dict[str, Any]) -> Entry:
     modified = info.get("LastModified")
     mtime_ns = int(modified.timestamp() * 1e9) if modified else 0
     return Entry(name, "folder" if info["type"] == "directory" else "file", info.get("size") or 0, mtime_ns)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _to_disk(file: IO[bytes]) -> None:

@@ -1,0 +1,65 @@
+"""Step classify: the class of every readable image, in batches."""
+
+import logging
+import time
+
+import pyarrow as pa
+
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.models.loading import load_classifier
+from tounum_tasks.plan import RunPlan, ShardRef
+from tounum_tasks.quality.stage import measured, read_inputs
+from tounum_tasks.settings import Settings
+from tounum_tasks.stages import ShardWork
+
+log = logging.getLogger(__name__)
+
+STAGE = "classify"
+READ_AT_ONCE = 64
+
+SCHEMA = pa.schema(
+    [
+        pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("confidence", pa.float64(), nullable=False),
+        pa.field("probabilities", pa.list_(pa.float64()), nullable=False),
+    ]
+)
+
+
+def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
+    """Classify the readable items of a shard that have no committed class; return counts and seconds."""
+    started = time.monotonic()
+    work = ShardWork(plan, shard, settings)
+    readable = measured(work)
+    wanted = {work.fingerprints.classify(item): item for item in readable}
+    cache = work.cache(STAGE, SCHEMA)
+    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint"]))
+    if pending:
+        cache.commit(_classify(work, pending))
+    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+
+
+def _classify(work: ShardWork, pending: dict) -> list[dict]:
+    classifier = load_classifier(work.plan.classifier, work.settings)
+    by_input = {work.fingerprints.measure(item): fingerprint for fingerprint, item in pending.items()}
+    rows = []
+    for inputs, pixels in read_inputs(work, list(by_input), READ_AT_ONCE):
+        started = time.monotonic()
+        probabilities = classifier.predict(pixels)
+        seconds = (time.monotonic() - started) / len(inputs)
+        for found, distribution in zip(inputs, probabilities.tolist(), strict=True):
+            best = max(range(len(CLASSES)), key=distribution.__getitem__)
+            rows.append(
+                {
+                    "fingerprint": by_input[found],
+                    "run_id": work.plan.run_id,
+                    "seconds": seconds,
+                    "label": CLASSES[best],
+                    "confidence": distribution[best],
+                    "probabilities": distribution,
+                }
+            )
+    return rows

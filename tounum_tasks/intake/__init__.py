@@ -1,0 +1,1 @@
+"""Taking batches in: which are ready, copying them safely, and registering their items."""

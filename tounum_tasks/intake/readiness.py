@@ -1,0 +1,168 @@
+"""Which batches of the ingest folder are ready, which must wait, and why.
+
+A batch is a direct child folder of the root with everything below it; loose files in the root form one more batch.
+It is ready when it holds ``_READY``, or when neither a file nor a folder in it changed for ``quiet_seconds``. Folders
+count because copying with preserved times makes new files look old, but always touches the folder that they arrive in.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tounum_tasks.names import READY_MARKER, display_name, is_ignored
+from tounum_tasks.storage import Storage
+
+LOOSE_FILES = ""
+LOOSE_FILES_NAME = "loose files"
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file of a batch, as it was when it was listed; ``path`` is below the batch's folder."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All files of a batch; ``folder`` is its name in the ingest root, empty for loose files.
+
+    ``folders`` are the sub-folders, deepest last; ``left_behind`` names links and special files, which are never
+    followed or taken.
+    """
+
+    folder: str
+    files: tuple[FileState, ...]
+    folders: tuple[str, ...]
+    left_behind: tuple[str, ...]
+    has_marker: bool
+    changed_ns: int
+
+    @property
+    def name(self) -> str:
+        """The name for people and for the rows."""
+        return display_name(self.folder) if self.folder else LOOSE_FILES_NAME
+
+    @property
+    def digest(self) -> str:
+        """Hex sha256 over names, sizes and modification times."""
+        rows = [[file.path, file.size, file.mtime_ns] for file in self.files]
+        return hashlib.sha256(json.dumps([self.folder, rows]).encode()).hexdigest()
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+    def path_in_ingest(self, path: str) -> str:
+        return f"{self.folder}/{path}" if self.folder else path
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What lies in the ingest root: batches to take, one sentence per batch that must wait, and what is left."""
+
+    ready: tuple[Listing, ...]
+    waiting: tuple[str, ...]
+    left_behind: tuple[str, ...]
+
+
+def scan(ingest: Storage, *, quiet_seconds: float, now_ns: int) -> Scan:
+    """Look at the ingest root once.
+
+    Args:
+        now_ns: the time of the look, in nanoseconds since 1970.
+
+    Raises:
+        EnvironmentFault: the root does not exist or cannot be read.
+    """
+    ingest.check()
+    ready, waiting, left_behind = [], [], []
+    for listing in list_batches(ingest):
+        left_behind.extend(listing.left_behind)
+        if not listing.files:
+            continue
+        quiet = (now_ns - listing.changed_ns) / 1e9
+        if listing.has_marker or quiet >= quiet_seconds:
+            ready.append(listing)
+        else:
+            waiting.append(
+                f"Batch '{listing.name}' ({len(listing.files)} files) must wait: it changed {max(quiet, 0):.0f} s ago "
+                f"and is taken when nothing changed for {quiet_seconds:g} s, or at once when it holds a file "
+                f"named {READY_MARKER}."
+            )
+    return Scan(tuple(ready), tuple(waiting), tuple(left_behind))
+
+
+def list_batches(ingest: Storage) -> list[Listing]:
+    """List every batch of the root, the loose files last."""
+    listings, loose = [], []
+    for entry in ingest.list_folder():
+        if entry.kind == "folder" and not is_ignored(entry.name):
+            listings.append(list_batch(ingest, entry.name))
+        elif entry.kind != "folder":
+            loose.append(entry)
+    return [*listings, _loose_files(loose)]
+
+
+def list_batch(ingest: Storage, folder: str) -> Listing:
+    """List one batch again: a folder of the root, or the loose files."""
+    if folder == LOOSE_FILES:
+        return _loose_files([entry for entry in ingest.list_folder() if entry.kind != "folder"])
+    files, folders, left_behind = [], [], []
+    has_marker = False
+    changed_ns = ingest.entry(folder).mtime_ns
+    remaining = [""]
+    while remaining:
+        below = remaining.pop()
+        for entry in ingest.list_folder(f"{folder}/{below}".rstrip("/")):
+            path = f"{below}/{entry.name}".lstrip("/")
+            if path == READY_MARKER and entry.kind == "file":
+                has_marker = True
+            elif is_ignored(entry.name):
+                continue
+            elif entry.kind == "folder":
+                folders.append(path)
+                remaining.append(path)
+                changed_ns = max(changed_ns, entry.mtime_ns)
+            elif entry.kind == "file":
+                files.append(FileState(path, entry.size, entry.mtime_ns))
+                changed_ns = max(changed_ns, entry.mtime_ns)
+            else:
+                left_behind.append(_left_behind(f"{folder}/{path}", entry.kind))
+    return Listing(
+        folder,
+        _in_order(files),
+        tuple(sorted(folders, key=lambda path: path.count("/"))),
+        tuple(left_behind),
+        has_marker,
+        changed_ns,
+    )
+
+
+def _loose_files(entries: Sequence) -> Listing:
+    wanted = [entry for entry in entries if not is_ignored(entry.name)]
+    files = [
+        FileState(entry.name, entry.size, entry.mtime_ns)
+        for entry in wanted
+        if entry.kind == "file" and entry.name != READY_MARKER
+    ]
+    return Listing(
+        LOOSE_FILES,
+        _in_order(files),
+        (),
+        tuple(_left_behind(entry.name, entry.kind) for entry in wanted if entry.kind != "file"),
+        any(entry.name == READY_MARKER for entry in wanted),
+        max((file.mtime_ns for file in files), default=0),
+    )
+
+
+def _in_order(files: list[FileState]) -> tuple[FileState, ...]:
+    return tuple(sorted(files, key=lambda file: file.path.encode("utf-8", "surrogateescape")))
+
+
+def _left_behind(path: str, kind: str) -> str:
+    what = "a symbolic link, which is never followed" if kind == "link" else "no regular file"
+    return f"'{display_name(path)}' was left in ingest: it is {what}."

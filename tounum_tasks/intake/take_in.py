@@ -1,0 +1,285 @@
+"""Taking ready batches in: originals are committed and verified before ingest is emptied of them.
+
+The steps are journal, copy, verify, look again, register, empty, close the journal. A process that is killed at any
+instant leaves an open journal; the next intake finishes what it finds there, with the same batch id and date, so that
+nothing is lost and nothing comes in twice.
+"""
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+
+from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
+from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.images.pages import inspect
+from tounum_tasks.intake.readiness import FileState, Listing, list_batch, scan
+from tounum_tasks.items import Item, commit_items, read_items, register_path
+from tounum_tasks.names import READY_MARKER, display_name, make_batch_id, safe_key, validate_relative_path
+from tounum_tasks.settings import Settings
+from tounum_tasks.storage import Storage
+
+log = logging.getLogger(__name__)
+
+JOURNAL_FOLDER = "registers/journal"
+LOCK_PATH = "registers/intake.lock"
+LOCK_WAIT_SECONDS = 60
+# Room for the original, its enhanced copy, and features and model inputs, as a multiple of the original's size.
+SPACE_FACTOR = 3
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What an intake did: ``batches`` as (batch_date, batch_id), and sentences about what was not taken."""
+
+    batches: tuple[tuple[str, str], ...]
+    waiting: tuple[str, ...]
+    left_behind: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A batch that is being taken in: the promise to finish it under this id and date."""
+
+    batch_id: str
+    batch_date: str
+    listing: Listing
+
+    @property
+    def path(self) -> str:
+        return f"{JOURNAL_FOLDER}/{safe_key(self.listing.folder)}.json"
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Journal":
+        value = json.loads(data)
+        listing = value["listing"]
+        listing["files"] = tuple(FileState(**file) for file in listing["files"])
+        for name in ("folders", "left_behind"):
+            listing[name] = tuple(listing[name])
+        return cls(value["batch_id"], value["batch_date"], Listing(**listing))
+
+
+class _ChangedMeanwhile(Exception):
+    """The batch is not what the journal says any more."""
+
+
+def claim_path(batch_id: str) -> str:
+    """Where it is written to which date a batch belongs."""
+    return f"registers/batches/{batch_id}.json"
+
+
+def batch_date_of(lake: Storage, batch_id: str) -> str | None:
+    """Return the batch date of a batch that was taken in, or None if it is unknown."""
+    if not lake.exists(claim_path(batch_id)):
+        return None
+    return json.loads(lake.read_bytes(claim_path(batch_id)))["batch_date"]
+
+
+def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings) -> Intake:
+    """Take every ready batch in under ``batch_date``; batches that an earlier intake began keep their date.
+
+    Raises:
+        EnvironmentFault: ingest or the lake cannot be used, or too little space is left; what was taken in before
+            is safe, and the next intake goes on.
+    """
+    ingest.check()
+    with lake.lock(LOCK_PATH, LOCK_WAIT_SECONDS):
+        batches, waiting = [], []
+        for journal in _open_journals(lake):
+            _take_or_wait(ingest, lake, journal, settings, batches, waiting)
+        found = scan(ingest, quiet_seconds=settings.quiet_seconds, now_ns=time.time_ns())
+        waiting.extend(found.waiting)
+        for listing in found.ready:
+            _check_space(lake, listing, settings)
+            journal = _begin(ingest, lake, listing, batch_date)
+            _take_or_wait(ingest, lake, journal, settings, batches, waiting)
+    for sentence in (*waiting, *found.left_behind):
+        log.warning(sentence)
+    return Intake(tuple(dict.fromkeys(batches)), tuple(dict.fromkeys(waiting)), found.left_behind)
+
+
+def _take_or_wait(
+    ingest: Storage,
+    lake: Storage,
+    journal: Journal,
+    settings: Settings,
+    batches: list[tuple[str, str]],
+    waiting: list[str],
+) -> None:
+    try:
+        _finish(ingest, lake, journal, settings)
+    except _ChangedMeanwhile as change:
+        lake.remove(journal.path)
+        waiting.append(
+            f"Batch '{journal.listing.name}' must wait: {change} while it was taken in; it stays in ingest untouched."
+        )
+    else:
+        batches.append((journal.batch_date, journal.batch_id))
+
+
+def _open_journals(lake: Storage) -> list[Journal]:
+    paths = [f"{JOURNAL_FOLDER}/{entry.name}" for entry in lake.list_folder(JOURNAL_FOLDER)]
+    return [Journal.from_json(lake.read_bytes(path)) for path in paths]
+
+
+def _check_space(lake: Storage, listing: Listing, settings: Settings) -> None:
+    free = lake.free_bytes()
+    needed = listing.bytes * SPACE_FACTOR + settings.min_free_gib * 2**30
+    if free is not None and free < needed:
+        raise EnvironmentFault(
+            f"Batch '{listing.name}' stays in ingest: it needs {needed / 2**30:.1f} GiB and {lake.root} has "
+            f"{free / 2**30:.1f} GiB free; free some, then run again."
+        )
+
+
+def _begin(ingest: Storage, lake: Storage, listing: Listing, batch_date: str) -> Journal:
+    """Write the journal of a batch under an id that no other content has."""
+    digest = listing.digest
+    while True:
+        batch_id = make_batch_id(listing.folder or "loose-files", digest)
+        known_date = batch_date_of(lake, batch_id)
+        if known_date is None or _is_same_delivery(ingest, lake, listing, known_date, batch_id):
+            break
+        digest = safe_key(digest)
+    journal = Journal(batch_id, known_date or batch_date, listing)
+    lake.write_bytes(journal.path, journal.to_json())
+    return journal
+
+
+def _is_same_delivery(ingest: Storage, lake: Storage, listing: Listing, batch_date: str, batch_id: str) -> bool:
+    """Whether the batch of this id holds the very bytes that lie in ingest (or was begun and never registered)."""
+    if not lake.exists(register_path(batch_date, batch_id)):
+        return True
+    known = {item.original: item.sha256 for item in read_items(lake, batch_date, batch_id)}
+    return known == {
+        _original_path(batch_date, batch_id, file.path): ingest.sha256(listing.path_in_ingest(file.path))
+        for file in listing.files
+    }
+
+
+def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings) -> None:
+    if not lake.exists(register_path(journal.batch_date, journal.batch_id)):
+        claim = {"batch_date": journal.batch_date, "batch_name": journal.listing.name}
+        lake.create_exclusively(claim_path(journal.batch_id), json.dumps(claim).encode())
+        digests = _copy_originals(ingest, lake, journal)
+        _check_unchanged(ingest, journal)
+        commit_items(lake, _items(lake, journal, digests, settings))
+        log.info("Batch '%s' was taken in as %s.", journal.listing.name, journal.batch_id)
+    _empty_ingest(ingest, journal)
+    lake.remove(journal.path)
+
+
+def _original_path(batch_date: str, batch_id: str, source_path: str) -> str:
+    """Where the bytes of a file lie; a name that may not become a path is replaced by its hash.
+
+    Names that begin with a dot are never taken in, so the folder ``.refused`` cannot meet a folder of the batch.
+    """
+    try:
+        name = validate_relative_path(source_path)
+    except ItemError:
+        name = f".refused/{safe_key(source_path)}"
+    return f"originals/{batch_date}/{batch_id}/{name}"
+
+
+def _copy_originals(ingest: Storage, lake: Storage, journal: Journal) -> dict[str, str]:
+    """Copy and verify every file of the journal; return sha256 by path."""
+    digests = {}
+    for file in journal.listing.files:
+        source = journal.listing.path_in_ingest(file.path)
+        target = _original_path(journal.batch_date, journal.batch_id, file.path)
+        try:
+            digest, size = lake.copy_from(ingest, source, target)
+        except FileNotFoundError as error:
+            raise _ChangedMeanwhile(f"'{display_name(file.path)}' vanished") from error
+        if size != file.size:
+            raise _ChangedMeanwhile(f"'{display_name(file.path)}' changed its size")
+        if lake.sha256(target) != digest:
+            raise EnvironmentFault(
+                f"{lake.url(target)} does not hold the bytes that were written to it: check the storage. "
+                "The batch stays in ingest."
+            )
+        digests[file.path] = digest
+    return digests
+
+
+def _check_unchanged(ingest: Storage, journal: Journal) -> None:
+    try:
+        now = list_batch(ingest, journal.listing.folder)
+    except FileNotFoundError as error:
+        raise _ChangedMeanwhile("it vanished") from error
+    if now.digest != journal.listing.digest:
+        raise _ChangedMeanwhile("it changed")
+
+
+def _items(lake: Storage, journal: Journal, digests: dict[str, str], settings: Settings) -> list[Item]:
+    """Make one item per page, in order of path, and mark what stands twice."""
+    items: list[Item] = []
+    first_with: dict[str, str] = {}
+    for file in journal.listing.files:
+        digest, source_path = digests[file.path], display_name(file.path)
+        original = _original_path(journal.batch_date, journal.batch_id, file.path)
+        image_format, pages, error = _inspect(lake, file, original, settings)
+        duplicate_of = first_with.get(digest)
+        first_with.setdefault(digest, source_path)
+        for page in range(1, pages + 1):
+            items.append(
+                Item(
+                    batch_id=journal.batch_id,
+                    batch_date=journal.batch_date,
+                    batch_name=journal.listing.name,
+                    source_path=source_path,
+                    page=page,
+                    pages=pages,
+                    image_id=digest if pages == 1 else f"{digest}-p{page:04d}",
+                    sha256=digest,
+                    bytes=file.size,
+                    format=image_format,
+                    original=original,
+                    shard=len(items) // settings.shard_size,
+                    duplicate_of=duplicate_of,
+                    error_code=error.code if error else None,
+                    error_message=str(error) if error else None,
+                )
+            )
+    return items
+
+
+def _inspect(
+    lake: Storage, file: FileState, original: str, settings: Settings
+) -> tuple[str | None, int, ItemError | None]:
+    """Return format, number of pages, and what is wrong with the file as a whole."""
+    try:
+        validate_relative_path(file.path)
+        if file.size > settings.max_file_bytes:
+            raise ItemError(
+                ErrorCode.FILE_TOO_LARGE, f"the file has {file.size} bytes; the limit is {settings.max_file_bytes}"
+            )
+        limits = ImageLimits(max_pixels=settings.max_pixels, max_pages=settings.max_pages, pdf_dpi=settings.pdf_dpi)
+        info = inspect(lake.read_bytes(original), file.path, limits=limits)
+    except ItemError as error:
+        return None, 1, error
+    return info.format, info.pages, None
+
+
+def _empty_ingest(ingest: Storage, journal: Journal) -> None:
+    """Remove what was taken, as far as it is still what was taken; folders go when nothing is left in them."""
+    listing = journal.listing
+    for file in listing.files:
+        path = listing.path_in_ingest(file.path)
+        try:
+            entry = ingest.entry(path)
+        except FileNotFoundError:
+            continue
+        if (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns):
+            ingest.remove(path)
+        else:
+            log.warning("'%s' changed after it was taken in and stays in ingest.", display_name(path))
+    if listing.has_marker:
+        ingest.remove(listing.path_in_ingest(READY_MARKER))
+    for folder in reversed(listing.folders):
+        ingest.remove_empty_folder(listing.path_in_ingest(folder))
+    if listing.folder:
+        ingest.remove_empty_folder(listing.folder)

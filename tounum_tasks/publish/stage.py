@@ -1,0 +1,92 @@
+"""Step publish: commits one manifest per batch of the run.
+
+What is published is driven by the register's list, not by what upstream tasks returned: an item without a result
+becomes a row with status failed, and the batch is published all the same.
+"""
+
+import logging
+from collections import Counter
+
+import pyarrow as pa
+
+from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
+from tounum_tasks.manifest.read import latest_version, read_version
+from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, STATUS_OK
+from tounum_tasks.plan import BatchPlan, RunPlan
+from tounum_tasks.publish.rows import build_rows, to_table
+from tounum_tasks.settings import Settings
+from tounum_tasks.storage import Storage, open_storage
+
+log = logging.getLogger(__name__)
+
+
+def run(plan: RunPlan, settings: Settings) -> dict:
+    """Publish every batch of the plan; return ``{"batches": [...]}`` with version, outcome and counts of each.
+
+    ``outcome`` is published, unchanged (the rows that describe the items are those of the current version) or stale
+    (another run has published the batch since this one began; it wins whole).
+    """
+    batches = [_publish(plan, batch, settings) for batch in plan.batches]
+    if not batches:
+        log.info("Nothing arrived: there is nothing to publish.")
+    return {"batches": batches}
+
+
+def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
+    lake = open_storage(settings.lake_root)
+    try:
+        outcome, table = _commit(lake, plan, batch, settings)
+    except StaleRun as stale:
+        log.warning(str(stale))
+        outcome, table = "stale", None
+    version = install_latest(lake, batch.batch_date, batch.batch_id)
+    if table is None:
+        table = read_version(lake, batch.batch_date, batch.batch_id, version)
+    counts = dict(Counter(table["status"].to_pylist()))
+    log.info("%s: version %d %s, %s.", batch.batch_id, version, outcome, counts)
+    return {
+        "batch_id": batch.batch_id,
+        "batch_date": batch.batch_date,
+        "version": version,
+        "outcome": outcome,
+        "counts": counts,
+        "uri": lake.url(f"manifests/{batch.batch_date}/{batch.batch_id}/manifest.parquet"),
+    }
+
+
+def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, settings: Settings) -> tuple[str, pa.Table]:
+    current = latest_version(lake, batch.batch_date, batch.batch_id)
+    earlier = read_version(lake, batch.batch_date, batch.batch_id, current) if current else None
+    if current > batch.base_version and earlier is not None:
+        owner = set(earlier["run_id"].to_pylist())
+        if plan.run_id not in owner:
+            raise StaleRun(
+                f"{batch.batch_id}: version {current} was published by another run ({', '.join(sorted(owner))}) "
+                f"after this run began at version {batch.base_version}; it stays, and nothing was changed."
+            )
+    rows = build_rows(plan, batch, settings, current + 1)
+    if earlier is not None:
+        rows = _keep_better_rows(rows, earlier, current + 1)
+    table = to_table(rows)
+    if earlier is not None and _same_items(table, earlier):
+        return "unchanged", earlier
+    commit_version(lake, table, version=current + 1, expected_rows=batch.items)
+    return "published", table
+
+
+def _keep_better_rows(rows: list[dict], earlier: pa.Table, version: int) -> list[dict]:
+    """An ok row of an earlier version is never replaced by a failed one."""
+    good = {(row["source_path"], row["page"]): row for row in earlier.to_pylist() if row["status"] == STATUS_OK}
+    kept = []
+    for row in rows:
+        before = good.get((row["source_path"], row["page"]))
+        keep = before is not None and row["status"] == STATUS_FAILED
+        kept.append({**before, "manifest_version": version} if keep else row)
+    return kept
+
+
+def _same_items(table: pa.Table, earlier: pa.Table) -> bool:
+    """Whether two versions agree in all columns that describe the items rather than the run."""
+    if not earlier.schema.equals(SCHEMA, check_metadata=True):
+        return False
+    return table.select(list(ITEM_COLUMNS)).equals(earlier.select(list(ITEM_COLUMNS)))

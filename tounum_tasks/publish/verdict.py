@@ -1,0 +1,41 @@
+"""The last word on a run: more failures than allowed make it red, after everything was published."""
+
+from collections import Counter
+
+from tounum_tasks.errors import FailureRateExceeded
+from tounum_tasks.manifest.read import latest_version, read_version
+from tounum_tasks.manifest.schema import STATUS_OK
+from tounum_tasks.plan import RunPlan
+from tounum_tasks.settings import Settings
+from tounum_tasks.storage import open_storage
+
+
+def check(plan: RunPlan, settings: Settings) -> str:
+    """Return one sentence about the run.
+
+    Raises:
+        FailureRateExceeded: of some batch more than ``max_failure_rate`` of the items failed or were quarantined.
+    """
+    lake = open_storage(settings.lake_root)
+    total: Counter[str] = Counter()
+    exceeded = []
+    for batch in plan.batches:
+        version = latest_version(lake, batch.batch_date, batch.batch_id)
+        if version == 0:
+            exceeded.append(f"{batch.batch_id} has no manifest")
+            continue
+        counts = Counter(read_version(lake, batch.batch_date, batch.batch_id, version)["status"].to_pylist())
+        bad = batch.items - counts[STATUS_OK]
+        if bad / batch.items > plan.max_failure_rate:
+            exceeded.append(f"{bad} of {batch.items} images of {batch.batch_id} failed or were quarantined")
+        total += counts
+    if exceeded:
+        raise FailureRateExceeded(
+            f"{'; '.join(exceeded)}: the limit is {plan.max_failure_rate:.0%}. "
+            "All rows are published; error_code and error_message of the manifest say why."
+        )
+    if not plan.batches:
+        return "Nothing arrived."
+    return f"{total.total()} images in {len(plan.batches)} batches: " + ", ".join(
+        f"{number} {status}" for status, number in sorted(total.items())
+    )

@@ -1,0 +1,183 @@
+"""Step measure_and_enhance: each page is decoded once, measured, enhanced, measured again and made ready for models.
+
+Results are committed every few images: what a killed task had committed is not computed again.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+from tounum_tasks.quality.metrics import Quality, measure
+from tounum_tasks.restore.enhance import enhance
+
+from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
+from tounum_tasks.images.decode import decode
+from tounum_tasks.images.encode import encode, extension
+from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.images.phash import perceptual_hash
+from tounum_tasks.items import Item
+from tounum_tasks.plan import RunPlan, ShardRef
+from tounum_tasks.settings import Settings
+from tounum_tasks.stages import ShardWork, in_batches
+
+log = logging.getLogger(__name__)
+
+STAGE = "measure"
+COMMIT_EVERY = 64
+
+_metrics = [
+    pa.field(f"{name}_{suffix}", kind)
+    for suffix in ("before", "after")
+    for name, kind in (
+        ("blur_laplacian_var", pa.float64()),
+        ("noise_sigma", pa.float64()),
+        ("brightness", pa.float64()),
+        ("contrast", pa.float64()),
+        ("quality_flags", pa.list_(pa.string())),
+    )
+]
+SCHEMA = pa.schema(
+    [
+        pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("width_px", pa.int32()),
+        pa.field("height_px", pa.int32()),
+        pa.field("colour_mode", pa.string()),
+        pa.field("bit_depth", pa.int32()),
+        pa.field("dpi", pa.float64()),
+        pa.field("exif_orientation", pa.int32()),
+        pa.field("phash", pa.string()),
+        *_metrics,
+        pa.field("enhancement_operations", pa.list_(pa.string())),
+        pa.field("enhancement_accepted", pa.bool_()),
+        pa.field("enhancement_reason", pa.string()),
+        pa.field("enhanced", pa.string(), metadata={"description": "path of the changed image below the lake"}),
+        pa.field("error_code", pa.string()),
+        pa.field("error_message", pa.string()),
+    ]
+)
+INPUT_SCHEMA = pa.schema(
+    [
+        pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("pixels", pa.binary(299 * 299 * 3), nullable=False),
+    ]
+)
+
+
+def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
+    """Measure and enhance the items of a shard that have no committed result; return counts and seconds."""
+    started = time.monotonic()
+    work = ShardWork(plan, shard, settings)
+    wanted = {work.fingerprints.measure(item): item for item in work.items}
+    rows, inputs = work.cache(STAGE, SCHEMA), work.cache("model_inputs", INPUT_SCHEMA)
+    pending = work.pending(wanted, _complete(rows.rows(wanted), inputs.rows(wanted, ["fingerprint"])))
+
+    done = 0
+    for results in in_batches(_measure_all(work, pending, rows.folder), COMMIT_EVERY):
+        inputs.commit([model_input for _, model_input in results if model_input])
+        rows.commit([row for row, _ in results])
+        done += len(results)
+        log.info("%s: measured %d of %d images.", shard.name, done, len(pending))
+    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+
+
+def _complete(committed: dict[str, dict], inputs: dict[str, dict]) -> dict[str, dict]:
+    """Leave out readable images whose model input is gone."""
+    return {found: row for found, row in committed.items() if row["error_code"] or found in inputs}
+
+
+def _measure_all(work: ShardWork, pending: dict[str, Item], folder: str) -> Iterator[tuple[dict, dict | None]]:
+    """Yield a row and a model input (None for unreadable images) per item, at most ``decode_threads`` at once."""
+
+    def one(entry: tuple[str, Item]) -> tuple[dict, dict | None]:
+        return _measure_one(work, *entry, folder)
+
+    threads = work.settings.decode_threads
+    with ThreadPoolExecutor(threads) as pool:
+        for entries in in_batches(pending.items(), 4 * threads):
+            yield from pool.map(one, entries)
+
+
+def _measure_one(work: ShardWork, fingerprint: str, item: Item, folder: str) -> tuple[dict, dict | None]:
+    started = time.monotonic()
+    row: dict = {"fingerprint": fingerprint, "run_id": work.plan.run_id}
+    model_input = None
+    try:
+        pixels = _measure_pixels(work, fingerprint, item, folder, row)
+        model_input = {"fingerprint": fingerprint, "pixels": to_model_input(pixels).tobytes()}
+    except ItemError as error:
+        log.warning("%s page %d: %s", item.source_path, item.page, error)
+        row.update(error_code=error.code, error_message=str(error))
+    except EnvironmentFault:
+        raise
+    except Exception:
+        log.exception("%s page %d provoked an error in the program.", item.source_path, item.page)
+        row.update(error_code=ErrorCode.INTERNAL, error_message="the program failed on this image: see the log")
+    row["seconds"] = time.monotonic() - started
+    return row, model_input
+
+
+def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, row: dict) -> np.ndarray:
+    """Fill ``row`` and return the enhanced pixels, uint8 height x width x 3."""
+    if item.error_code:
+        raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
+    limits = ImageLimits(max_pixels=work.plan.max_pixels, pdf_dpi=work.plan.pdf_dpi)
+    image = decode(work.lake.read_bytes(item.original), page=item.page, limits=limits)
+    before = measure(image.rgb)
+    enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before)
+    row.update(
+        width_px=image.width_px,
+        height_px=image.height_px,
+        colour_mode=image.colour_mode,
+        bit_depth=image.bit_depth,
+        dpi=image.dpi,
+        exif_orientation=image.exif_orientation,
+        phash=perceptual_hash(image.rgb),
+        **_columns(before, "before"),
+        **_columns(enhancement.after, "after"),
+        enhancement_operations=list(enhancement.operations),
+        enhancement_accepted=enhancement.accepted,
+        enhancement_reason=enhancement.reason,
+    )
+    if enhancement.accepted:
+        row["enhanced"] = f"{folder}/enhanced/{fingerprint}{extension(image.format)}"
+        work.lake.write_bytes(row["enhanced"], encode(enhancement.rgb, format=image.format, dpi=image.dpi))
+    return enhancement.rgb
+
+
+def _columns(quality: Quality, suffix: str) -> dict:
+    return {
+        f"blur_laplacian_var_{suffix}": quality.blur_laplacian_var,
+        f"noise_sigma_{suffix}": quality.noise_sigma,
+        f"brightness_{suffix}": quality.brightness,
+        f"contrast_{suffix}": quality.contrast,
+        f"quality_flags_{suffix}": list(quality.flags),
+    }
+
+
+def read_inputs(work: ShardWork, fingerprints: list[str], batch_size: int) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yield ``(measure fingerprints, uint8 N x 299 x 299 x 3)`` for readable images, N at most ``batch_size``.
+
+    Raises:
+        EnvironmentFault: an input is gone because the stage cache was deleted during the run.
+    """
+    cache = work.cache("model_inputs", INPUT_SCHEMA)
+    found = 0
+    for rows in in_batches(cache.iterate(fingerprints, batch_size=batch_size), batch_size):
+        pixels = [np.frombuffer(row["pixels"], np.uint8).reshape(299, 299, 3) for row in rows]
+        found += len(rows)
+        yield [row["fingerprint"] for row in rows], np.stack(pixels)
+    work.require_all(found, len(fingerprints), STAGE)
+
+
+def measured(work: ShardWork) -> list[Item]:
+    """Return the items of a shard that could be read; the others have an error in their row, or no row."""
+    wanted = {work.fingerprints.measure(item) for item in work.items}
+    rows = work.cache(STAGE, SCHEMA).rows(wanted, ["fingerprint", "error_code"])
+    work.require_all(len(rows), len(wanted), STAGE)
+    return [item for item in work.items if not rows[work.fingerprints.measure(item)]["error_code"]]

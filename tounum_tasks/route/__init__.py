@@ -1,0 +1,1 @@
+"""Putting each image where its class belongs."""
