@@ -1,0 +1,77 @@
+"""From sRGB pixels back to a file."""
+
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tounum_tasks.images.pages import ImageFormat
+
+_EXTENSIONS = {
+    ImageFormat.JPEG: ".jpg",
+    ImageFormat.PNG: ".png",
+    ImageFormat.TIFF: ".tif",
+    ImageFormat.WEBP: ".webp",
+    ImageFormat.BMP: ".bmp",
+    ImageFormat.JPEG2000: ".jp2",
+}
+_LARGEST_SIDE = {ImageFormat.JPEG: 65_500, ImageFormat.WEBP: 16_383}
+
+
+def result_format(source: ImageFormat, *, pages: int = 1) -> ImageFormat:
+    """Return the format in which an enhanced page is stored.
+
+    The format of the source, but PNG for GIF and PDF, which cannot hold it, and for pages of a file with
+    several.
+    """
+    return source if source in _EXTENSIONS and pages == 1 else ImageFormat.PNG
+
+
+def extension(format: ImageFormat) -> str:
+    """Return the usual extension of ``format``, with the dot."""
+    return _EXTENSIONS[format]
+
+
+def encode(rgb: NDArray[np.uint8], *, format: ImageFormat, dpi: float | None = None) -> bytes:
+    """Encode uint8 HxWx3 sRGB pixels; the same pixels always give the same bytes.
+
+    JPEG is written with quality 95 and full colour resolution, all other formats without loss. The resolution
+    is kept where the format has a place for it (not in JPEG 2000 as Pillow writes it). No profile is
+    embedded: the pixels are sRGB, which is what every program assumes.
+
+    Raises:
+        ValueError: the pixels are of another kind, or ``format`` cannot be written or cannot hold such a
+            size.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ValueError(f"expected uint8 pixels HxWx3, got {rgb.dtype} {rgb.shape}")
+    if format not in _EXTENSIONS:
+        raise ValueError(f"{format} cannot be written")
+    if max(rgb.shape) > _LARGEST_SIDE.get(format, max(rgb.shape)):
+        raise ValueError(f"{format} cannot hold {rgb.shape[1]} x {rgb.shape[0]} pixels")
+    image = Image.fromarray(rgb)
+    resolution = {"dpi": (dpi, dpi)} if dpi else {}
+    out = BytesIO()
+    if format is ImageFormat.JPEG:
+        image.save(out, "JPEG", quality=95, subsampling=0, optimize=False, **resolution)
+    elif format is ImageFormat.PNG:
+        image.save(out, "PNG", compress_level=6, **resolution)
+    elif format is ImageFormat.TIFF:
+        image.save(out, "TIFF", compression="tiff_lzw", **resolution)
+    elif format is ImageFormat.WEBP:
+        image.save(out, "WEBP", lossless=True, quality=25, method=1, exif=_resolution_exif(dpi))
+    elif format is ImageFormat.BMP:
+        image.save(out, "BMP", **resolution)
+    else:
+        image.save(out, "JPEG2000", irreversible=False)
+    return out.getvalue()
+
+
+def _resolution_exif(dpi: float | None) -> bytes:
+    """Return an EXIF block with the resolution, which is the only place that WebP has for it."""
+    exif = Image.Exif()
+    if dpi:
+        exif[282] = exif[283] = dpi
+        exif[296] = 2
+    return exif.tobytes() if dpi else b""

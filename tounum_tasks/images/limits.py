@@ -1,0 +1,72 @@
+"""What one file may ask of this machine, and what happens when a decoder fails on it."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tounum_tasks.errors import ErrorCode, ItemError
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """Limits on one file, checked against its header before anything is decoded.
+
+    Attributes:
+        max_pixels: most pixels of one page (width x height).
+        max_pages: most pages of one TIFF or PDF file.
+        pdf_dpi: resolution at which PDF pages are rendered; lowered for pages that would exceed
+            ``max_pixels``.
+    """
+
+    max_pixels: int = 200_000_000
+    max_pages: int = 2_000
+    pdf_dpi: float = 300.0
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise ItemError if a page of ``width`` x ``height`` pixels may not be decoded."""
+        if width < 1 or height < 1:
+            raise ItemError(ErrorCode.CORRUPT, f"the header gives an impossible size of {width} x {height} pixels")
+        if width * height > self.max_pixels:
+            raise ItemError(
+                ErrorCode.TOO_MANY_PIXELS,
+                f"{width} x {height} pixels are more than the limit of {self.max_pixels}",
+            )
+
+    def check_pages(self, pages: int) -> None:
+        """Raise ItemError if a file may not have so many pages (0 is not allowed either)."""
+        if pages < 1:
+            raise ItemError(ErrorCode.CORRUPT, "the file holds no page")
+        if pages > self.max_pages:
+            raise ItemError(ErrorCode.TOO_MANY_PAGES, f"the file has more than {self.max_pages} pages")
+
+
+@contextmanager
+def hostile_input(format_name: str) -> Iterator[None]:
+    """Turn whatever a third-party decoder raises inside into an ItemError.
+
+    The only place of the package that catches every exception: decoders answer damaged files with anything
+    from SyntaxError and struct.error to RecursionError and MemoryError, and one bad file must never stop a
+    batch.
+
+    Raises:
+        ItemError: TRUNCATED if the decoder says that data is missing, else CORRUPT.
+    """
+    try:
+        yield
+    except ItemError:
+        raise
+    except MemoryError as error:
+        raise ItemError(ErrorCode.CORRUPT, f"the {format_name} decoder asked for more memory than there is") from error
+    except Exception as error:
+        reason = _sanitised(error)
+        code = ErrorCode.TRUNCATED if "truncated" in reason.lower() else ErrorCode.CORRUPT
+        raise ItemError(code, f"the {format_name} data cannot be decoded ({reason})") from error
+
+
+def _sanitised(error: Exception) -> str:
+    """Return one short line of printable ASCII: no addresses (they differ from run to run), no file contents."""
+    words = re.sub(r"0x[0-9a-fA-F]+|<[^>]*>|b'[^']*'|b\"[^\"]*\"", "", str(error).split("\n")[0])
+    text = re.sub(r"[^ -~]+", "?", words)
+    text = re.sub(r"[^\w ,.:;()'+/=-]+", "", text)
+    return re.sub(r"\s+", " ", f"{type(error).__name__}: {text}").strip(" :")[:160]

@@ -1,0 +1,187 @@
+"""Whether a file is whole: checks that decoders leave out, on the containers rather than on the pixels.
+
+Decoders are made to show something. Many return a picture from a file that ends early or whose checksums are
+wrong; an archive must hear about such a file instead.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+
+from tounum_tasks.errors import ErrorCode, ItemError
+
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan: neither stuffing nor a restart
+_JPEG_STANDALONE = frozenset([0x01, 0xD8, *range(0xD0, 0xD8)])
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_CODE_STREAM = b"\xff\x4f\xff\x51"
+_MAX_JPEG_SCANS = 500  # more makes a small file take minutes: libjpeg-turbo recommends the limit
+
+
+def check_jpeg(data: bytes) -> None:
+    """Walk the segments of a JPEG file up to its end marker (ITU-T T.81, annex B).
+
+    Raises:
+        ItemError: TRUNCATED without an end marker (also when a copy was filled up with zeros), UNSUPPORTED
+            for other than 8 bits per sample, CORRUPT.
+    """
+    at, scans = 2, 0
+    while True:
+        if at + 4 > len(data):
+            if data[at : at + 2] == b"\xff\xd9":
+                return
+            raise ItemError(ErrorCode.TRUNCATED, "the JPEG file ends before its end marker")
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0x00, 0xFF):
+            at = _next_jpeg_marker(data, at)  # padding, or bytes that decoders skip
+            continue
+        if marker == 0xD9:
+            return
+        if marker in _JPEG_STANDALONE:
+            at += 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _JPEG_FRAMES and data[at + 4 : at + 5] != b"\x08":
+            raise ItemError(ErrorCode.UNSUPPORTED, "JPEG files with other than 8 bits per sample are not read")
+        at += 2 + length
+        if marker == 0xDA:
+            scans += 1
+            if scans > _MAX_JPEG_SCANS:
+                raise ItemError(ErrorCode.CORRUPT, f"the JPEG file has more than {_MAX_JPEG_SCANS} scans")
+            at = _next_jpeg_marker(data, at)
+
+
+def _next_jpeg_marker(data: bytes, at: int) -> int:
+    found = _JPEG_MARKER.search(data, at)
+    if found:
+        return found.start()
+    if not data[at:].strip(b"\0"):
+        raise ItemError(ErrorCode.TRUNCATED, "the JPEG file ends in zero bytes; was it copied completely?")
+    raise ItemError(ErrorCode.TRUNCATED, "the JPEG file ends in the middle of its pixel data")
+
+
+def check_png(data: bytes) -> None:
+    """Walk the chunks of a PNG file and compare their checksums (PNG, third edition, section 5).
+
+    Raises:
+        ItemError: TRUNCATED without an end chunk, CORRUPT for a wrong checksum.
+    """
+    view = memoryview(data)
+    at = 8
+    while at + 12 <= len(data):
+        length = int.from_bytes(view[at : at + 4], "big")
+        kind, end = bytes(view[at + 4 : at + 8]), at + 12 + length
+        if end > len(data):
+            break
+        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise ItemError(ErrorCode.CORRUPT, "a checksum in the PNG file is wrong: its content has changed")
+        if kind == b"IEND":
+            return
+        at = end
+    raise ItemError(ErrorCode.TRUNCATED, "the PNG file ends before its end marker")
+
+
+def check_webp(data: bytes) -> None:
+    """Compare the length of a WebP file with the one in its header.
+
+    Raises:
+        ItemError: TRUNCATED.
+    """
+    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise ItemError(ErrorCode.TRUNCATED, "the WebP file is shorter than its header says")
+
+
+def check_gif(data: bytes) -> None:
+    """Walk the blocks of a GIF file up to the end of its first frame.
+
+    Raises:
+        ItemError: TRUNCATED, CORRUPT.
+    """
+    at = 13 + _gif_palette_size(data, 10)
+    while at < len(data):
+        kind = data[at]
+        if kind == 0x2C:
+            at = _skip_gif_blocks(data, at + 11 + _gif_palette_size(data, at + 9))
+            if at <= len(data):
+                return
+        elif kind == 0x21:
+            at = _skip_gif_blocks(data, at + 2)
+        else:
+            raise ItemError(ErrorCode.CORRUPT, "the GIF file has an unknown block")
+    raise ItemError(ErrorCode.TRUNCATED, "the GIF file ends before its first frame does")
+
+
+def _gif_palette_size(data: bytes, flags_at: int) -> int:
+    flags = int.from_bytes(data[flags_at : flags_at + 1], "big")
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _skip_gif_blocks(data: bytes, at: int) -> int:
+    while at < len(data) and data[at]:
+        at += data[at] + 1
+    return at + 1
+
+
+def check_jpeg2000(data: bytes) -> None:
+    """Look for the end of the code stream (ITU-T T.800, annexes A and I).
+
+    Raises:
+        ItemError: TRUNCATED, CORRUPT.
+    """
+    start, end = _code_stream(data)
+    if end > len(data) or b"\xff\xd9" not in data[max(start, end - 64) : end]:
+        raise ItemError(ErrorCode.TRUNCATED, "the JPEG 2000 file ends before its end marker")
+
+
+def jpeg2000_samples(data: bytes) -> tuple[int, int]:
+    """Return (components per pixel, bits per component) of a JPEG 2000 file (ITU-T T.800, A.5.1).
+
+    Raises:
+        ItemError: TRUNCATED, CORRUPT.
+    """
+    start, _ = _code_stream(data)
+    if len(data) < start + 43:
+        raise ItemError(ErrorCode.TRUNCATED, "the JPEG 2000 file ends in its header")
+    return int.from_bytes(data[start + 40 : start + 42], "big"), (data[start + 42] & 0x7F) + 1
+
+
+def jpeg2000_profile(data: bytes) -> bytes | None:
+    """Return the embedded ICC profile of a JP2 file, which Pillow does not hand out (ITU-T T.800, I.5.3.3).
+
+    Raises:
+        ItemError: TRUNCATED, CORRUPT.
+    """
+    if data[:4] == _CODE_STREAM:
+        return None
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind == b"jp2h":
+            for inner, first, last in _boxes(data, start, min(end, len(data))):
+                if inner == b"colr" and data[first : first + 1] == b"\x02":
+                    return data[first + 3 : last]
+            return None
+    return None
+
+
+def _code_stream(data: bytes) -> tuple[int, int]:
+    """Return where the code stream begins and where it should end."""
+    if data[:4] == _CODE_STREAM:
+        return 0, len(data)
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind == b"jp2c":
+            return start, end
+    raise ItemError(ErrorCode.TRUNCATED, "the JPEG 2000 file ends before its pixel data")
+
+
+def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (type, start of the content, end) of the boxes of a JP2 file; the last may end behind the file."""
+    while at + 8 <= stop:
+        length, kind = struct.unpack_from(">I4s", data, at)
+        header = 8
+        if length == 1 and at + 16 <= stop:
+            (length,) = struct.unpack_from(">Q", data, at + 8)
+            header = 16
+        end = at + length if length else stop
+        if end < at + header:
+            raise ItemError(ErrorCode.CORRUPT, "the JPEG 2000 file has a box of an impossible length")
+        yield kind, at + header, end
+        at = end
