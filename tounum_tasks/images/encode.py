@@ -19,35 +19,32 @@ _EXTENSIONS = {
 _LARGEST_SIDE = {ImageFormat.JPEG: 65_500, ImageFormat.WEBP: 16_383}
 
 
-def result_format(source: ImageFormat, *, pages: int = 1) -> ImageFormat:
-    """Return the format in which an enhanced page is stored.
+def stored_as(format: str) -> ImageFormat:
+    """Return the format in which enhanced pixels of a file of ``format`` are stored.
 
-    The format of the source, but PNG for GIF and PDF, which cannot hold it, and for pages of a file with
-    several.
+    The same format, but PNG for what cannot hold them without loss of colours (GIF) or is no image format (PDF).
     """
-    return source if source in _EXTENSIONS and pages == 1 else ImageFormat.PNG
+    return next((writable for writable in _EXTENSIONS if writable == format), ImageFormat.PNG)
 
 
-def extension(format: ImageFormat) -> str:
-    """Return the usual extension of ``format``, with the dot."""
-    return _EXTENSIONS[format]
+def extension(format: str) -> str:
+    """Return the extension, with the dot, of what ``encode`` writes for ``format``."""
+    return _EXTENSIONS[stored_as(format)]
 
 
-def encode(rgb: NDArray[np.uint8], *, format: ImageFormat, dpi: float | None = None) -> bytes:
-    """Encode uint8 HxWx3 sRGB pixels; the same pixels always give the same bytes.
+def encode(rgb: NDArray[np.uint8], *, format: str, dpi: float | None = None) -> bytes:
+    """Encode uint8 HxWx3 sRGB pixels as ``stored_as(format)``; the same pixels always give the same bytes.
 
-    JPEG is written with quality 95 and full colour resolution, all other formats without loss. The resolution
-    is kept where the format has a place for it (not in JPEG 2000 as Pillow writes it). No profile is
-    embedded: the pixels are sRGB, which is what every program assumes.
+    JPEG is written with quality 95 and full colour resolution, all other formats without loss. The resolution is
+    kept where the format has a place for it (not in JPEG 2000 as Pillow writes it). No profile is embedded: the
+    pixels are sRGB, which is what every program assumes.
 
     Raises:
-        ValueError: the pixels are of another kind, or ``format`` cannot be written or cannot hold such a
-            size.
+        ValueError: the pixels are of another kind, or the format cannot hold so many.
     """
+    format = stored_as(format)
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"expected uint8 pixels HxWx3, got {rgb.dtype} {rgb.shape}")
-    if format not in _EXTENSIONS:
-        raise ValueError(f"{format} cannot be written")
     if max(rgb.shape) > _LARGEST_SIDE.get(format, max(rgb.shape)):
         raise ValueError(f"{format} cannot hold {rgb.shape[1]} x {rgb.shape[0]} pixels")
     image = Image.fromarray(rgb)
