@@ -86,8 +86,8 @@ def batch_slug(name: str) -> str:
     Names in scripts without an ASCII form (Chinese, Arabic, ...) become ``batch``; the hash that follows in the id
     tells them apart, and the rows keep the folder's own name.
     """
-    ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "-", ascii_name.lower()).strip("-")[:60].strip("-")
+    letters = (c for c in unicodedata.normalize("NFKD", name.lower()) if not unicodedata.combining(c))
+    slug = re.sub(r"[^a-z0-9]+", "-", "".join(letters)).strip("-")[:60].strip("-")
     return slug or "batch"
 
 

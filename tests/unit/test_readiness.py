@@ -1,0 +1,160 @@
+"""Which batches are taken and which must wait."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.intake.readiness import Scan, list_batch, scan
+from tounum_tasks.storage import open_storage
+
+QUIET = 300
+
+
+def look(root: Path, *, seconds_later: float = 0) -> Scan:
+    return scan(open_storage(str(root)), quiet_seconds=QUIET, now_ns=time.time_ns() + int(seconds_later * 1e9))
+
+
+def names(found: Scan) -> list[str]:
+    return [listing.name for listing in found.ready]
+
+
+def drop(path: Path, content: bytes = b"x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def make_old(folder: Path, seconds: float = 2 * QUIET) -> None:
+    """Give everything an old modification time, as ``cp -a`` does when it has finished."""
+    then = time.time() - seconds
+    for path in [*folder.rglob("*"), folder]:
+        os.utime(path, (then, then), follow_symlinks=False)
+
+
+def test_a_fresh_batch_waits_and_the_sentence_says_why_and_what_to_do(tmp_path: Path) -> None:
+    drop(tmp_path / "box 7" / "a.jpg")
+    found = look(tmp_path)
+    assert not found.ready
+    assert "box 7" in found.waiting[0] and "300 s" in found.waiting[0] and "_READY" in found.waiting[0]
+
+
+def test_a_quiet_batch_is_taken(tmp_path: Path) -> None:
+    drop(tmp_path / "box" / "deep" / "a.jpg")
+    assert names(look(tmp_path, seconds_later=QUIET - 5)) == []
+    assert names(look(tmp_path, seconds_later=QUIET + 5)) == ["box"]
+
+
+def test_the_marker_makes_a_batch_ready_at_once_and_is_no_image(tmp_path: Path) -> None:
+    drop(tmp_path / "box" / "a.jpg")
+    drop(tmp_path / "box" / "_READY")
+    (listing,) = look(tmp_path).ready
+    assert [file.path for file in listing.files] == ["a.jpg"]
+
+
+def test_a_marker_in_a_sub_folder_does_not_count(tmp_path: Path) -> None:
+    drop(tmp_path / "box" / "a" / "_READY")
+    drop(tmp_path / "box" / "a" / "a.jpg")
+    assert not look(tmp_path).ready
+
+
+def test_preserved_times_do_not_make_a_running_copy_look_finished(tmp_path: Path) -> None:
+    drop(tmp_path / "box" / "sub" / "a.jpg")
+    make_old(tmp_path / "box")
+    assert names(look(tmp_path)) == ["box"]
+    os.utime(drop(tmp_path / "box" / "sub" / "b.jpg"), (0, 0))  # a second file arrives, its time is preserved
+    assert names(look(tmp_path)) == []
+
+
+def test_a_wrong_clock_in_the_future_does_not_block_forever(tmp_path: Path) -> None:
+    path = drop(tmp_path / "box" / "a.jpg")
+    os.utime(path, (time.time() + 10**6,) * 2)
+    assert names(look(tmp_path, seconds_later=QUIET + 5)) == ["box"]
+
+
+def test_loose_files_form_one_batch_that_waits_for_all_of_them(tmp_path: Path) -> None:
+    old, new = drop(tmp_path / "a.jpg"), drop(tmp_path / "b.jpg")
+    os.utime(old, (0, 0))
+    assert "loose files" in look(tmp_path).waiting[0]
+    os.utime(new, (0, 0))
+    (listing,) = look(tmp_path).ready
+    assert [file.path for file in listing.files] == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("name", [".hidden", "._a.jpg", "Thumbs.db", "desktop.ini", "a.jpg.part", "a.tmp"])
+def test_ignored_names_neither_come_in_nor_block(tmp_path: Path, name: str) -> None:
+    drop(tmp_path / "box" / "a.jpg")
+    make_old(tmp_path / "box")
+    drop(tmp_path / name)
+    ignored = drop(tmp_path / "box" / name)
+    os.utime(ignored.parent, (0, 0))
+    (listing,) = look(tmp_path).ready
+    assert [file.path for file in listing.files] == ["a.jpg"]
+
+
+def test_links_are_never_followed_and_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "ingest"
+    secret = drop(tmp_path / "secret" / "key.jpg")
+    drop(root / "box" / "a.jpg")
+    (root / "box" / "link.jpg").symlink_to(secret)
+    (root / "box" / "linked folder").symlink_to(secret.parent)
+    (root / "linked batch").symlink_to(secret.parent)
+    found = look(root, seconds_later=QUIET + 5)
+    (listing,) = found.ready
+    assert [file.path for file in listing.files] == ["a.jpg"]
+    assert len(found.left_behind) == 3 and all("symbolic link" in sentence for sentence in found.left_behind)
+
+
+def test_a_pipe_is_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "box").mkdir()
+    os.mkfifo(tmp_path / "box" / "pipe.jpg")
+    assert "no regular file" in look(tmp_path, seconds_later=QUIET + 5).left_behind[0]
+
+
+def test_empty_folders_are_nothing(tmp_path: Path) -> None:
+    (tmp_path / "box" / "inner").mkdir(parents=True)
+    assert look(tmp_path, seconds_later=10**6) == Scan((), (), ())
+
+
+def test_a_missing_root_is_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match=r"does not exist: create the folder"):
+        look(tmp_path / "absent")
+
+
+def test_hundreds_of_nested_folders_are_listed(tmp_path: Path) -> None:
+    deep = tmp_path / "box" / "/".join(["d"] * 400)
+    drop(deep / "a.jpg")
+    (listing,) = look(tmp_path, seconds_later=QUIET + 5).ready
+    assert len(listing.files) == 1
+
+
+@given(st.lists(st.integers(0, 2 * QUIET), min_size=1, max_size=5), st.booleans())
+def test_ready_exactly_when_marked_or_quiet(tmp_path_factory: pytest.TempPathFactory, ages: list[int], marked: bool) -> None:
+    root = tmp_path_factory.mktemp("ingest")
+    now = time.time_ns()
+    for number, age in enumerate(ages):
+        path = drop(root / "box" / f"{number}.jpg")
+        os.utime(path, ns=(now - age * 10**9,) * 2)
+    if marked:
+        drop(root / "box" / "_READY")
+    os.utime(root / "box", (0, 0))
+    found = scan(open_storage(str(root)), quiet_seconds=QUIET, now_ns=now)
+    assert bool(found.ready) == (marked or min(ages) >= QUIET)
+    assert bool(found.ready) != bool(found.waiting)
+
+
+def test_the_digest_sees_names_sizes_and_times(tmp_path: Path) -> None:
+    ingest = open_storage(str(tmp_path))
+    path = drop(tmp_path / "box" / "a.jpg")
+    os.utime(path, (100, 100))
+    first = list_batch(ingest, "box").digest
+    assert list_batch(ingest, "box").digest == first
+    os.utime(path, (101, 101))
+    assert list_batch(ingest, "box").digest != first
+    os.utime(path, (100, 100))
+    path.rename(path.with_name("b.jpg"))
+    assert list_batch(ingest, "box").digest != first
