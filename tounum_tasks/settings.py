@@ -83,8 +83,7 @@ class Settings(BaseSettings):
     classifier: str = Field("production", description="Version of the classifier, or production")
     captioner: str = Field("production", description="Version of the captioner, or production")
     extractor: str = Field(
-        "production",
-        description="Version of the feature extractor, production, imagenet, or the path of a weights file",
+        "production", description="Version of the feature extractor; production is the one the captioner was made for"
     )
     beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
     model_slots: Annotated[int, Field(ge=1)] = Field(2, description="Slots of the Airflow pool tounum_model")

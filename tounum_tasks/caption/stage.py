@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from tounum_tasks.features import stage as features_stage
-from tounum_tasks.models.loading import load_captioner
+from tounum_tasks.models.pins import load_captioner
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.route.photos import photographs
 from tounum_tasks.settings import Settings

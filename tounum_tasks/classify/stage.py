@@ -6,7 +6,7 @@ import time
 import pyarrow as pa
 
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.models.loading import load_classifier
+from tounum_tasks.models.pins import load_classifier
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.stage import measured, read_inputs
 from tounum_tasks.settings import Settings

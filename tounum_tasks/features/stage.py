@@ -4,7 +4,7 @@ import time
 
 import pyarrow as pa
 
-from tounum_tasks.models.loading import load_extractor
+from tounum_tasks.models.pins import load_extractor
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.stage import read_inputs
 from tounum_tasks.route.photos import photographs
