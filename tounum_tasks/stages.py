@@ -59,7 +59,7 @@ class Fingerprints:
             register_error=item.error_code,
             enhancement=self.plan.enhancement,
             max_pixels=self.plan.max_pixels,
-            pdf_dpi=self.plan.pdf_dpi if item.format == "PDF" else None,
+            pdf_dpi=self.plan.pdf_dpi if item.format == "pdf" else None,
         )
 
     def classify(self, item: Item) -> str:

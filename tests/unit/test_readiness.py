@@ -133,7 +133,9 @@ def test_hundreds_of_nested_folders_are_listed(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 2 * QUIET), min_size=1, max_size=5), st.booleans())
-def test_ready_exactly_when_marked_or_quiet(tmp_path_factory: pytest.TempPathFactory, ages: list[int], marked: bool) -> None:
+def test_ready_exactly_when_marked_or_quiet(
+    tmp_path_factory: pytest.TempPathFactory, ages: list[int], marked: bool
+) -> None:
     root = tmp_path_factory.mktemp("ingest")
     now = time.time_ns()
     for number, age in enumerate(ages):

@@ -63,7 +63,7 @@ SCHEMA = pa.schema(
         _field("sha256", _text, "sha256 of the file", required=True),
         _field("original_uri", _text, "Where the bytes lie as they came", required=True),
         _field("bytes", pa.int64(), "Size of the file", required=True),
-        _field("format", _text, "Format by content: JPEG, PNG, TIFF, WEBP, BMP, GIF, JPEG2000, PDF"),
+        _field("format", _text, "Format by content: jpeg, png, tiff, webp, bmp, gif, jpeg2000, pdf"),
         _field("width_px", pa.int32(), "Width of the upright page in pixels"),
         _field("height_px", pa.int32(), "Height of the upright page in pixels"),
         _field("colour_mode", _text, "Colour mode of the file: 1, L, RGB, RGBA, CMYK, ..."),

@@ -1,0 +1,227 @@
+"""Taking batches in: originals are safe before ingest is emptied, and every file becomes an item."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.intake import take_in as intake
+from tounum_tasks.items import Item, read_items
+from tounum_tasks.settings import Settings
+from tounum_tasks.storage import Storage, open_storage
+
+DATE = "2026-03-01"
+
+
+def png(grey: int) -> bytes:
+    return cv2.imencode(".png", np.full((8, 8, 3), grey, np.uint8))[1].tobytes()
+
+
+class House:
+    """An ingest folder, a lake, and what an intake makes of them."""
+
+    def __init__(self, folder: Path, **options: object) -> None:
+        self.ingest = folder / "ingest"
+        self.ingest.mkdir()
+        self.settings = Settings(
+            lake_root=str(folder / "lake"),
+            ingest_root=str(self.ingest),
+            min_free_gib=0,
+            **options,  # type: ignore[arg-type]
+        )
+        self.lake: Storage = open_storage(str(folder / "lake"))
+
+    def drop(self, path: str | bytes, content: bytes) -> Path:
+        target = self.ingest / os.fsdecode(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        return target
+
+    def ready(self, batch: str) -> None:
+        self.drop(f"{batch}/_READY", b"")
+
+    def take(self, date: str = DATE) -> intake.Intake:
+        return intake.take_in(open_storage(str(self.ingest)), self.lake, date, self.settings)
+
+    def items(self, taken: intake.Intake) -> list[Item]:
+        return [item for batch in taken.batches for item in read_items(self.lake, *batch)]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_every_file_is_an_item_and_ingest_is_empty(house: House) -> None:
+    house.drop("Box 1/a.png", png(10))
+    house.drop("Box 1/deep/er/b.png", png(20))
+    house.ready("Box 1")
+    taken = house.take()
+    items = house.items(taken)
+    assert [(item.source_path, item.page, item.format, item.batch_name) for item in items] == [
+        ("a.png", 1, "png", "Box 1"),
+        ("deep/er/b.png", 1, "png", "Box 1"),
+    ]
+    assert house.lake.read_bytes(items[1].original) == png(20)
+    assert list(house.ingest.iterdir()) == []
+
+
+def test_pages_of_one_file_are_items(house: House) -> None:
+    pages = [Image.new("L", (8, 8), grey) for grey in (0, 100, 200)]
+    path = house.drop("box/scan.tif", b"")
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    house.ready("box")
+    items = house.items(house.take())
+    assert [(item.page, item.pages, item.image_id) for item in items] == [
+        (page, 3, f"{items[0].sha256}-p000{page}") for page in (1, 2, 3)
+    ]
+
+
+def test_the_second_of_two_equal_files_is_a_duplicate(house: House) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        house.drop(f"box/{name}", png(10 if name < "c" else 20))
+    house.ready("box")
+    assert [item.duplicate_of for item in house.items(house.take())] == [None, "a.png", None]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<img src=x onerror=alert(1)>.png",
+        "архив.png",
+        "写真.png",
+        "صورة.png",
+        "o'clock \"x\".png",
+        "x" * 251 + ".png",
+        "-rf.png",
+    ],
+)  # fmt: skip
+def test_odd_names_keep_their_path(house: House, name: str) -> None:
+    house.drop(f"box/{name}", png(1))
+    house.ready("box")
+    (item,) = house.items(house.take())
+    assert item.source_path == name and item.error_code is None
+    assert item.original.endswith(name)
+
+
+@pytest.mark.parametrize("name", [b"a\xff.png", b"a\nb.png", b"a\x1b[2J.png", "\u202egnp.exe".encode(), b"a\\b.png"])
+def test_refused_names_have_a_row_and_their_bytes_are_kept(house: House, name: bytes) -> None:
+    house.drop(b"box/" + name, png(1))
+    house.ready("box")
+    (item,) = house.items(house.take())
+    assert item.error_code == "name_refused" and "rename" in (item.error_message or "")
+    assert house.lake.read_bytes(item.original) == png(1)
+    assert list(house.ingest.iterdir()) == []
+
+
+def test_folder_names_of_every_kind(house: House) -> None:
+    for name in (b"..hidden", b"A & B <b>", b"box\xff\x01", "日本".encode(), b"x" * 255):
+        house.drop(name + b"/a.png", png(1))
+        house.drop(name + b"/_READY", b"")
+    taken = house.take()
+    names = {item.batch_name for item in house.items(taken)}
+    assert names == {"A & B <b>", "box\\xff\\u0001", "日本", "x" * 255}
+
+
+def test_what_is_not_an_image_is_registered_with_its_error(house: House) -> None:
+    house.drop("box/a.jpg", b"not an image")
+    house.drop("box/b.jpg", b"")
+    house.ready("box")
+    assert [item.error_code for item in house.items(house.take())] == ["not_an_image", "empty_file"]
+
+
+def test_ignored_files_and_links_stay_behind(house: House, tmp_path: Path) -> None:
+    house.drop("box/a.png", png(1))
+    hidden = house.drop("box/.hidden.png", png(2))
+    (house.ingest / "box" / "link.png").symlink_to(tmp_path / "elsewhere")
+    house.ready("box")
+    taken = house.take()
+    assert len(house.items(taken)) == 1 and hidden.exists()
+    assert "symbolic link" in taken.left_behind[0]
+    assert house.take().batches == ()
+
+
+def test_waiting_batches_stay_and_are_named(house: House) -> None:
+    path = house.drop("fresh/a.png", png(1))
+    taken = house.take()
+    assert taken.batches == () and path.exists() and "fresh" in taken.waiting[0]
+
+
+def test_the_same_delivery_again_is_not_a_second_batch(house: House) -> None:
+    def deliver(grey: int) -> None:
+        for path in (house.drop("box/a.png", png(grey)), house.drop("box/_READY", b"")):
+            os.utime(path, (1000, 1000))
+
+    deliver(1)
+    first = house.take()
+    deliver(1)
+    assert house.take("2026-03-02").batches == first.batches
+    assert list(house.ingest.iterdir()) == []
+    deliver(2)  # same name, size and time, other bytes
+    third = house.take("2026-03-02")
+    assert third.batches != first.batches and house.items(third)[0].sha256 != house.items(first)[0].sha256
+
+
+def test_a_batch_that_changes_while_it_is_copied_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.drop("box/a.png", png(1))
+    late = house.ingest / "box" / "late.png"
+    house.ready("box")
+    look_again = intake.list_batch
+
+    def file_arrives_then_look(*arguments: object) -> object:
+        late.write_bytes(png(2))
+        return look_again(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(intake, "list_batch", file_arrives_then_look)
+    taken = house.take()
+    assert taken.batches == () and "changed while it was taken in" in taken.waiting[0]
+    monkeypatch.undo()
+    assert [item.source_path for item in house.items(house.take())] == ["a.png", "late.png"]
+
+
+def test_too_little_space_takes_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.settings = house.settings.model_copy(update={"min_free_gib": 10.0**9})
+    path = house.drop("box/a.png", png(1))
+    house.ready("box")
+    with pytest.raises(EnvironmentFault, match="stays in ingest: it needs"):
+        house.take()
+    assert path.exists()
+
+
+def test_two_intakes_at_once_take_it_once(house: House) -> None:
+    for number in range(20):
+        house.drop(f"box/{number}.png", png(number))
+    house.ready("box")
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            house.take()
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+    batches = [entry.name for entry in house.lake.list_folder(f"registers/{DATE}")]
+    assert len(batches) == 1 and len(read_items(house.lake, DATE, batches[0])) == 20
+
+
+@hypothesis_settings(max_examples=20, deadline=None)
+@given(files=st.integers(1, 30), shard_size=st.integers(1, 12))
+def test_shards_hold_every_item_once_and_at_most_shard_size(
+    tmp_path_factory: pytest.TempPathFactory, files: int, shard_size: int
+) -> None:
+    house = House(tmp_path_factory.mktemp("house"), shard_size=shard_size)
+    for number in range(files):
+        house.drop(f"box/{number}.png", png(number))
+    house.ready("box")
+    items = house.items(house.take())
+    sizes = [sum(item.shard == shard for item in items) for shard in range(max(item.shard for item in items) + 1)]
+    assert sum(sizes) == files and max(sizes) <= shard_size and min(sizes) > 0
+    assert all(size == shard_size for size in sizes[:-1])
