@@ -1,0 +1,1 @@
+"""How good a page is: sharpness, noise, brightness, contrast and the flags that follow from them."""

@@ -1,0 +1,188 @@
+"""Quality metrics of one page.
+
+Everything is computed tile by tile, so that the memory needed beside the page stays small: the grey page and the
+wavelet coefficients of one channel, together some three bytes per pixel.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS_VERSION = 1
+"""Part of fingerprints: raised whenever the same pixels could get other figures or flags."""
+
+_TILE_ROWS, _TILE_COLUMNS = 256, 16_384
+_COEFFICIENT_ROWS, _COEFFICIENT_COLUMNS = 32, 4_096
+
+_DB2_HIGH = (-0.48296291314453416, 0.8365163037378079, -0.2241438680420134, -0.12940952255126037)
+"""High-pass decomposition filter of the Daubechies wavelet db2."""
+
+_NORMAL_UPPER_QUARTILE = 0.6744897501960817
+
+
+@dataclass(frozen=True)
+class QualityThresholds:
+    """Where a score becomes a flag.
+
+    Attributes:
+        blurry_below: ``blurry`` if the variance of the Laplacian is smaller. Sharp photographs have 300 to
+            4,000 at their full size, the same ones after a Gaussian blur of one pixel 20 to 150.
+        noisy_above: ``noisy`` if the wavelet estimate of the noise, in grey levels, is larger. The estimate takes
+            fine texture for noise: a few sharp photographs in a hundred have more than 8.
+        dark_below: ``dark`` if 99 of 100 pixels are darker than this grey.
+        light_above: ``light`` if 99 of 100 pixels are lighter than this grey (a page with ink on it is not).
+        low_information_below: ``low_information`` if the standard deviation of grey is smaller: an empty page.
+            Such a page is not called blurry as well.
+        odd_size_below: ``odd_size`` if a side has fewer pixels: thumbnails, icons, slivers of a scan.
+        odd_aspect_above: ``odd_size`` if the longer side is more than so many times the shorter one.
+    """
+
+    blurry_below: float = 100.0
+    noisy_above: float = 8.0
+    dark_below: int = 80
+    light_above: int = 180
+    low_information_below: float = 3.0
+    odd_size_below: int = 48
+    odd_aspect_above: float = 6.0
+
+
+DEFAULT_THRESHOLDS = QualityThresholds()
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured on one page; equal pixels give equal figures.
+
+    Attributes:
+        blur_laplacian_var: see ``laplacian_variance``.
+        noise_sigma: see ``noise_sigma``.
+        brightness: mean grey, 0 to 255.
+        contrast: standard deviation of grey, 0 to 127.5.
+        flags: any of blurry, noisy, dark, light, low_information and odd_size, in this order.
+    """
+
+    blur_laplacian_var: float
+    noise_sigma: float
+    brightness: float
+    contrast: float
+    flags: tuple[str, ...]
+
+
+def measure(rgb: NDArray[np.uint8], thresholds: QualityThresholds = DEFAULT_THRESHOLDS) -> Quality:
+    """Measure a page: uint8 HxWx3 RGB of any size from 1x1.
+
+    Raises:
+        ValueError: the array is no page.
+    """
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ValueError(f"expected uint8 pixels HxWx3, got {rgb.dtype} {rgb.shape}")
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    histogram = sum(np.bincount(tile.ravel(), minlength=256) for tile, *_ in _tiles(grey))
+    levels = np.arange(256)
+    brightness = float(histogram @ levels / grey.size)
+    contrast = float(np.sqrt(histogram @ (levels - brightness) ** 2 / grey.size))
+    blur, noise = laplacian_variance(grey), noise_sigma(rgb)
+
+    darkest, lightest = np.searchsorted(np.cumsum(histogram) / grey.size, (0.01, 0.99))
+    shorter, longer = sorted(grey.shape)
+    empty = contrast < thresholds.low_information_below
+    raised = {
+        "blurry": blur < thresholds.blurry_below and not empty,
+        "noisy": noise > thresholds.noisy_above,
+        "dark": lightest < thresholds.dark_below,
+        "light": darkest > thresholds.light_above,
+        "low_information": empty,
+        "odd_size": shorter < thresholds.odd_size_below or longer > thresholds.odd_aspect_above * shorter,
+    }
+    return Quality(blur, noise, brightness, contrast, tuple(flag for flag, is_raised in raised.items() if is_raised))
+
+
+def laplacian_variance(grey: np.ndarray) -> float:
+    """Return the variance of the Laplacian of a grey page (uint8 HxW): large for sharp pages, and for noisy ones.
+
+    Exactly ``cv2.Laplacian(grey, cv2.CV_64F).var()``: the responses are whole numbers, so their sums have no
+    rounding. (Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000.)
+    """
+    total, squares = 0.0, 0.0
+    for tile, top, left, height, width in _tiles(grey, margin=1):
+        response = cv2.Laplacian(tile, cv2.CV_16S)[top : top + height, left : left + width]
+        total += cv2.sumElems(response)[0]
+        squares += cv2.norm(response, cv2.NORM_L2SQR)
+    mean = total / grey.size
+    return max(squares / grey.size - mean * mean, 0.0)
+
+
+def noise_sigma(rgb: np.ndarray) -> float:
+    """Return the estimated standard deviation of Gaussian noise in grey levels, the mean over the channels.
+
+    The median absolute diagonal coefficient of the finest db2 wavelet level over the upper quartile of the normal
+    distribution (Donoho and Johnstone, Biometrika 81, 1994, section 4.2), as
+    ``skimage.restoration.estimate_sigma(rgb, channel_axis=-1, average_sigmas=True)``, without its temporary arrays
+    of many times the page. As there, coefficients that are exactly zero (black areas) are left out; a channel
+    with nothing else counts as 0.
+    """
+    return float(np.mean([_channel_sigma(cv2.extractChannel(rgb, channel)) for channel in range(3)]))
+
+
+def _channel_sigma(channel: np.ndarray) -> float:
+    height, width = channel.shape
+    rows, columns = (height + 3) // 2, (width + 3) // 2
+    magnitudes = np.empty(rows * columns, np.float32)
+    found = 0
+    for top in range(0, rows, _COEFFICIENT_ROWS):
+        for left in range(0, columns, _COEFFICIENT_COLUMNS):
+            bottom, right = min(top + _COEFFICIENT_ROWS, rows), min(left + _COEFFICIENT_COLUMNS, columns)
+            # Coefficient i is the response to pixels 2i-2 to 2i+1.
+            window = _mirrored(channel, 2 * top - 2, 2 * bottom, 2 * left - 2, 2 * right).astype(np.float64)
+            response = _high_pass(window[0::2], window[1::2])
+            response = _high_pass(np.ascontiguousarray(response[:, 0::2]).T, np.ascontiguousarray(response[:, 1::2]).T)
+            values = np.abs(response[response != 0])
+            magnitudes[found : found + values.size] = values
+            found += values.size
+    if not found:
+        return 0.0
+    return float(np.median(magnitudes[:found], overwrite_input=True)) / _NORMAL_UPPER_QUARTILE
+
+
+def _high_pass(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
+    """Return the db2 high-pass responses along the first axis, from its even and its odd samples.
+
+    The terms are added in the order of PyWavelets: on even areas the sum is zero but for rounding, and which of
+    them are exactly zero decides over what is left out.
+    """
+    response = _DB2_HIGH[0] * odd[1:]
+    response += _DB2_HIGH[1] * even[1:]
+    response += _DB2_HIGH[2] * odd[:-1]
+    response += _DB2_HIGH[3] * even[:-1]
+    return response
+
+
+def _mirrored(channel: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    """Return rows top:bottom and columns left:right of a channel that goes on mirrored up to 3 pixels outside."""
+    height, width = channel.shape
+    # Whatever lies outside mirrors the outermost three pixels, so these are always taken along.
+    first_row, first_column = max(min(top, height - 3), 0), max(min(left, width - 3), 0)
+    above, before = first_row - top, first_column - left
+    mirrored = cv2.copyMakeBorder(
+        channel[first_row:bottom, first_column:right],
+        max(above, 0),
+        max(bottom - height, 0),
+        max(before, 0),
+        max(right - width, 0),
+        cv2.BORDER_REFLECT,
+    )
+    return mirrored[max(-above, 0) :, max(-before, 0) :]
+
+
+def _tiles(grey: np.ndarray, margin: int = 0) -> Iterator[tuple[np.ndarray, int, int, int, int]]:
+    """Yield tiles with up to ``margin`` pixels of their surroundings, and top, left, height, width of each inside."""
+    rows, columns = grey.shape
+    for top in range(0, rows, _TILE_ROWS):
+        for left in range(0, columns, _TILE_COLUMNS):
+            bottom, right = min(top + _TILE_ROWS, rows), min(left + _TILE_COLUMNS, columns)
+            first_row, first_column = max(top - margin, 0), max(left - margin, 0)
+            tile = grey[first_row : bottom + margin, first_column : right + margin]
+            yield tile, top - first_row, left - first_column, bottom - top, right - left

@@ -1,0 +1,1 @@
+"""Improves a page, or leaves it exactly as it is."""
