@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.items import Item, ItemKey, read_items
+from tounum_tasks.items import Item, read_items
 from tounum_tasks.manifest.read import failed_keys
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.settings import Settings
@@ -151,7 +151,7 @@ class Cache:
 
 @dataclass(frozen=True)
 class ShardWork:
-    """The items of one shard and the question that every stage asks of them: which must be computed?"""
+    """The items of one shard, and which of their results must be computed."""
 
     plan: RunPlan
     shard: ShardRef
@@ -167,21 +167,18 @@ class ShardWork:
 
     @cached_property
     def items(self) -> list[Item]:
-        return read_items(self.lake, self.shard.batch_date, self.shard.batch_id, self.shard.shard)
-
-    @cached_property
-    def _failed(self) -> frozenset[ItemKey]:
+        """The items that the run works on: all of the shard, or those that the manifest says are not ok."""
+        items = read_items(self.lake, self.shard.batch_date, self.shard.batch_id, self.shard.shard)
+        if self.plan.items != "failed":
+            return items
         batch = next(batch for batch in self.plan.batches if batch.batch_id == self.shard.batch_id)
-        return failed_keys(self.lake, batch.batch_date, batch.batch_id, batch.base_version)
+        if batch.base_version == 0:
+            return items
+        failed = failed_keys(self.lake, batch.batch_date, batch.batch_id, batch.base_version)
+        return [item for item in items if item.key in failed]
 
     def cache(self, stage: str, schema: pa.Schema) -> Cache:
         return Cache(self.lake, f"stages/{stage}", schema, self.shard)
-
-    def may_reuse(self, item: Item) -> bool:
-        """Whether a committed result of this item may be taken as it is (parameter ``items``)."""
-        if self.plan.items == "all":
-            return False
-        return self.plan.items == "missing" or item.key not in self._failed
 
     def require_all(self, found: int, wanted: int, stage: str) -> None:
         """Raise EnvironmentFault if not every wanted result of an earlier stage could be read."""
@@ -205,4 +202,6 @@ class ShardWork:
 
     def pending(self, wanted: dict[str, Item], committed: dict[str, dict]) -> dict[str, Item]:
         """Return what must be computed of ``wanted`` (by fingerprint), given the rows that are committed."""
-        return {found: item for found, item in wanted.items() if found not in committed or not self.may_reuse(item)}
+        if self.plan.items != "missing":
+            return wanted
+        return {found: item for found, item in wanted.items() if found not in committed}

@@ -34,7 +34,7 @@ MEASURED_COLUMNS = [
 
 
 def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int) -> list[dict]:
-    """Return one row per registered item of a batch, in the order of the register."""
+    """Return one row per item of a batch that the run works on, in the order of the register."""
     rows = []
     for number in range(batch.shards):
         shard = ShardRef(batch_id=batch.batch_id, batch_date=batch.batch_date, shard=number)

@@ -66,7 +66,7 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, settings: Settings) 
             )
     rows = build_rows(plan, batch, settings, current + 1)
     if earlier is not None:
-        rows = _keep_better_rows(rows, earlier, current + 1)
+        rows = _keep_earlier_rows(rows, earlier, current + 1)
     table = to_table(rows)
     if earlier is not None and _same_items(table, earlier):
         return "unchanged", earlier
@@ -74,15 +74,19 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, settings: Settings) 
     return "published", table
 
 
-def _keep_better_rows(rows: list[dict], earlier: pa.Table, version: int) -> list[dict]:
-    """An ok row of an earlier version is never replaced by a failed one."""
-    good = {(row["source_path"], row["page"]): row for row in earlier.to_pylist() if row["status"] == STATUS_OK}
-    kept = []
-    for row in rows:
-        before = good.get((row["source_path"], row["page"]))
-        keep = before is not None and row["status"] == STATUS_FAILED
-        kept.append({**before, "manifest_version": version} if keep else row)
-    return kept
+def _keep_earlier_rows(rows: list[dict], earlier: pa.Table, version: int) -> list[dict]:
+    """Return a row for every row of ``earlier``, in its order (that of the register).
+
+    Rows of items that the run did not work on stay, and an ok row is never replaced by a failed one.
+    """
+    made = {(row["source_path"], row["page"]): row for row in rows}
+    merged = []
+    for before in earlier.to_pylist():
+        row = made.get((before["source_path"], before["page"]))
+        if row is None or (row["status"] == STATUS_FAILED and before["status"] == STATUS_OK):
+            row = {**before, "manifest_version": version}
+        merged.append(row)
+    return merged
 
 
 def _same_items(table: pa.Table, earlier: pa.Table) -> bool:
