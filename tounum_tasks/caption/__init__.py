@@ -1,0 +1,1 @@
+"""Captions of photographs: an attention decoder over InceptionV3 features."""

@@ -1,0 +1,208 @@
+"""Captions for features: load a model once, use it for many images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.caption.vocabulary import Vocabulary
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.features.extractor import compute_policy
+
+if TYPE_CHECKING:
+    import keras
+
+    from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+
+BATCH_SIZE = 64
+MAX_WORDS = 20
+WEIGHTS_FILE = "weights.safetensors"
+VOCABULARY_FILE = "vocabulary.json"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption.
+
+    Attributes:
+        text: the words with a space between, first letter large, full stop.
+        words: the words.
+        log_probability: natural logarithm of the caption's probability, its end included.
+        alternatives: texts of the other captions of the beam, best first.
+        attention: float16 words x 64, for each word how much each position of the 8 x 8 map (row by row) was looked
+            at; each row sums to 1.
+    """
+
+    text: str
+    words: tuple[str, ...]
+    log_probability: float
+    alternatives: tuple[str, ...]
+    attention: NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How captions are searched for: their greatest length in words, and how much longer ones are preferred."""
+
+    max_words: int = MAX_WORDS
+    length_power: float = 0.7
+
+
+class Captioner:
+    """Captions features. Batches are padded to one fixed shape: a caption does not depend on its batch-mates."""
+
+    def __init__(
+        self,
+        shape: NetworkShape,
+        weights: Mapping[str, NDArray[Any]],
+        vocabulary: Vocabulary,
+        *,
+        digest: str,
+        options: SearchOptions | None = None,
+    ) -> None:
+        """Builds the network with these weights.
+
+        Raises:
+            ConfigurationError: weights, vocabulary and shape do not fit together.
+        """
+        from tounum_tasks.caption.network import CaptionNetwork
+
+        self.digest = digest
+        self.vocabulary = vocabulary
+        self.options = options or SearchOptions()
+        if shape.vocabulary != len(vocabulary):
+            raise ConfigurationError(
+                f"The captioner was made for {shape.vocabulary} words, its vocabulary has {len(vocabulary)}."
+            )
+        self._network = CaptionNetwork(shape, encoder_policy=compute_policy())
+        self._network.build()
+        set_weights(self._network, weights)
+        self._searches: dict[tuple[str, float], keras.Model] = {}
+
+    @classmethod
+    def load(cls, folder: Path, *, extractor_digest: str) -> Captioner:
+        """Loads a version folder of the registry, for features of the extractor with this digest.
+
+        Raises:
+            ConfigurationError: the folder is incomplete or damaged, or the captioner was made for another extractor.
+        """
+        from tounum_tasks.caption.network import NetworkShape
+        from tounum_tasks.models.card import read_version
+        from tounum_tasks.models.weights import read_safetensors
+
+        card = read_version(folder, name="captioner")
+        partner = card.partners.get("extractor", "none")
+        if partner != extractor_digest:
+            raise ConfigurationError(
+                f"The captioner {card.version} was made for the extractor {partner[:12]}, not for "
+                f"{extractor_digest[:12]}: their features are not interchangeable."
+            )
+        vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+        try:
+            shape = NetworkShape(**card.training["network"])
+            options = SearchOptions(**card.training["search"])
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(f"The card of the captioner {folder} does not describe its network.") from error
+        weights = read_safetensors(folder / WEIGHTS_FILE)
+        return cls(shape, weights, vocabulary, digest=card.digest, options=options)
+
+    def caption(self, features: NDArray[np.floating], *, beam: int = 3) -> list[Caption]:
+        """Captions by beam search (1: greedy); features N x 64 x 2048, any float type."""
+        search = self._search(("beam", float(beam)))
+        return [
+            caption
+            for batch in _batches(features)
+            for caption in self._captions(search.predict_on_batch(_padded(batch)), len(batch))
+        ]
+
+    def sample(self, features: NDArray[np.floating], *, seed: int = 0, temperature: float = 1.0) -> list[Caption]:
+        """Captions drawn at random; the i-th one depends on its features, ``seed`` and i only."""
+        search = self._search(("sampling", temperature))
+        numbers = np.stack(
+            [np.random.default_rng([seed, i]).random(self.options.max_words) for i in range(len(features))]
+        ).astype(np.float32)
+        captions: list[Caption] = []
+        for batch, uniform in zip(_batches(features), _batches(numbers), strict=True):
+            result = search.predict_on_batch((_padded(batch), _padded(uniform)))
+            captions += self._captions(result, len(batch))
+        return captions
+
+    def _search(self, key: tuple[str, float]) -> keras.Model:
+        """The compiled graph for one way of searching, made when first asked for."""
+        from tounum_tasks.caption.decode import BeamSearch, Sampling
+
+        if key not in self._searches:
+            kind, number = key
+            words = self.options.max_words
+            if kind == "beam":
+                self._searches[key] = BeamSearch(
+                    self._network, beam=int(number), max_words=words, length_power=self.options.length_power
+                )
+            else:
+                self._searches[key] = Sampling(self._network, max_words=words, temperature=number)
+        return self._searches[key]
+
+    def _captions(self, result: tuple[NDArray[Any], ...], count: int) -> Iterator[Caption]:
+        words, totals, maps = (np.asarray(part) for part in result)
+        for index in range(count):
+            texts = [tuple(self.vocabulary.decode(row)) for row in words[index].tolist()]
+            attention = maps[index, 0, : len(texts[0])].astype(np.float16)
+            yield Caption(
+                text=sentence(texts[0]),
+                words=texts[0],
+                log_probability=float(totals[index, 0]),
+                alternatives=tuple(sentence(text) for text in texts[1:]),
+                attention=attention,
+            )
+
+
+def sentence(words: tuple[str, ...]) -> str:
+    """Words as a person writes them.
+
+    >>> sentence(("a", "dog", "runs"))
+    'A dog runs.'
+    """
+    text = " ".join(words)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def set_weights(network: CaptionNetwork, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Gives a network that was built its weights.
+
+    Raises:
+        ConfigurationError: one is missing or has the wrong shape.
+    """
+    for name, variable in network.named_weights().items():
+        array = weights.get(name)
+        if array is None or tuple(array.shape) != tuple(variable.shape):
+            found = "is missing" if array is None else f"has shape {tuple(array.shape)}"
+            raise ConfigurationError(f"The captioner's weight {name} {found}, expected {tuple(variable.shape)}.")
+        variable.assign(array.astype(np.float32))
+
+
+def version_files(
+    folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, options: SearchOptions
+) -> dict[str, Any]:
+    """Writes weights (float16) and vocabulary into a folder; returns what the card must say to load them again."""
+    from tounum_tasks.models.weights import write_safetensors
+
+    arrays = {name: np.array(variable).astype(np.float16) for name, variable in network.named_weights().items()}
+    write_safetensors(folder / WEIGHTS_FILE, arrays)
+    vocabulary.save(folder / VOCABULARY_FILE)
+    return {"network": network.sizes.to_dict(), "search": asdict(options)}
+
+
+def _batches(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(rows), BATCH_SIZE):
+        yield rows[start : start + BATCH_SIZE]
+
+
+def _padded(batch: NDArray[Any]) -> NDArray[np.float32]:
+    padded = np.zeros((BATCH_SIZE, *batch.shape[1:]), np.float32)
+    padded[: len(batch)] = batch
+    return padded

@@ -1,0 +1,76 @@
+"""The words that the captioner knows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tounum_tasks.errors import ConfigurationError
+
+PAD, START, END, UNK = range(4)
+SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
+
+
+def normalise(text: str) -> list[str]:
+    """Words of a text: lower case, everything but letters and digits is a space.
+
+    >>> normalise("A dog's tail, wagging.")
+    ['a', 'dog', 's', 'tail', 'wagging']
+    """
+    return re.sub(r"[\W_]+", " ", text.lower()).split()
+
+
+class Vocabulary:
+    """Words and their numbers; 0 to 3 are ``<pad>``, ``<start>``, ``<end>`` and ``<unk>``."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        if tuple(words[: len(SPECIAL)]) != SPECIAL or len(set(words)) != len(words):
+            raise ConfigurationError("The vocabulary must begin with <pad>, <start>, <end>, <unk> and repeat no word.")
+        self.words = tuple(words)
+        self._ids = {word: index for index, word in enumerate(words)}
+
+    @classmethod
+    def build(cls, captions: Iterable[str], size: int) -> Vocabulary:
+        """The ``size`` most frequent words of some captions, the special four included; ties by alphabet."""
+        counts = Counter(word for caption in captions for word in normalise(caption))
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        return cls([*SPECIAL, *ranked[: max(0, size - len(SPECIAL))]])
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            ConfigurationError: the file is missing or no list of words.
+        """
+        try:
+            words = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"Cannot read the vocabulary {path}: {error}") from error
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ConfigurationError(f"The vocabulary {path} is not a list of words.")
+        return cls(words)
+
+    def save(self, path: Path) -> None:
+        """Writes the words as a JSON list, in order."""
+        path.write_text(json.dumps(self.words, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, text: str) -> list[int]:
+        """Numbers of the words of a text, without start and end; unknown words become ``<unk>``."""
+        return [self._ids.get(word, UNK) for word in normalise(text)]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Words up to the first ``<end>``; padding and the start are left out."""
+        words = []
+        for index in ids:
+            if index == END:
+                break
+            if index not in (PAD, START):
+                words.append(self.words[index])
+        return words

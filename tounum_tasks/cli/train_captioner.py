@@ -1,0 +1,109 @@
+"""``train captioner``: train a captioner, and the extractor underneath it if wanted."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.settings import load_settings
+
+if TYPE_CHECKING:
+    from tounum_tasks.features.extractor import Weights
+
+log = logging.getLogger(__name__)
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the choice ``captioner`` of ``train``."""
+    parser = commands.add_parser(
+        "captioner",
+        help="attention captioner over InceptionV3 features",
+        description="Trains a captioner and writes version folders that `models register` takes. Stopped at any "
+        "moment, the same command goes on at its last checkpoint.",
+    )
+    parser.add_argument("--data", required=True, metavar="PATH", help="folder, .tsv or COCO captions_*.json")
+    parser.add_argument("--out", required=True, metavar="DIR", help="for versions, curves, caches and checkpoints")
+    parser.add_argument(
+        "--extractor",
+        default="production",
+        metavar="WHICH",
+        help="to begin with: production, a version, imagenet (a download) or an .npz file (default: production)",
+    )
+    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="passes of the decoder (default: 10)")
+    parser.add_argument(
+        "--head-epochs", type=int, default=0, metavar="N", help="passes of the last two blocks with it (default: 0)"
+    )
+    parser.add_argument(
+        "--full-epochs", type=int, default=0, metavar="N", help="passes of every layer, slow (default: 0)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split")
+    parser.add_argument("--batch-images", type=int, default=16, metavar="N", help="default: 16")
+    parser.add_argument("--version", metavar="V", help="of what is written (default: today's date and a number)")
+    parser.add_argument("--licence", default="", metavar="TEXT", help="of the data, for the cards")
+    parser.add_argument("--notes", default="", metavar="TEXT", help="for the cards")
+    parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains, evaluates on the dev split and writes the versions.
+
+    Raises:
+        ConfigurationError: data, extractor or options are wrong.
+    """
+    from tounum_tasks.models.registry import next_version
+    from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings
+    from tounum_tasks.training.captioner_version import draw_curves, write_versions
+    from tounum_tasks.training.data import load_captions
+
+    if min(arguments.epochs, arguments.batch_images) < 1 or min(arguments.head_epochs, arguments.full_epochs) < 0:
+        raise ConfigurationError("Passes and batches must be positive numbers.")
+    out = Path(arguments.out)
+    data = load_captions(Path(arguments.data), seed=arguments.seed, limit=arguments.limit)
+    initial, digest = _extractor(arguments)
+    settings = TrainingSettings(
+        seed=arguments.seed,
+        vocabulary_size=arguments.vocabulary_size,
+        head_epochs=arguments.head_epochs,
+        full_epochs=arguments.full_epochs,
+        decoder_epochs=arguments.epochs,
+        batch_images=arguments.batch_images,
+    )
+    training = CaptionerTraining(data, out / "work", settings, initial)
+    training.run()
+    taken = [folder.name for folder in (out / "captioner").glob("*")]
+    version = arguments.version or next_version(dt.datetime.now(dt.UTC).date().isoformat(), taken)
+    figures = write_versions(
+        training,
+        out,
+        version=version,
+        licence=arguments.licence,
+        notes=arguments.notes,
+        extractor_digest=digest,
+    )
+    draw_curves(out / "work", out / "curves.png")
+    print(json.dumps({"version": version, "dev": figures}, indent=2))
+    return 0
+
+
+def _extractor(arguments: argparse.Namespace) -> tuple[Weights, str | None]:
+    """The weights to begin with, and their digest if they are a registered version's."""
+    from tounum_tasks.features.extractor import imagenet_weights, read_npz
+    from tounum_tasks.models.registry import Registry
+    from tounum_tasks.models.weights import read_safetensors
+
+    if arguments.extractor == "imagenet":
+        return imagenet_weights(), None
+    if arguments.extractor.endswith(".npz"):
+        return read_npz(Path(arguments.extractor)), None
+    settings = load_settings(lake_root=arguments.lake)
+    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+    found = registry.resolve("extractor", arguments.extractor)
+    return read_safetensors(found.folder / "weights.safetensors"), found.digest

@@ -1,0 +1,1 @@
+"""How good the models are, in figures that others publish too."""

@@ -1,0 +1,244 @@
+"""The feature extractor: InceptionV3 up to its last convolutional block, batch normalisation folded in.
+
+The network is ``keras.applications.InceptionV3`` (Szegedy et al., "Rethinking the Inception Architecture", 2016) with
+each batch normalisation folded into the convolution before it: at inference the two are the same function, and the
+folded form is smaller and faster. Weights are therefore one kernel and one bias per convolution, under Keras's names in
+the order of creation: ``conv2d/kernel``, ``conv2d/bias``, ``conv2d_1/kernel``, ... ``conv2d_93/bias``.
+
+TensorFlow is imported by the functions that need it, so that importing this module stays cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import keras
+
+INPUT_SIZE = 299
+POSITIONS = 64
+CHANNELS = 2048
+CONVOLUTIONS = 94
+BATCH_SIZE = 16
+BATCH_NORMALISATION_EPSILON = 1e-3
+
+Weights = Mapping[str, NDArray[Any]]
+
+
+def convolution_name(index: int) -> str:
+    """Keras's own name of the n-th convolution (0 to 93): ``conv2d``, ``conv2d_1``, ..."""
+    return "conv2d" if index == 0 else f"conv2d_{index}"
+
+
+def weight_names() -> list[str]:
+    """Names of all 188 arrays of a complete extractor, in network order."""
+    return [f"{convolution_name(i)}/{part}" for i in range(CONVOLUTIONS) for part in ("kernel", "bias")]
+
+
+def compute_policy() -> str:
+    """``mixed_bfloat16`` where the processor multiplies bfloat16 natively, otherwise ``float32``.
+
+    Without the instructions (AVX-512 BF16 or AMX) bfloat16 is emulated and several times slower. The cosine between the
+    features of the two is above 0.9999, but they are not bit-identical: results are reproducible on one type of CPU.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+def build_network(policy: str, *, last_layer: str = "mixed10") -> keras.Model:
+    """Folded InceptionV3 without weights.
+
+    Takes float values 0 to 255, N x 299 x 299 x 3 (RGB), and scales them as ``inception_v3.preprocess_input`` does;
+    gives the output of ``last_layer``, for ``mixed10`` N x 8 x 8 x 2048.
+
+    Args:
+        policy: Keras dtype policy, ``float32`` or ``mixed_bfloat16``; weights are float32 in both.
+        last_layer: name of the layer to stop at (``mixed0`` ... ``mixed10``).
+    """
+    import keras
+
+    original = keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(INPUT_SIZE, INPUT_SIZE, 3))
+    order = _convolutions_in_creation_order(original)
+    renamed = {name: convolution_name(index) for index, name in enumerate(order)}
+
+    def fold(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return layer
+        config = layer.get_config()
+        config["dtype"] = policy
+        if isinstance(layer, keras.layers.Conv2D):
+            config["use_bias"] = True
+            config["name"] = renamed[layer.name]
+        return type(layer).from_config(config)
+
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        is_folded_away = isinstance(layer, keras.layers.BatchNormalization)
+        return args[0] if is_folded_away else layer(*args, **kwargs)
+
+    folded = keras.models.clone_model(original, clone_function=fold, call_function=call)
+    pixels = keras.Input((INPUT_SIZE, INPUT_SIZE, 3), name="pixels")
+    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels)
+    body = keras.Model(folded.inputs, folded.get_layer(last_layer).output, name="body")
+    return keras.Model(pixels, body(scaled), name="inception_v3_folded")
+
+
+def split_network(network: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
+    """Cuts a network at a layer: (from the pixels to its output, from its output to the end). Weights are shared."""
+    import keras
+
+    body = network.get_layer("body")
+    middle = body.get_layer(layer).output
+    front = keras.Model(body.inputs, middle, name="front")
+    head = keras.Model(network.inputs, front(network.get_layer("scale").output), name=f"to_{layer}")
+    return head, keras.Model(middle, body.output, name=f"from_{layer}")
+
+
+def _convolutions_in_creation_order(network: keras.Model) -> list[str]:
+    import keras
+
+    names = [layer.name for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    return sorted(names, key=lambda name: int(name.rpartition("_")[2]) if name != "conv2d" else 0)
+
+
+def convolutions(network: keras.Model) -> dict[str, keras.layers.Layer]:
+    """The convolutions of a network that :func:`build_network` made, by name."""
+    body = network.get_layer("body")
+    return {layer.name: layer for layer in body.layers if layer.name.startswith("conv2d")}
+
+
+def set_weights(network: keras.Model, weights: Weights) -> None:
+    """Gives every convolution of the network its kernel and bias.
+
+    Raises:
+        ConfigurationError: an array is missing or has the wrong shape.
+    """
+    for name, layer in convolutions(network).items():
+        for part, variable in (("kernel", layer.kernel), ("bias", layer.bias)):
+            array = weights.get(f"{name}/{part}")
+            if array is None:
+                raise ConfigurationError(f"The extractor's weights lack {name}/{part}.")
+            if tuple(array.shape) != tuple(variable.shape):
+                raise ConfigurationError(
+                    f"The extractor's {name}/{part} has shape {tuple(array.shape)}, expected {tuple(variable.shape)}."
+                )
+            variable.assign(array.astype(np.float32))
+
+
+def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Kernels and biases of the network by name."""
+    weights: dict[str, NDArray[np.float32]] = {}
+    for name, layer in convolutions(network).items():
+        weights[f"{name}/kernel"] = np.array(layer.kernel, dtype=np.float32)
+        weights[f"{name}/bias"] = np.array(layer.bias, dtype=np.float32)
+    return weights
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Arrays of an ``.npz`` file by name; pickled content is refused.
+
+    Raises:
+        ConfigurationError: the file is missing or no plain ``.npz``.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"Cannot read the extractor's weights from {path}: {error}") from error
+
+
+def imagenet_weights() -> dict[str, NDArray[np.float32]]:
+    """Keras's own ImageNet weights (downloaded by Keras on first use), batch normalisation folded in.
+
+    Raises:
+        ConfigurationError: the download failed.
+    """
+    import keras
+
+    try:
+        network = keras.applications.InceptionV3(weights="imagenet", include_top=False)
+    except Exception as error:  # Keras reports a failed download as a bare Exception
+        raise ConfigurationError(f"Keras could not download the ImageNet weights: {error}") from error
+    return fold_batch_normalisation(network)
+
+
+def fold_batch_normalisation(network: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Folded kernels and biases of a plain ``keras.applications.InceptionV3``, named by order of creation."""
+    weights: dict[str, NDArray[np.float32]] = {}
+    for index, name in enumerate(_convolutions_in_creation_order(network)):
+        convolution = network.get_layer(name)
+        consumer = convolution._outbound_nodes[0].operation
+        beta, mean, variance = (np.array(w) for w in (consumer.beta, consumer.moving_mean, consumer.moving_variance))
+        scale = 1.0 / np.sqrt(variance + consumer.epsilon)
+        weights[f"{convolution_name(index)}/kernel"] = (np.array(convolution.kernel) * scale).astype(np.float32)
+        weights[f"{convolution_name(index)}/bias"] = (beta - mean * scale).astype(np.float32)
+    return weights
+
+
+def fill_missing_kernels(weights: Weights, seed: int) -> dict[str, NDArray[Any]]:
+    """Completes a set of weights: a kernel that is missing is drawn at random, He-scaled, so that it can be trained.
+
+    Folded kernels work on the outputs of a rectifier, for which He et al. (2015) give the spread that keeps the
+    variance: sqrt(2 / fan-in). Only kernels are filled in; a missing bias starts at zero.
+    """
+    network = build_network("float32")
+    generator = np.random.default_rng(seed)
+    complete = dict(weights)
+    for name, layer in convolutions(network).items():
+        shape = tuple(layer.kernel.shape)
+        if f"{name}/kernel" not in complete:
+            spread = float(np.sqrt(2.0 / np.prod(shape[:3])))
+            complete[f"{name}/kernel"] = generator.normal(0.0, spread, shape).astype(np.float32)
+        complete.setdefault(f"{name}/bias", np.zeros(shape[3], np.float32))
+    return complete
+
+
+class Extractor:
+    """Extracts features; load once, use for many images.
+
+    Batches are padded to one fixed shape, so that the features of an image do not depend on what else is in its batch.
+    """
+
+    def __init__(self, weights: Weights, *, digest: str, policy: str | None = None) -> None:
+        """Builds the network with these weights. ``policy`` overrides the choice of :func:`compute_policy`."""
+        self.digest = digest
+        self.policy = policy or compute_policy()
+        self._network = build_network(self.policy)
+        set_weights(self._network, weights)
+
+    @classmethod
+    def load(cls, folder: Path, *, policy: str | None = None) -> Extractor:
+        """Loads a version folder of the registry.
+
+        Raises:
+            ConfigurationError: the folder is incomplete or damaged.
+        """
+        from tounum_tasks.models.card import read_version
+        from tounum_tasks.models.weights import read_safetensors
+
+        card = read_version(folder, name="extractor")
+        return cls(read_safetensors(folder / "weights.safetensors"), digest=card.digest, policy=policy)
+
+    def extract(self, inputs: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """Features of images: uint8 N x 299 x 299 x 3 (RGB) -> float16 N x 64 x 2048, positions row by row."""
+        features = np.empty((len(inputs), POSITIONS, CHANNELS), np.float16)
+        for start in range(0, len(inputs), BATCH_SIZE):
+            batch = inputs[start : start + BATCH_SIZE]
+            features[start : start + len(batch)] = predict_padded(self._network, batch).reshape(-1, POSITIONS, CHANNELS)
+        return features
+
+
+def predict_padded(network: keras.Model, batch: NDArray[Any]) -> NDArray[np.float32]:
+    """Output of a network for at most ``BATCH_SIZE`` images, computed at exactly that batch size."""
+    padded = np.zeros((BATCH_SIZE, *batch.shape[1:]), np.float32)
+    padded[: len(batch)] = batch
+    return np.asarray(network.predict_on_batch(padded), np.float32)[: len(batch)]

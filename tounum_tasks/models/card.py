@@ -1,0 +1,162 @@
+"""A model version on disk: its files and the card (``model.json``) that describes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tounum_tasks import __version__
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.fingerprint import fingerprint
+
+CARD_FILE = "model.json"
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class FileEntry(BaseModel):
+    """Hash and size of one file of a version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class ModelCard(BaseModel):
+    """What ``model.json`` says about a version.
+
+    Attributes:
+        files: by name; every file of the version but the card itself.
+        digest: identity of the model, see :func:`digest_of`.
+        partners: digests of the models that this one was made for, by name (a captioner names its extractor).
+        metrics: figures of the evaluation.
+        data_fingerprint: of the data that it was trained on.
+        training: settings that it was trained with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: str
+    version: str
+    files: dict[str, FileEntry]
+    digest: str
+    partners: dict[str, str] = {}
+    metrics: dict[str, Any] = {}
+    data_fingerprint: str = ""
+    training: dict[str, Any] = {}
+    code_version: str = ""
+    data_licence: str = ""
+    notes: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        return validate_name(value)
+
+    @field_validator("version")
+    @classmethod
+    def _plain_version(cls, value: str) -> str:
+        return validate_version(value)
+
+    @field_validator("files")
+    @classmethod
+    def _plain_files(cls, value: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name == CARD_FILE:
+                raise ValueError(f"{name!r} is no name for a file of a model")
+        return value
+
+
+def validate_name(name: str) -> str:
+    """Returns a model's name unchanged.
+
+    Raises:
+        ValueError: it could not be a folder's name everywhere.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a model")
+    return name
+
+
+def validate_version(version: str) -> str:
+    """Returns a version unchanged.
+
+    Raises:
+        ValueError: it could not be a folder's name everywhere, or is the word ``production``.
+    """
+    if not _VERSION.fullmatch(version) or version == "production":
+        raise ValueError(f"{version!r} is no version; use lower-case letters, digits, dots and hyphens")
+    return version
+
+
+def digest_of(files: Mapping[str, FileEntry]) -> str:
+    """Identity of a model: sha256 (hex) over the canonical JSON of its files' hashes."""
+    return fingerprint(**{name: entry.sha256 for name, entry in files.items()})
+
+
+def write_card(folder: Path, *, name: str, version: str, **described: Any) -> ModelCard:
+    """Describes the files that lie in a folder; the card is written last, which makes the version complete.
+
+    Args:
+        described: the fields of :class:`ModelCard` that cannot be seen from the files.
+    """
+    files = {
+        path.name: FileEntry(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), bytes=path.stat().st_size)
+        for path in sorted(folder.iterdir())
+        if path.name != CARD_FILE
+    }
+    described.setdefault("code_version", __version__)
+    card = ModelCard(name=name, version=version, files=files, digest=digest_of(files), **described)
+    staged = folder / (CARD_FILE + ".part")
+    staged.write_text(json.dumps(card.model_dump(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    staged.replace(folder / CARD_FILE)
+    return card
+
+
+def parse_card(content: bytes, where: str) -> ModelCard:
+    """Reads a card.
+
+    Raises:
+        ConfigurationError: it is damaged.
+    """
+    try:
+        card = ModelCard.model_validate_json(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"The model card {where} is damaged: {error.errors()[0]['msg']}.") from error
+    if card.digest != digest_of(card.files):
+        raise ConfigurationError(f"The model card {where} is damaged: its digest does not match its files.")
+    return card
+
+
+def read_version(folder: Path, *, name: str | None = None) -> ModelCard:
+    """Reads the card of a version folder and checks every file of it against its hash.
+
+    Args:
+        name: the model that it should be.
+
+    Raises:
+        ConfigurationError: the version is incomplete, damaged, or of another model.
+    """
+    path = folder / CARD_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{folder} holds no complete model: {CARD_FILE} cannot be read.") from error
+    card = parse_card(content, str(path))
+    if name is not None and card.name != name:
+        raise ConfigurationError(f"{folder} holds a model of the kind {card.name}, not {name}.")
+    for file, entry in card.files.items():
+        try:
+            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ConfigurationError(f"The model {folder} is incomplete: {file} cannot be read.") from error
+        if found != entry.sha256:
+            raise ConfigurationError(f"The model {folder} is damaged: {file} does not match its hash.")
+    return card

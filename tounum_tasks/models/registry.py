@@ -1,0 +1,287 @@
+"""The registry of models: immutable versions in the lake, and which of them is in production.
+
+::
+
+    lake/models/NAME/VERSION/model.json, weights.safetensors, ...
+    lake/models/NAME/production.json          {"version": ..., "previous": [...]}, replaced in one step
+
+Starter models come with the package. They are versions like any other, and in production until another is promoted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.card import (
+    CARD_FILE,
+    ModelCard,
+    parse_card,
+    read_version,
+    validate_name,
+    validate_version,
+)
+from tounum_tasks.storage import FolderStorage, Storage, open_storage
+
+PRODUCTION = "production"
+MODELS = ("extractor", "captioner", "classifier")
+STARTERS = Path(__file__).parent / "starter"
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version that was found complete and undamaged, in a local folder."""
+
+    name: str
+    version: str
+    digest: str
+    folder: Path
+    card: ModelCard
+
+
+@dataclass(frozen=True)
+class ListedVersion:
+    """One line of a list; ``problem`` says what is wrong with a version that cannot be used."""
+
+    name: str
+    version: str
+    in_production: bool
+    is_starter: bool
+    card: ModelCard | None
+    problem: str | None = None
+
+
+class Registry:
+    """The models below one lake.
+
+    Args:
+        lake: folder or URL of the lake, or its storage.
+        cache: folder for local copies of versions that lie in an object store.
+        starters: folder of the packaged versions.
+    """
+
+    def __init__(self, lake: str | Storage, *, cache: Path | None = None, starters: Path = STARTERS) -> None:
+        self._lake = open_storage(lake) if isinstance(lake, str) else lake
+        self._cache = cache or Path(tempfile.gettempdir()) / "tounum_models"
+        self._starters = starters
+
+    # Reading
+
+    def resolve(self, name: str, version: str = PRODUCTION) -> ModelVersion:
+        """Finds a version and checks all its files.
+
+        Raises:
+            ConfigurationError: there is no such version, or it is incomplete or damaged.
+        """
+        _checked(validate_name, name)
+        if version == PRODUCTION:
+            version = self.production(name)
+        _checked(validate_version, version)
+        folder = self._local_folder(name, version)
+        card = read_version(folder, name=name)
+        if card.version != version:
+            raise ConfigurationError(f"{folder} says that it is version {card.version}, not {version}.")
+        return ModelVersion(name, version, card.digest, folder, card)
+
+    def production(self, name: str) -> str:
+        """The version in production: the one promoted last, or else the newest starter.
+
+        Raises:
+            ConfigurationError: there is neither, or ``production.json`` is damaged.
+        """
+        promoted = self._promoted(name)
+        if promoted:
+            return promoted[-1]
+        starters = self._starter_versions(name)
+        if not starters:
+            raise ConfigurationError(f"There is no {name}: train one and promote it (tounum_tasks models promote).")
+        return starters[-1]
+
+    def versions(self, name: str) -> list[ListedVersion]:
+        """All versions of a model, starters first; damaged ones with what is wrong with them (files are not hashed)."""
+        _checked(validate_name, name)
+        starters = self._starter_versions(name)
+        published = [v for v in self._published_versions(name) if v not in starters]
+        promoted = self._promoted(name)
+        current = promoted[-1] if promoted else (starters[-1] if starters else None)
+        rows = []
+        for version in [*starters, *published]:
+            is_starter = version in starters
+            card, problem = None, None
+            try:
+                card = self._card(name, version, is_starter)
+            except ConfigurationError as error:
+                problem = str(error)
+            rows.append(ListedVersion(name, version, version == current, is_starter, card, problem))
+        return rows
+
+    def partner(self, version: ModelVersion, name: str) -> ModelVersion:
+        """The version of another model that this one was made for.
+
+        Raises:
+            ConfigurationError: it names no such partner, or the partner is not here.
+        """
+        digest = version.card.partners.get(name)
+        if digest is None:
+            raise ConfigurationError(f"The {version.name} {version.version} does not say which {name} it was made for.")
+        for row in self.versions(name):
+            if row.card is not None and row.card.digest == digest:
+                return self.resolve(name, row.version)
+        raise ConfigurationError(
+            f"The {version.name} {version.version} was made for the {name} {digest[:12]}, which is not in the registry."
+        )
+
+    # Writing
+
+    def register(self, folder: Path) -> ModelVersion:
+        """Copies a version folder into the lake under the version that its card names; it never changes again.
+
+        Registering the same content again changes nothing, so that an interrupted call can be repeated.
+
+        Raises:
+            ConfigurationError: the folder is damaged, or the version exists with other content.
+        """
+        card = read_version(folder)
+        taken = f"{card.name} {card.version} exists already with other content; choose another version."
+        if card.version in self._starter_versions(card.name):
+            if read_version(self._starters / card.name / card.version).digest != card.digest:
+                raise ConfigurationError(taken)
+            return self.resolve(card.name, card.version)
+        base = f"models/{card.name}/{card.version}"
+        for file, entry in card.files.items():
+            path = f"{base}/{file}"
+            is_new = self._lake.create_exclusively(path, (folder / file).read_bytes())
+            if not is_new and self._lake.sha256(path) != entry.sha256:
+                raise ConfigurationError(taken)
+        content = (folder / CARD_FILE).read_bytes()
+        path = f"{base}/{CARD_FILE}"
+        if not self._lake.create_exclusively(path, content) and self._lake.read_bytes(path) != content:
+            raise ConfigurationError(taken)
+        return self.resolve(card.name, card.version)
+
+    def promote(self, name: str, version: str) -> ModelVersion:
+        """Puts a version into production, in one step. Runs that have begun keep the version that they resolved.
+
+        Raises:
+            ConfigurationError: the version cannot be used, or a partner of it is missing.
+        """
+        chosen = self.resolve(name, version)
+        for partner in chosen.card.partners:
+            self.partner(chosen, partner)
+        before = self._promoted(name)
+        if not before:
+            before = self._starter_versions(name)[-1:]
+        if before[-1:] != [version]:
+            self._install(name, [*before, version])
+        return chosen
+
+    def rollback(self, name: str) -> ModelVersion:
+        """Puts the version back into production that was there before the last promotion.
+
+        Raises:
+            ConfigurationError: nothing was promoted, or the version before it cannot be used.
+        """
+        _checked(validate_name, name)
+        promoted = self._promoted(name)
+        if len(promoted) < 2:
+            raise ConfigurationError(f"There is no version of the {name} to go back to.")
+        previous = self.resolve(name, promoted[-2])
+        self._install(name, promoted[:-1])
+        return previous
+
+    # Where things lie
+
+    def _install(self, name: str, versions: list[str]) -> None:
+        content = {"version": versions[-1], "previous": versions[:-1]}
+        self._lake.write_bytes(f"models/{name}/production.json", (json.dumps(content, indent=2) + "\n").encode())
+
+    def _promoted(self, name: str) -> list[str]:
+        """Versions that were promoted, the one in production last; empty before the first promotion."""
+        path = f"models/{name}/production.json"
+        try:
+            content = json.loads(self._lake.read_bytes(path))
+            return [validate_version(version) for version in [*content.get("previous", []), content["version"]]]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"{self._lake.url(path)} is damaged; promote a version again.") from error
+
+    def _starter_versions(self, name: str) -> list[str]:
+        folder = self._starters / name
+        found = [entry.parent.name for entry in folder.glob(f"*/{CARD_FILE}")]
+        return sorted(found, key=version_order)
+
+    def _published_versions(self, name: str) -> list[str]:
+        entries = self._lake.list_folder(f"models/{name}")
+        return sorted((entry.name for entry in entries if entry.kind == "folder"), key=version_order)
+
+    def _card(self, name: str, version: str, is_starter: bool) -> ModelCard:
+        if is_starter:
+            path = self._starters / name / version / CARD_FILE
+            return parse_card(path.read_bytes(), str(path))
+        remote = f"models/{name}/{version}/{CARD_FILE}"
+        try:
+            return parse_card(self._lake.read_bytes(remote), self._lake.url(remote))
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"The {name} {version} is incomplete: it has no {CARD_FILE}.") from error
+
+    def _local_folder(self, name: str, version: str) -> Path:
+        if version in self._starter_versions(name):
+            return self._starters / name / version
+        base = f"models/{name}/{version}"
+        if version not in self._published_versions(name):
+            known = ", ".join([*self._starter_versions(name), *self._published_versions(name)]) or "none"
+            raise ConfigurationError(f"There is no version {version} of the {name}; there are: {known}.")
+        if isinstance(self._lake, FolderStorage):
+            return self._lake.local_path(base)
+        return self._downloaded(base, self._card(name, version, is_starter=False))
+
+    def _downloaded(self, base: str, card: ModelCard) -> Path:
+        """A local copy of a version; copies are known by digest, made in a temporary folder and then renamed."""
+        target = self._cache / card.name / f"{card.version}-{card.digest[:16]}"
+        if target.is_dir():
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as temporary:
+            staged = Path(temporary) / "version"
+            staged.mkdir()
+            for file in [*card.files, CARD_FILE]:
+                try:
+                    (staged / file).write_bytes(self._lake.read_bytes(f"{base}/{file}"))
+                except FileNotFoundError as error:
+                    raise ConfigurationError(f"The model {base} is incomplete: {file} is missing.") from error
+            read_version(staged, name=card.name)
+            try:
+                staged.rename(target)
+            except OSError:
+                if not target.is_dir():  # another process may have been faster
+                    raise
+        return target
+
+
+def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which ``2026.11.20-10`` follows ``2026.11.20-9``."""
+    parts = re.findall(r"\d+|\D+", version)
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+
+
+def next_version(date: str, taken: Iterator[str] | list[str]) -> str:
+    """The first free version of a day (``date`` YYYY-MM-DD): ``2026.11.20-1``, ``2026.11.20-2``, ..."""
+    used = set(taken)
+    stem = date.replace("-", ".")
+    number = 1
+    while f"{stem}-{number}" in used:
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _checked(validate: object, value: str) -> None:
+    try:
+        validate(value)  # type: ignore[operator]
+    except ValueError as error:
+        raise ConfigurationError(f"{error}.") from error

@@ -1,0 +1,36 @@
+"""Arrays in safetensors files: weights only, nothing that could run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.errors import ConfigurationError
+
+
+def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Arrays by name.
+
+    Raises:
+        ConfigurationError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(path.read_bytes())
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ConfigurationError(f"Cannot read the weights {path}: {error}") from error
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes arrays by name; the file appears whole or not at all."""
+    from safetensors.numpy import save
+
+    staged = path.with_name(path.name + ".part")
+    staged.write_bytes(save({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}))
+    staged.replace(path)

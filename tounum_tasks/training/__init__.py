@@ -1,0 +1,1 @@
+"""Training of the models: data sets, caches of features, the training loops."""

@@ -1,0 +1,406 @@
+"""Training of the captioner, and of the extractor underneath it.
+
+Four phases, each optional but the last:
+
+1. ``head``: the output of ``mixed8`` is computed once and kept on disk; the two blocks above it learn together with the
+   decoder. This is where kernels that the initial weights lack come to life.
+2. ``full``: every layer of InceptionV3 learns, from pixels (mirrored at random), at a small rate.
+3. The extractor is rounded to float16, as it will be stored, and the features of all images are computed with it.
+4. ``decoder``: the captioner alone learns on exactly these features.
+
+Everything is in one work folder: caches, checkpoints, curves. A run that was killed goes on at its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+from tounum_tasks.caption.vocabulary import Vocabulary
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.features import extractor as inception
+from tounum_tasks.fingerprint import fingerprint
+from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
+from tounum_tasks.training.data import CaptionData, CaptionedImage, read_input
+from tounum_tasks.training.feature_cache import FeatureCache
+
+CUT = "mixed8"
+CUT_SHAPE = (8, 8, 1280)
+FEATURE_SHAPE = (inception.POSITIONS, inception.CHANNELS)
+CHECKPOINT_SECONDS = 300.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a training depends on, besides its data and its initial weights."""
+
+    seed: int = 0
+    vocabulary_size: int = 3000
+    max_words: int = 20
+    captions_per_image: int = 5
+    label_smoothing: float = 0.1
+    dropout: float = 0.4
+    head_epochs: int = 5
+    full_epochs: int = 1
+    decoder_epochs: int = 6
+    batch_images: int = 16
+    head_learning_rate: float = 7e-4
+    full_learning_rate: float = 3e-4
+    decoder_learning_rate: float = 5e-4
+    mirror_features: bool = False
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase: what its images come in as, how long it lasts, and how fast which weights move."""
+
+    name: Literal["head", "full", "decoder"]
+    epochs: int
+    learning_rate: float
+    batch_images: int
+    drawn_factor: float = 1.0
+    known_factor: float = 1.0
+    averaged: bool = False
+
+
+Batch = tuple[list[CaptionedImage], NDArray[Any]]
+
+
+class CaptionerTraining:
+    """One training in one work folder."""
+
+    def __init__(self, data: CaptionData, work: Path, settings: TrainingSettings, initial: inception.Weights) -> None:
+        """``initial``: weights of the extractor to begin with; convolutions that it lacks are drawn at random.
+
+        Raises:
+            ConfigurationError: the work folder belongs to another training, or the data has no ``train`` images.
+        """
+        self.data = data
+        self.work = work
+        self.settings = settings
+        self.train_images = data.split("train")
+        self.dev_images = data.split("dev")
+        if not self.train_images:
+            raise ConfigurationError("The data set has no images in its train split.")
+        self.drawn = [name for name in inception.weight_names() if name.endswith("kernel") and name not in initial]
+        self.initial = inception.fill_missing_kernels(initial, settings.seed)
+        captions = [caption for image in self.train_images for caption in image.captions]
+        self.vocabulary = Vocabulary.build(captions, settings.vocabulary_size)
+        lengths = [min(len(self.vocabulary.encode(caption)), settings.max_words) for caption in captions]
+        self._lengths = lengths
+        work.mkdir(parents=True, exist_ok=True)
+        self._claim_work_folder()
+        keras.utils.set_random_seed(settings.seed)
+        self.policy = inception.compute_policy()
+        shape = NetworkShape(vocabulary=len(self.vocabulary), dropout=settings.dropout)
+        self.captioner = CaptionNetwork(shape, encoder_policy=self.policy, seed=settings.seed)
+        self.captioner.build()
+        self.network = inception.build_network(self.policy)
+        inception.set_weights(self.network, self.initial)
+
+    def run(self) -> None:
+        """Runs every phase that is not done yet; afterwards ``network`` and ``captioner`` hold the result."""
+        s = self.settings
+        if s.head_epochs:
+            self._phase(Phase("head", s.head_epochs, s.head_learning_rate, s.batch_images, 0.5, 0.1))
+        if s.full_epochs:
+            self._phase(Phase("full", s.full_epochs, s.full_learning_rate, s.batch_images, 0.1, 0.05))
+        self._phase(Phase("decoder", s.decoder_epochs, s.decoder_learning_rate, 2 * s.batch_images, averaged=True))
+
+    def extractor_weights(self) -> dict[str, NDArray[np.float16]]:
+        """The extractor's weights as they are stored."""
+        return {name: array.astype(np.float16) for name, array in inception.get_weights(self.network).items()}
+
+    def _claim_work_folder(self) -> None:
+        weights = {name: float(np.abs(array.astype(np.float64)).sum()) for name, array in self.initial.items()}
+        identity = fingerprint(data=self.data.fingerprint, settings=asdict(self.settings), initial=weights)
+        path = self.work / "training.json"
+        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["identity"] != identity:
+            raise ConfigurationError(
+                f"{self.work} holds a training with other data or settings: choose another folder, or delete it."
+            )
+        content = {"identity": identity, "settings": asdict(self.settings)}
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    # Phases
+
+    def _phase(self, phase: Phase) -> None:
+        result = self.work / f"{phase.name}.safetensors"
+        if result.exists():
+            self._restore(read_safetensors(result))
+            return
+        front: keras.Model | None
+        if phase.name == "head":
+            _, front = inception.split_network(self.network, CUT)
+        elif phase.name == "full":
+            front = self.network
+        else:
+            front = None
+            inception.set_weights(self.network, self.extractor_weights())
+        caches = self._caches(phase)
+        captions = phase.batch_images * self.settings.captions_per_image
+        rows = staircase(self._lengths, captions, self.settings.max_words)
+        model = TrainingModel(self.captioner, front, rows, label_smoothing=self.settings.label_smoothing)
+        steps = -(-len(self.train_images) // phase.batch_images)
+        optimizer = self._optimizer(phase, model, steps * phase.epochs)
+        model.compile(optimizer=optimizer)
+        optimizer.build(model.trainable_variables)
+        _Loop(self, phase, model, caches, rows, steps).run()
+        if phase.averaged:
+            optimizer.finalize_variable_values(model.trainable_variables)
+        write_safetensors(result, self._snapshot())
+
+    def _optimizer(self, phase: Phase, model: TrainingModel, steps: int) -> keras.optimizers.Optimizer:
+        warmup = min(200, steps // 10)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            phase.learning_rate / 20,
+            decay_steps=max(1, steps - warmup),
+            alpha=0.02,
+            warmup_target=phase.learning_rate,
+            warmup_steps=warmup,
+        )
+        factors = {}
+        for name, layer in inception.convolutions(self.network).items():
+            factor = phase.drawn_factor if f"{name}/kernel" in self.drawn else phase.known_factor
+            factors.update({layer.kernel.path: factor, layer.bias.path: factor})
+        averaging = {"use_ema": True, "ema_momentum": 0.995} if phase.averaged else {}
+        return ScaledAdam(schedule, factors, global_clipnorm=5.0, **averaging)
+
+    def _caches(self, phase: Phase) -> dict[str, FeatureCache]:
+        """Filled caches of the features that the phase learns from; none for the one that learns from pixels."""
+        if phase.name == "full":
+            return {}
+        kind = CUT if phase.name == "head" else "features"
+        shape = CUT_SHAPE if phase.name == "head" else FEATURE_SHAPE
+        head = inception.split_network(self.network, CUT)[0] if phase.name == "head" else self.network
+        caches = {}
+        for name, images in (("train", self.train_images), ("dev", self.dev_images)):
+            caches[name] = FeatureCache(self.work / "cache" / kind / name, images, shape)
+            caches[name].fill(lambda members: extract(head, members))
+        return caches
+
+    # State
+
+    def _snapshot(self) -> dict[str, NDArray[Any]]:
+        arrays = {f"captioner/{i:03}": np.array(v) for i, v in enumerate(self.captioner.variables)}
+        return arrays | {f"extractor/{name}": array for name, array in inception.get_weights(self.network).items()}
+
+    def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        for index, variable in enumerate(self.captioner.variables):
+            variable.assign(arrays[f"captioner/{index:03}"])
+        prefix = "extractor/"
+        inception.set_weights(
+            self.network, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        )
+
+
+class _Loop:
+    """The passes of one phase, with checkpoints."""
+
+    def __init__(
+        self,
+        training: CaptionerTraining,
+        phase: Phase,
+        model: TrainingModel,
+        caches: Mapping[str, FeatureCache],
+        rows: Sequence[int],
+        steps: int,
+    ) -> None:
+        self.training = training
+        self.phase = phase
+        self.model = model
+        self.caches = caches
+        self.rows = rows
+        self.steps = steps
+        self.checkpoint = training.work / f"{phase.name}.checkpoint.safetensors"
+
+    def run(self) -> None:
+        done = self._load_checkpoint()
+        for epoch in range(done // self.steps, self.phase.epochs):
+            started = time.monotonic()
+            loss = self._train_epoch(epoch, done - epoch * self.steps)
+            done = (epoch + 1) * self.steps
+            dev = self._dev_loss()
+            seconds = time.monotonic() - started
+            log.info("%s pass %d of %d: loss %.4f, dev loss %.4f, %.0f s", self.phase.name, epoch + 1,
+                     self.phase.epochs, loss, dev, seconds)  # fmt: skip
+            self._record(epoch, loss, dev, seconds)
+            self._save_checkpoint(done)
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _train_epoch(self, epoch: int, first_step: int) -> float:
+        self.model.reset_metrics()
+        saved = time.monotonic()
+        loss = float("nan")
+        for step, (images, features) in _prefetched(self._batches(epoch, first_step)):
+            generator = np.random.default_rng([self.training.settings.seed, len(self.phase.name), epoch, step])
+            inputs = self._inputs(images, features, generator)
+            loss = float(self.model.train_on_batch(inputs))
+            if step % 20 == 19:
+                log.info("%s pass %d, step %d of %d: loss %.4f", self.phase.name, epoch + 1, step + 1, self.steps, loss)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self._save_checkpoint(epoch * self.steps + step + 1)
+                saved = time.monotonic()
+        return loss
+
+    def _dev_loss(self) -> float:
+        """Loss per word on the dev split, neither dropout nor smoothing; NaN without dev images."""
+        total = weight = 0.0
+        generator = np.random.default_rng(0)
+        size = self.phase.batch_images
+        for start in range(0, len(self.training.dev_images), size):
+            images = self.training.dev_images[start : start + size]
+            features = self._dev_features(start, images)
+            inputs = self._inputs(images, features, generator)
+            self.model.reset_metrics()
+            words = float(inputs["weights"].sum())
+            total += float(self.model.test_on_batch(inputs)) * words
+            weight += words
+        return total / weight if weight else float("nan")
+
+    def _dev_features(self, start: int, images: Sequence[CaptionedImage]) -> NDArray[Any]:
+        if not self.caches:
+            return np.stack([read_input(image.path) for image in images])
+        size = len(self.caches["dev"].members(0))
+        shard, offset = divmod(start, size)
+        return self.caches["dev"].read(shard)[offset : offset + len(images)]
+
+    def _inputs(
+        self, images: Sequence[CaptionedImage], features: NDArray[Any], generator: np.random.Generator
+    ) -> dict[str, NDArray[Any]]:
+        settings = self.training.settings
+        encode = self.training.vocabulary.encode
+        captions: list[list[int]] = []
+        owners: list[int] = []
+        for index, image in enumerate(images):
+            chosen = generator.permutation(len(image.captions))[: settings.captions_per_image]
+            captions += [encode(image.captions[i])[: settings.max_words] for i in chosen]
+            owners += [index] * len(chosen)
+        missing = self.rows[0] - len(captions)
+        inputs = teacher_forcing(captions + [[]] * missing, owners + [0] * missing, self.rows)
+        padded = np.zeros((self.phase.batch_images, *features.shape[1:]), np.float32)
+        padded[: len(features)] = features
+        return {"features": padded, **inputs}
+
+    def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[int, Batch]]:
+        """Batches of one pass, in an order that depends on seed, phase and pass only."""
+        generator = np.random.default_rng([self.training.settings.seed, len(self.phase.name), epoch])
+        source = self._pixel_batches(generator) if not self.caches else self._cached_batches(generator)
+        for step, (images, load) in enumerate(source):
+            if step >= first_step:
+                yield step, (images, load())
+
+    def _pixel_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
+        images = self.training.train_images
+        order = generator.permutation(len(images))
+        mirrored = generator.random(len(images)) < 0.5
+        size = self.phase.batch_images
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            yield (
+                [images[i] for i in chosen],
+                lambda chosen=chosen: np.stack(
+                    [read_input(images[i].path)[:, :: -1 if mirrored[i] else 1] for i in chosen]
+                ),
+            )
+
+    def _cached_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
+        """Two shards at a time are mixed; rows that do not fill a batch wait for the next pair."""
+        cache = self.caches["train"]
+        pool: list[tuple[int, int]] = []
+        kept: dict[int, NDArray[np.float16]] = {}
+        size = self.phase.batch_images
+        order = generator.permutation(cache.shards)
+        for start in range(0, len(order), 2):
+            pair = order[start : start + 2]
+            fresh = [(int(shard), row) for shard in pair for row in range(len(cache.members(int(shard))))]
+            pool = [fresh[i] for i in generator.permutation(len(fresh))] + pool
+            is_last = start + 2 >= len(order)
+            while len(pool) >= size or (is_last and pool):
+                # The oldest rows are at the end, so that no shard is needed for long.
+                chosen, pool = pool[-size:], pool[:-size]
+                needed = {shard for shard, _ in pool} | {shard for shard, _ in chosen}
+
+                def load(chosen: list[tuple[int, int]] = chosen, needed: set[int] = needed) -> NDArray[np.float16]:
+                    for shard in set(kept) - needed:
+                        del kept[shard]
+                    for shard, _ in chosen:
+                        if shard not in kept:
+                            kept[shard] = cache.read(shard)
+                    return np.stack([kept[shard][row] for shard, row in chosen])
+
+                yield [cache.members(shard)[row] for shard, row in chosen], load
+
+    def _record(self, epoch: int, loss: float, dev: float, seconds: float) -> None:
+        path = self.training.work / "curves.csv"
+        is_new = not path.exists()
+        with path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if is_new:
+                writer.writerow(["phase", "pass", "train_loss", "dev_loss", "seconds"])
+            writer.writerow([self.phase.name, epoch + 1, f"{loss:.4f}", f"{dev:.4f}", f"{seconds:.0f}"])
+
+    def _save_checkpoint(self, done: int) -> None:
+        arrays = {f"model/{i:04}": np.array(v) for i, v in enumerate(self.model.variables)}
+        arrays |= {f"optimizer/{i:04}": np.array(v) for i, v in enumerate(self.model.optimizer.variables)}
+        arrays["done"] = np.array(done, np.int64)
+        write_safetensors(self.checkpoint, arrays)
+
+    def _load_checkpoint(self) -> int:
+        """Number of steps already done."""
+        if not self.checkpoint.exists():
+            return 0
+        arrays = read_safetensors(self.checkpoint)
+        for kind, variables in (("model", self.model.variables), ("optimizer", self.model.optimizer.variables)):
+            for index, variable in enumerate(variables):
+                variable.assign(arrays[f"{kind}/{index:04}"])
+        log.info("%s goes on after step %d", self.phase.name, int(arrays["done"]))
+        return int(arrays["done"])
+
+
+def extract(network: keras.Model, images: Sequence[CaptionedImage]) -> NDArray[np.float16]:
+    """Outputs of a network for images on disk, float16."""
+    outputs = []
+    for start in range(0, len(images), inception.BATCH_SIZE):
+        batch = np.stack([read_input(image.path) for image in images[start : start + inception.BATCH_SIZE]])
+        outputs.append(inception.predict_padded(network, batch).astype(np.float16))
+    return np.concatenate(outputs)
+
+
+def _prefetched(items: Iterator[Any]) -> Iterator[Any]:
+    """The same items, with the next two made by a thread while one is used."""
+    made: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=2)
+
+    def make() -> None:
+        try:
+            for item in items:
+                made.put(("item", item))
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
+            made.put(("error", error))
+        else:
+            made.put(("end", None))
+
+    threading.Thread(target=make, daemon=True).start()
+    while True:
+        kind, item = made.get()
+        if kind == "end":
+            return
+        if kind == "error":
+            raise item
+        yield item

@@ -1,0 +1,76 @@
+"""Features of a data set's images on disk, in compressed shards: made once, streamed at every pass.
+
+The memory that training takes is that of one or two shards, whatever the size of the data set. Shards are written
+whole (temporary name, then rename), so that an interrupted extraction goes on at the first shard that is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import feather
+
+from tounum_tasks.training.data import CaptionedImage
+
+SHARD_IMAGES = 256
+log = logging.getLogger(__name__)
+
+
+class FeatureCache:
+    """The features of a list of images, one Feather file (zstd) for every 256 of them.
+
+    Args:
+        folder: belongs to one list of images and one network; made when missing.
+        images: the images; shards follow their order.
+        shape: shape of one image's features, stored as float16.
+    """
+
+    def __init__(self, folder: Path, images: Sequence[CaptionedImage], shape: tuple[int, ...]) -> None:
+        self.folder = folder
+        self.images = list(images)
+        self.shape = shape
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-len(self.images) // SHARD_IMAGES)
+
+    def members(self, shard: int) -> list[CaptionedImage]:
+        """Images of one shard."""
+        return self.images[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES]
+
+    def fill(self, extract: Callable[[Sequence[CaptionedImage]], NDArray[np.float16]]) -> None:
+        """Makes the shards that are missing. ``extract`` gives the features of some images, float16 N x ``shape``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for shard in range(self.shards):
+            path = self._path(shard)
+            if path.exists():
+                continue
+            members = self.members(shard)
+            features = np.ascontiguousarray(extract(members), np.float16).reshape(len(members), -1)
+            column = pa.FixedSizeBinaryArray.from_buffers(
+                pa.binary(features.shape[1] * 2), len(members), [None, pa.py_buffer(features)]
+            )
+            staged = path.with_suffix(".part")
+            feather.write_feather(pa.table({"features": column}), staged, compression="zstd", compression_level=1)
+            staged.replace(path)
+            log.info("features: shard %d of %d", shard + 1, self.shards)
+
+    def read(self, shard: int) -> NDArray[np.float16]:
+        """Features of one shard: float16 N x ``shape``."""
+        column = feather.read_table(self._path(shard)).column("features").combine_chunks()
+        values = np.frombuffer(column.buffers()[1], np.float16)
+        return values.reshape(len(column), *self.shape)
+
+    def stream(self, order: Sequence[int]) -> Iterator[tuple[list[CaptionedImage], NDArray[np.float16]]]:
+        """Shards in the given order, with their images."""
+        for shard in order:
+            yield self.members(shard), self.read(shard)
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / f"{shard:05}.feather"
