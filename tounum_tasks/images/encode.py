@@ -16,13 +16,15 @@ _EXTENSIONS = {
     ImageFormat.BMP: ".bmp",
     ImageFormat.JPEG2000: ".jp2",
 }
+_PREDICTOR = 317
 _LARGEST_SIDE = {ImageFormat.JPEG: 65_500, ImageFormat.WEBP: 16_383}
 
 
 def stored_as(format: str) -> ImageFormat:
     """Return the format in which enhanced pixels of a file of ``format`` are stored.
 
-    The same format, but PNG for what cannot hold them without loss of colours (GIF) or is no image format (PDF).
+    The same format, but PNG for what cannot hold them without loss of colours (GIF) or is no image format
+    (PDF).
     """
     return next((writable for writable in _EXTENSIONS if writable == format), ImageFormat.PNG)
 
@@ -35,9 +37,10 @@ def extension(format: str) -> str:
 def encode(rgb: NDArray[np.uint8], *, format: str, dpi: float | None = None) -> bytes:
     """Encode uint8 HxWx3 sRGB pixels as ``stored_as(format)``; the same pixels always give the same bytes.
 
-    JPEG is written with quality 95 and full colour resolution, all other formats without loss. The resolution is
-    kept where the format has a place for it (not in JPEG 2000 as Pillow writes it). No profile is embedded: the
-    pixels are sRGB, which is what every program assumes.
+    JPEG is written with quality 95 and full colour resolution, all other formats without loss; PNG and WebP
+    at the fastest effort, which costs some 15 % more bytes and saves three quarters of the time. The
+    resolution is kept where the format has a place for it (not in JPEG 2000 as Pillow writes it). No profile
+    is embedded: the pixels are sRGB, which is what every program assumes.
 
     Raises:
         ValueError: the pixels are of another kind, or the format cannot hold so many.
@@ -53,11 +56,11 @@ def encode(rgb: NDArray[np.uint8], *, format: str, dpi: float | None = None) -> 
     if format is ImageFormat.JPEG:
         image.save(out, "JPEG", quality=95, subsampling=0, optimize=False, **resolution)
     elif format is ImageFormat.PNG:
-        image.save(out, "PNG", compress_level=6, **resolution)
+        image.save(out, "PNG", compress_level=1, **resolution)
     elif format is ImageFormat.TIFF:
-        image.save(out, "TIFF", compression="tiff_lzw", **resolution)
+        image.save(out, "TIFF", compression="tiff_lzw", tiffinfo={_PREDICTOR: 2}, **resolution)
     elif format is ImageFormat.WEBP:
-        image.save(out, "WEBP", lossless=True, quality=25, method=1, exif=_resolution_exif(dpi))
+        image.save(out, "WEBP", lossless=True, quality=20, method=0, exif=_resolution_exif(dpi))
     elif format is ImageFormat.BMP:
         image.save(out, "BMP", **resolution)
     else:
