@@ -328,13 +328,13 @@ class ObjectStorage(Storage):
 
     def open(self, path: str) -> IO[bytes]:
         with self._faults(path):
-            return self._fs.open(self._key(path), "rb")  # type: ignore[no-any-return]
+            return self._fs.open(self._key(path), "rb")
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
         # The upload starts when the content is complete, so that a killed writer leaves nothing behind.
         with self._faults(path), tempfile.NamedTemporaryFile() as file:
-            yield file  # type: ignore[misc]
+            yield file
             file.flush()
             self._fs.put_file(file.name, self._key(path))
 

@@ -49,7 +49,7 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
 def _extract(work: ShardWork, pending: dict) -> list[dict]:
     extractor = load_extractor(work.plan.extractor, work.settings)
     by_input = {work.fingerprints.measure(item): fingerprint for fingerprint, item in pending.items()}
-    rows = []
+    rows: list[dict] = []
     for inputs, pixels in read_inputs(work, list(by_input), READ_AT_ONCE):
         started = time.monotonic()
         features = extractor.extract(pixels).astype("<f2")

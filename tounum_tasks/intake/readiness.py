@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tounum_tasks.names import READY_MARKER, display_name, is_ignored
-from tounum_tasks.storage import Storage
+from tounum_tasks.storage import Entry, Storage
 
 LOOSE_FILES = ""
 LOOSE_FILES_NAME = "loose files"
@@ -79,7 +79,9 @@ def scan(ingest: Storage, *, quiet_seconds: float, now_ns: int) -> Scan:
         EnvironmentFault: the root does not exist or cannot be read.
     """
     ingest.check()
-    ready, waiting, left_behind = [], [], []
+    ready: list[Listing] = []
+    waiting: list[str] = []
+    left_behind: list[str] = []
     for listing in list_batches(ingest):
         left_behind.extend(listing.left_behind)
         if not listing.files:
@@ -98,7 +100,8 @@ def scan(ingest: Storage, *, quiet_seconds: float, now_ns: int) -> Scan:
 
 def list_batches(ingest: Storage) -> list[Listing]:
     """List every batch of the root, the loose files last."""
-    listings, loose = [], []
+    listings: list[Listing] = []
+    loose: list[Entry] = []
     for entry in ingest.list_folder():
         if entry.kind == "folder" and not is_ignored(entry.name):
             listings.append(list_batch(ingest, entry.name))
@@ -142,7 +145,7 @@ def list_batch(ingest: Storage, folder: str) -> Listing:
     )
 
 
-def _loose_files(entries: Sequence) -> Listing:
+def _loose_files(entries: Sequence[Entry]) -> Listing:
     wanted = [entry for entry in entries if not is_ignored(entry.name)]
     files = [
         FileState(entry.name, entry.size, entry.mtime_ns)

@@ -87,7 +87,8 @@ def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings)
     """
     ingest.check()
     with lake.lock(LOCK_PATH, LOCK_WAIT_SECONDS):
-        batches, waiting = [], []
+        batches: list[tuple[str, str]] = []
+        waiting: list[str] = []
         for journal in _open_journals(lake):
             _take_or_wait(ingest, lake, journal, settings, batches, waiting)
         found = scan(ingest, quiet_seconds=settings.quiet_seconds, now_ns=time.time_ns())

@@ -35,7 +35,7 @@ MEASURED_COLUMNS = [
 
 def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int) -> list[dict]:
     """Return one row per item of a batch that the run works on, in the order of the register."""
-    rows = []
+    rows: list[dict] = []
     for number in range(batch.shards):
         shard = ShardRef(batch_id=batch.batch_id, batch_date=batch.batch_date, shard=number)
         rows.extend(_shard_rows(ShardWork(plan, shard, settings), version))

@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
-from tounum_tasks.quality.metrics import Quality, measure
-from tounum_tasks.restore.enhance import enhance
 
 from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.images.decode import decode
@@ -21,6 +19,8 @@ from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
 from tounum_tasks.items import Item
 from tounum_tasks.plan import RunPlan, ShardRef
+from tounum_tasks.quality.metrics import Quality, measure
+from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.settings import Settings
 from tounum_tasks.stages import ShardWork, in_batches
 
