@@ -5,10 +5,10 @@ import time
 import numpy as np
 import pyarrow as pa
 
+from tounum_tasks.classify.stage import photographs
 from tounum_tasks.features import stage as features_stage
 from tounum_tasks.models.pins import load_captioner
 from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.route.photos import photographs
 from tounum_tasks.settings import Settings
 from tounum_tasks.stages import Cache, ShardWork, in_batches
 

@@ -5,7 +5,8 @@ import time
 
 import pyarrow as pa
 
-from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.items import Item, ItemKey
 from tounum_tasks.models.pins import load_classifier
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.stage import measured, read_inputs
@@ -63,3 +64,21 @@ def _classify(work: ShardWork, pending: dict) -> list[dict]:
                 }
             )
     return rows
+
+
+def read_labels(work: ShardWork) -> dict[ItemKey, str]:
+    """Return the committed class of every readable item of a shard.
+
+    Raises:
+        EnvironmentFault: a row is gone because the stage cache was deleted during the run.
+    """
+    wanted = {item.key: work.fingerprints.classify(item) for item in measured(work)}
+    rows = work.cache(STAGE, SCHEMA).rows(wanted.values(), ["fingerprint", "label"])
+    work.require_all(len(rows), len(set(wanted.values())), STAGE)
+    return {key: rows[found]["label"] for key, found in wanted.items()}
+
+
+def photographs(work: ShardWork) -> list[Item]:
+    """Return the items of a shard that go on to features and captions."""
+    labels = read_labels(work)
+    return [item for item in work.items if labels.get(item.key) == PHOTO]

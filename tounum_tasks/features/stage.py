@@ -4,10 +4,10 @@ import time
 
 import pyarrow as pa
 
+from tounum_tasks.classify.stage import photographs
 from tounum_tasks.models.pins import load_extractor
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.stage import read_inputs
-from tounum_tasks.route.photos import photographs
 from tounum_tasks.settings import Settings
 from tounum_tasks.stages import Cache, ShardWork
 

@@ -17,7 +17,7 @@ from tounum_tasks.images.encode import encode, extension
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
-from tounum_tasks.items import Item
+from tounum_tasks.items import Item, ItemKey
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.enhance import enhance
@@ -175,9 +175,19 @@ def read_inputs(work: ShardWork, fingerprints: list[str], batch_size: int) -> It
     work.require_all(found, len(fingerprints), STAGE)
 
 
+def read_rows(work: ShardWork, columns: list[str] | None = None) -> dict[ItemKey, dict]:
+    """Return the committed row of every item of a shard.
+
+    Raises:
+        EnvironmentFault: a row is gone because the stage cache was deleted during the run.
+    """
+    wanted = {item.key: work.fingerprints.measure(item) for item in work.items}
+    rows = work.cache(STAGE, SCHEMA).rows(wanted.values(), columns)
+    work.require_all(len(rows), len(set(wanted.values())), STAGE)
+    return {key: rows[found] for key, found in wanted.items()}
+
+
 def measured(work: ShardWork) -> list[Item]:
-    """Return the items of a shard that could be read; the others have an error in their row, or no row."""
-    wanted = {work.fingerprints.measure(item) for item in work.items}
-    rows = work.cache(STAGE, SCHEMA).rows(wanted, ["fingerprint", "error_code"])
-    work.require_all(len(rows), len(wanted), STAGE)
-    return [item for item in work.items if not rows[work.fingerprints.measure(item)]["error_code"]]
+    """Return the items of a shard that could be read; the others have an error in their row."""
+    rows = read_rows(work, ["fingerprint", "error_code"])
+    return [item for item in work.items if not rows[item.key]["error_code"]]

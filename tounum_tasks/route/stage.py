@@ -35,17 +35,14 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     """Copy every item of a shard to its destination, unless that is committed already; return counts and seconds."""
     started = time.monotonic()
     work = ShardWork(plan, shard, settings)
-    measured = _rows_by_item(work, measure_stage.STAGE, work.fingerprints.measure, work.items)
-    readable = [item for item in work.items if not measured[item.key]["error_code"]]
-    classified = _rows_by_item(work, classify_stage.STAGE, work.fingerprints.classify, readable)
-    labels = {item.key: classified[item.key]["label"] if item.key in classified else None for item in work.items}
-
-    wanted = {work.fingerprints.route(item, labels[item.key]): item for item in work.items}
+    measured = measure_stage.read_rows(work)
+    labels = classify_stage.read_labels(work)
+    wanted = {work.fingerprints.route(item, labels.get(item.key)): item for item in work.items}
     cache = work.cache(STAGE, SCHEMA)
     pending = work.pending(wanted, cache.rows(wanted))
     rows = []
     for fingerprint, item in pending.items():
-        label = labels[item.key]
+        label = labels.get(item.key)
         destination = _put(work, item, label, measured[item.key])
         rows.append(
             {
@@ -57,14 +54,6 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
         )
     cache.commit(rows)
     return work.summary(computed=len(pending), wanted=len(wanted), started=started)
-
-
-def _rows_by_item(work: ShardWork, stage: str, fingerprint_of, items: list[Item]) -> dict:
-    schemas = {measure_stage.STAGE: measure_stage.SCHEMA, classify_stage.STAGE: classify_stage.SCHEMA}
-    wanted = {item.key: fingerprint_of(item) for item in items}
-    rows = work.cache(stage, schemas[stage]).rows(wanted.values())
-    work.require_all(len(rows), len(set(wanted.values())), stage)
-    return {key: rows[found] for key, found in wanted.items()}
 
 
 def _put(work: ShardWork, item: Item, label: str | None, measured: dict) -> str:
