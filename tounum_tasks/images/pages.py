@@ -21,7 +21,7 @@ from PIL import (
 )
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import pdf, tiff
+from tounum_tasks.images import pdf, structure, tiff
 from tounum_tasks.images.limits import ImageLimits, hostile_input
 
 
@@ -157,6 +157,8 @@ def header_size(data: bytes, found: ImageFormat) -> tuple[int, int]:
             raise ItemError(ErrorCode.CORRUPT, "the PNG file does not begin with its header")
         width, height = struct.unpack(">II", data[16:24])
         return width, height
+    if found is ImageFormat.JPEG:
+        return structure.jpeg_size(data)
     if found is ImageFormat.WEBP:
         return _webp_size(data)
     return PILLOW_READERS[found](BytesIO(data)).size

@@ -15,17 +15,43 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan: neithe
 _JPEG_STANDALONE = frozenset([0x01, 0xD8, *range(0xD0, 0xD8)])
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _CODE_STREAM = b"\xff\x4f\xff\x51"
+_JPEG_SCAN = 0xDA
 _MAX_JPEG_SCANS = 500  # more makes a small file take minutes: libjpeg-turbo recommends the limit
 
 
 def check_jpeg(data: bytes) -> None:
-    """Walk the segments of a JPEG file up to its end marker (ITU-T T.81, annex B).
+    """Walk the segments of a JPEG file up to its end marker.
 
     Raises:
-        ItemError: TRUNCATED without an end marker (also when a copy was filled up with zeros), UNSUPPORTED
-            for other than 8 bits per sample, CORRUPT.
+        ItemError: TRUNCATED without an end marker (also when a copy was filled up with zeros), CORRUPT.
     """
-    at, scans = 2, 0
+    scans = 0
+    for marker, _ in _jpeg_segments(data):
+        scans += marker == _JPEG_SCAN
+        if scans > _MAX_JPEG_SCANS:
+            raise ItemError(ErrorCode.CORRUPT, f"the JPEG file has more than {_MAX_JPEG_SCANS} scans")
+
+
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """Return (width, height) in pixels as the frame header of a JPEG file gives it (ITU-T T.81, B.2.2).
+
+    Raises:
+        ItemError: TRUNCATED, CORRUPT, UNSUPPORTED for other than 8 bits per sample.
+    """
+    for marker, content in _jpeg_segments(data):
+        if marker in _JPEG_FRAMES and len(data) >= content + 5:
+            precision, height, width = struct.unpack_from(">BHH", data, content)
+            if precision != 8:
+                raise ItemError(ErrorCode.UNSUPPORTED, f"JPEG files with {precision} bits per sample are not read")
+            return width, height
+        if marker == _JPEG_SCAN:
+            break
+    raise ItemError(ErrorCode.CORRUPT, "the JPEG file has pixel data before it says how many")
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (marker, offset of the content) of the segments up to the end marker (ITU-T T.81, B.1.1)."""
+    at = 2
     while True:
         if at + 4 > len(data):
             if data[at : at + 2] == b"\xff\xd9":
@@ -34,21 +60,15 @@ def check_jpeg(data: bytes) -> None:
         marker = data[at + 1]
         if data[at] != 0xFF or marker in (0x00, 0xFF):
             at = _next_jpeg_marker(data, at)  # padding, or bytes that decoders skip
-            continue
-        if marker == 0xD9:
+        elif marker == 0xD9:
             return
-        if marker in _JPEG_STANDALONE:
+        elif marker in _JPEG_STANDALONE:
             at += 2
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker in _JPEG_FRAMES and data[at + 4 : at + 5] != b"\x08":
-            raise ItemError(ErrorCode.UNSUPPORTED, "JPEG files with other than 8 bits per sample are not read")
-        at += 2 + length
-        if marker == 0xDA:
-            scans += 1
-            if scans > _MAX_JPEG_SCANS:
-                raise ItemError(ErrorCode.CORRUPT, f"the JPEG file has more than {_MAX_JPEG_SCANS} scans")
-            at = _next_jpeg_marker(data, at)
+        else:
+            yield marker, at + 4
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            if marker == _JPEG_SCAN:
+                at = _next_jpeg_marker(data, at)
 
 
 def _next_jpeg_marker(data: bytes, at: int) -> int:
