@@ -1,6 +1,7 @@
 """Small image files of every kind that is read, with known pixels; shared by the unit tests and the fuzz tests."""
 
 import struct
+import time
 import zlib
 from io import BytesIO
 from typing import Any
@@ -11,6 +12,8 @@ import tifffile
 from PIL import Image
 
 from tounum_tasks.sample import cmyk
+
+_EPOCH = time.gmtime(0)
 
 
 def picture(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
@@ -155,5 +158,5 @@ def every_kind() -> dict[str, bytes]:
         "sixteen.jp2": jp2(deep),
         "sixteen-grey.jp2": jp2(deep[..., 0]),
         "two-pages.pdf": pdf([(72, 36), (50, 60)]),
-        "scan.pdf": saved(rgb, "PDF", resolution=150),
+        "scan.pdf": saved(rgb, "PDF", resolution=150, creationDate=_EPOCH, modDate=_EPOCH),
     }  # fmt: skip

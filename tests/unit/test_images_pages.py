@@ -1,0 +1,152 @@
+"""inspect: format by content, number of pages, refusals; from the header alone."""
+
+import struct
+from io import BytesIO
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.image_files import every_kind, pdf, picture, saved, tiff, tiff_pages
+from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.images.pages import FileInfo, ImageFormat, inspect
+
+LIMITS = ImageLimits()
+RGB = picture()
+KINDS = every_kind()
+FORMATS = {
+    "jpg": "jpeg", "jpeg": "jpeg", "png": "png", "tif": "tiff", "webp": "webp", "bmp": "bmp", "gif": "gif",
+    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf",
+}  # fmt: skip
+
+
+def refusal(data: bytes, name: str = "", limits: ImageLimits = LIMITS) -> ItemError:
+    with pytest.raises(ItemError) as refused:
+        inspect(data, name, limits=limits)
+    return refused.value
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_format_comes_from_the_content(name):
+    info = inspect(KINDS[name], "anything.txt", limits=LIMITS)
+    assert info.format == FORMATS[name.rpartition(".")[2]]
+    assert info.pages == {"pages.tif": 3, "two-pages.pdf": 2}.get(name, 1)
+
+
+def test_an_animation_is_one_page():
+    frames = [picture(seed=seed) for seed in range(3)]
+    for format in ("GIF", "WEBP", "PNG"):
+        first, *rest = [Image.fromarray(frame) for frame in frames]
+        data = saved(first, format, save_all=True, append_images=rest)
+        assert inspect(data, limits=LIMITS).pages == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", ErrorCode.EMPTY_FILE),
+        (bytes(1000), ErrorCode.NOT_AN_IMAGE),
+        (b"just a letter to the editor\n", ErrorCode.NOT_AN_IMAGE),
+        (b"BMX racing, a history", ErrorCode.NOT_AN_IMAGE),
+        (b"<html><body>404</body></html>", ErrorCode.NOT_AN_IMAGE),
+        (b"PK\3\4" + bytes(100), ErrorCode.NOT_AN_IMAGE),
+        (b"8BPS" + bytes(100), ErrorCode.UNSUPPORTED),
+        (b"\0\0\0\x18ftypheic" + bytes(100), ErrorCode.UNSUPPORTED),
+        (b"\xff\xd8\xff", ErrorCode.TRUNCATED),
+        (b"\x89PNG\r\n\x1a\n", ErrorCode.CORRUPT),
+        (b"II*\0", ErrorCode.TRUNCATED),
+        (b"II*\0" + bytes(4), ErrorCode.CORRUPT),
+        (b"%PDF-1.4\nnothing", ErrorCode.TRUNCATED),
+        (b"%PDF-1.4\nnothing\n%%EOF\n", ErrorCode.CORRUPT),
+        (b"RIFF\x20\0\0\0WEBPVP9 " + bytes(20), ErrorCode.CORRUPT),
+    ],
+)
+def test_refusals(data, code):
+    assert refusal(data).code == code
+
+
+def test_a_refusal_names_the_ending_but_no_hostile_one():
+    assert ".jpg" in str(refusal(b"plain text", "letters/scan.JPG"))
+    assert "<" not in str(refusal(b"plain text", "x.<script>"))
+
+
+def test_a_password_is_asked_for():
+    # Standard security handler, revision 2: neither the user's nor the owner's password is empty.
+    data = pdf([(72, 72)])
+    encryption = b"<< /Filter /Standard /V 1 /R 2 /O <" + b"11" * 32 + b"> /U <" + b"22" * 32 + b"> /P -4 >>"
+    data = data.replace(b"/Root 1 0 R", b"/Root 1 0 R /ID [<00> <00>] /Encrypt " + encryption)
+    assert refusal(data).code == ErrorCode.ENCRYPTED
+
+
+@pytest.mark.parametrize(
+    "data",
+    [tiff_pages([RGB[:4, :4]] * 5, photometric="rgb"), pdf([(10, 10)] * 5)],
+    ids=["tiff", "pdf"],
+)
+def test_too_many_pages(data):
+    assert inspect(data, limits=ImageLimits(max_pages=5)).pages == 5
+    assert refusal(data, limits=ImageLimits(max_pages=4)).code == ErrorCode.TOO_MANY_PAGES
+
+
+def test_thumbnails_and_masks_in_a_tiff_are_no_pages():
+    pages = [(RGB, 0), (RGB[::4, ::4], 1), (RGB, 2), (RGB[..., 0] > 99, 4)]
+    out = BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        for pixels, subfile in pages:
+            writer.write(np.ascontiguousarray(pixels), subfiletype=subfile, metadata=None)
+    assert inspect(out.getvalue(), limits=LIMITS) == FileInfo(ImageFormat.TIFF, 2)
+
+
+def test_a_chain_of_pages_that_bites_its_tail_ends():
+    data = bytearray(tiff(RGB, photometric="rgb", metadata=None))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    assert inspect(bytes(data), limits=LIMITS).pages == 1
+
+
+def test_a_chain_of_pages_that_leaves_the_file_is_truncated():
+    data = bytearray(tiff(RGB, photometric="rgb", metadata=None))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, len(data) + 10)
+    assert refusal(bytes(data)).code == ErrorCode.TRUNCATED
+
+
+def bombs() -> dict[str, bytes]:
+    """Files of a few hundred bytes whose headers promise billions of pixels."""
+    png = bytearray(KINDS["rgb.png"])
+    struct.pack_into(">II", png, 16, 60_000, 60_000)
+    jpeg = bytearray(KINDS["baseline.jpg"])
+    struct.pack_into(">HH", jpeg, jpeg.index(b"\xff\xc0") + 5, 65_000, 65_000)
+    gif = bytearray(KINDS["palette.gif"])
+    struct.pack_into("<HH", gif, 6, 65_535, 65_535)
+    bmp = bytearray(KINDS["rgb.bmp"])
+    struct.pack_into("<ii", bmp, 18, 100_000, 100_000)
+    j2k = bytearray(KINDS["grey.j2k"])
+    struct.pack_into(">II", j2k, 8, 100_000, 100_000)
+    webp = b"RIFF\x40\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + (16_382).to_bytes(3, "little") * 2 + bytes(40)
+    return {
+        "png": bytes(png),
+        "jpeg": bytes(jpeg),
+        "gif": bytes(gif),
+        "bmp": bytes(bmp),
+        "j2k": bytes(j2k),
+        "webp": webp,
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_bombs_are_refused_by_their_header(name):
+    assert refusal(bombs()[name]).code == ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_any_beginning_of_a_file_is_answered(name):
+    for length in range(0, min(len(KINDS[name]), 400), 3):
+        try:
+            inspect(KINDS[name][:length], limits=LIMITS)
+        except ItemError as error:
+            assert str(error)
