@@ -21,7 +21,8 @@ Mutation = Callable[[bytes, random.Random], bytes]
 ODD_NAMES = (
     "图像", "写真 コピー", "사진", "фото №5", "φωτογραφία", "صورة", "תמונה", "चित्र", "ภาพถ่าย", "Ħ́ȩ̃ľļõ", "🖼️🔥", "ﬁle",
     "<img src=x onerror=alert(1)>", "<script>alert('x')<", "&lt;b&gt; & 'quotes' \"double\"", "a;rm -rf ~",
-    "$(touch x)",    "%2e%2e%2f", "..hidden..", "-rf", "--help", "con", "NUL", "name.tar", "scan (1)", "a" * 200, "é" * 100, "e\u0301",
+    "$(touch x)", "%2e%2e%2f", "..hidden..", "-rf", "--help", "con", "NUL", "name.tar", "scan (1)", "a" * 200,
+    "é" * 100, "e\u0301",
     "new\nline", "tab\there", "bell\x07", "right\u202eto-left", "back\\slash", "=cmd|' /C calc'!A0", "null", "~",
     "trailing ", "trailing.", "#hash?query=1", "{{ jinja }}", "{% raw %}", "%s%n", "C:", "*?|", "zero\u200bwidth",
 )  # fmt: skip
