@@ -14,7 +14,9 @@ CLASS_COLUMNS = {
 
 STATUS_OK, STATUS_QUARANTINED, STATUS_FAILED = "ok", "quarantined", "failed"
 
-_text, _texts, _real, _flag = pa.string(), pa.list_(pa.string()), pa.float64(), pa.bool_()
+# Parquet calls the elements of a list "element"; so do we, for a manifest that is read back equals what was written.
+_text, _real, _flag = pa.string(), pa.float64(), pa.bool_()
+_texts = pa.list_(pa.field("element", pa.string()))
 
 
 def _field(
