@@ -1,0 +1,51 @@
+"""How values read: names that cannot mislead, numbers with as many digits as they deserve, durations."""
+
+from tounum_tasks.names import display_name
+
+
+def visible(text: object) -> str:
+    """Return ``text`` with control characters and bidirectional overrides written out as ``\\uNNNN``.
+
+    Unlike :func:`tounum_tasks.names.display_name` this may be applied to what was made visible before: backslashes
+    stay single.
+    """
+    return "".join(part if part == "\\" else display_name(part) for part in str(text))
+
+
+def quantity(value: float | None) -> str:
+    """Return a measurement with about three significant digits: 12,345 or 47.3 or 0.82."""
+    if value is None:
+        return "–"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """Return a share of 1 as a percentage; what is neither nothing nor all never reads as 0 % or 100 %."""
+    if 0 < share < 0.001:
+        return "< 0.1\u00a0%"
+    if 0.999 < share < 1:
+        return "> 99.9\u00a0%"
+    return f"{share * 100:.1f}".removesuffix(".0") + "\u00a0%"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: ``38 ms``, ``4.2 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def place(url: str) -> str:
+    """Return a URL as people read it: files by their path."""
+    return visible(url.removeprefix("file://"))
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """Return ``1 image`` or ``1,200 images``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
