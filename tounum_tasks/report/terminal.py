@@ -1,0 +1,84 @@
+"""Tables for people at a terminal: fitted to its width there, plain and complete lines anywhere else."""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tounum_tasks.manifest.schema import STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
+from tounum_tasks.report.wording import percent, visible
+
+# What print_items needs of a manifest.
+ITEM_COLUMNS = (
+    "source_path",
+    "page",
+    "pages",
+    "status",
+    "label",
+    "confidence",
+    "needs_review",
+    "quality_flags_before",
+    "enhancement_accepted",
+    "enhancement_operations",
+    "caption",
+    "error_code",
+    "error_message",
+)
+_ITEM_HEADINGS = ("Image", "Status", "Class", "Flags", "Enhancement", "Caption or error")
+_STYLES = {STATUS_OK: "green", STATUS_QUARANTINED: "yellow", STATUS_FAILED: "red"}
+# Longer cells push their own line out, not all the others.
+_WIDEST_PADDING = 60
+
+
+def print_items(rows: Sequence[dict], file: TextIO) -> None:
+    """Print one line per item; ``rows`` have :data:`ITEM_COLUMNS`."""
+    print_table(_ITEM_HEADINGS, [_item_cells(row) for row in rows], file)
+
+
+def _item_cells(row: dict) -> tuple[str, ...]:
+    page = f" (page {row['page']} of {row['pages']})" if row["pages"] > 1 else ""
+    label = f"{row['label']} {percent(row['confidence'])}" if row["label"] else ""
+    if row["needs_review"]:
+        label += " review"
+    done = ", ".join(row["enhancement_operations"] or ()) if row["enhancement_accepted"] else ""
+    if row["status"] == STATUS_OK:
+        words = row["caption"] or ""
+    else:
+        words = f"{row['error_code'] or 'unknown'}: {row['error_message'] or 'no reason was given'}"
+    return row["source_path"] + page, row["status"], label, ", ".join(row["quality_flags_before"] or ()), done, words
+
+
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], file: TextIO, numeric: Sequence[str] = ()
+) -> None:
+    """Print a table; the columns named in ``numeric`` are aligned to the right."""
+    cells = [[visible(cell) for cell in row] for row in rows]
+    right = [heading in numeric for heading in headings]
+    if file.isatty():
+        _print_fitted(headings, cells, right, file)
+    else:
+        _print_plain(headings, cells, right, file)
+
+
+def _print_fitted(headings: Sequence[str], rows: list[list[str]], right: list[bool], file: TextIO) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading, to_the_right in zip(headings, right, strict=True):
+        fixed = to_the_right or heading == "Status"
+        table.add_column(Text(heading), justify="right" if to_the_right else "left", no_wrap=fixed, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console(file=file, highlight=False, emoji=False).print(table)
+
+
+def _print_plain(headings: Sequence[str], rows: list[list[str]], right: list[bool], file: TextIO) -> None:
+    lines = [list(headings), *rows]
+    widths = [min(max(map(cell_len, column)), _WIDEST_PADDING) for column in zip(*lines, strict=True)]
+    for line in lines:
+        padded = []
+        for cell, width, to_the_right in zip(line, widths, right, strict=True):
+            space = " " * (width - cell_len(cell))
+            padded.append(space + cell if to_the_right else cell + space)
+        print("  ".join(padded).rstrip(), file=file)
