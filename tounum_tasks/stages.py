@@ -7,7 +7,6 @@ A stage's result depends on its input, its version, the settings that it reads a
 import io
 import logging
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,8 +100,8 @@ class Fingerprints:
 class Cache:
     """Committed rows of one shard below one folder of the lake: immutable Parquet files, each written whole.
 
-    Rows are found by their column ``fingerprint``. Writers never touch each other's files, so two runs may work on
-    one shard at once. Below ``stages/`` the files may be deleted at any time: the next run computes them again.
+    Rows are found by their column ``fingerprint``. Two runs may work on one shard at once: what they both compute is
+    the same, and replaced in one step. Below ``stages/`` the files may be deleted at any time: the next run computes them again.
     """
 
     def __init__(self, lake: Storage, folder: str, schema: pa.Schema, shard: ShardRef) -> None:
@@ -115,10 +114,7 @@ class Cache:
         return {row["fingerprint"]: row for row in self.iterate(wanted, columns)}
 
     def iterate(self, wanted: Iterable[str], columns: list[str] | None = None, batch_size: int = 64) -> Iterator[dict]:
-        """Yield each wanted row once, reading ``batch_size`` rows at a time so that memory stays bounded.
-
-        Every row has the path of its file below the lake as ``file``.
-        """
+        """Yield each wanted row once, reading ``batch_size`` rows at a time so that memory stays bounded."""
         missing = set(wanted)
         for path in self._files():
             if not missing:
@@ -129,18 +125,17 @@ class Cache:
                     for index, found in enumerate(batch.column("fingerprint").to_pylist()):
                         if found in missing:
                             missing.discard(found)
-                            yield {**batch.slice(index, 1).to_pylist()[0], "file": path}
+                            yield batch.slice(index, 1).to_pylist()[0]
 
-    def commit(self, rows: list[dict]) -> str | None:
-        """Write ``rows`` as one new file and return its path below the lake; nothing is written for no rows."""
+    def commit(self, rows: list[dict]) -> None:
+        """Write ``rows`` as one file, named by its fingerprints so that the same work gives the same file."""
         if not rows:
-            return None
+            return
         buffer = io.BytesIO()
         table = pa.Table.from_pylist(rows, schema=self.schema)
         pq.write_table(table, buffer, compression="zstd", row_group_size=64)
-        path = f"{self.folder}/{uuid.uuid4().hex}.parquet"
-        self.lake.write_bytes(path, buffer.getvalue())
-        return path
+        name = fingerprint(rows=sorted(row["fingerprint"] for row in rows))[:32]
+        self.lake.write_bytes(f"{self.folder}/{name}.parquet", buffer.getvalue())
 
     def _files(self) -> list[str]:
         """Newest first: a result that was computed again is preferred to the one that it repeats."""

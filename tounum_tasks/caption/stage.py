@@ -24,7 +24,6 @@ SCHEMA = pa.schema(
         pa.field("words", pa.list_(pa.string()), nullable=False),
         pa.field("log_probability", pa.float64(), nullable=False),
         pa.field("alternatives", pa.list_(pa.string()), nullable=False),
-        pa.field("attention", pa.string(), metadata={"description": "file with the maps, below the lake"}),
     ]
 )
 ATTENTION_SCHEMA = pa.schema(
@@ -41,6 +40,11 @@ ATTENTION_SCHEMA = pa.schema(
 )
 
 
+def attention_of(work: ShardWork) -> Cache:
+    """Attention maps are a product of their own: they lie in ``lake/attention``."""
+    return Cache(work.lake, "attention", ATTENTION_SCHEMA, work.shard)
+
+
 def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     """Caption the photographs of a shard that have no committed caption; return counts and seconds."""
     started = time.monotonic()
@@ -50,8 +54,8 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     pending = work.pending(wanted, cache.rows(wanted, ["fingerprint"]))
     if pending:
         rows, maps = _caption(work, pending)
-        attention = Cache(work.lake, "attention", ATTENTION_SCHEMA, shard).commit(maps)
-        cache.commit([{**row, "attention": attention} for row in rows])
+        attention_of(work).commit(maps)
+        cache.commit(rows)
     return work.summary(computed=len(pending), wanted=len(wanted), started=started)
 
 

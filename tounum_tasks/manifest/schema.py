@@ -90,13 +90,13 @@ SCHEMA = pa.schema(
         _field("classifier_version", _text, "Version and digest of the classifier"),
         _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
         # Features and caption
-        _field("features_uri", _text, "File that holds the features, found by fingerprint_features"),
+        _field("features_uri", _text, "Folder of Parquet files that hold the features, found by fingerprint_features"),
         _field("extractor_version", _text, "Version and digest of the feature extractor"),
         _field("caption", _text, "Caption of a photograph"),
         _field("caption_words", _texts, "Words of the caption, as the attention maps count them"),
         _field("caption_log_probability", _real, "Log-probability of the caption, natural", decimals=3),
         _field("caption_alternatives", _texts, "Other captions that the search found, best first"),
-        _field("attention_uri", _text, "File that holds the attention maps, found by fingerprint_caption"),
+        _field("attention_uri", _text, "Folder of Parquet files with the attention maps, found by fingerprint_caption"),
         _field("captioner_version", _text, "Version and digest of the captioner"),
         # Outcome
         _field("status", _text, "ok, quarantined (could not be read) or failed (no result)", required=True),

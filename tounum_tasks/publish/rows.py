@@ -144,7 +144,7 @@ def _features(work: ShardWork, item: Item, row: dict | None) -> dict:
     if row is None:
         return {}
     return {
-        "features_uri": work.lake.url(row["file"]),
+        "features_uri": work.lake.url(features_stage.cache_of(work).folder),
         "extractor_version": _version(work.plan.extractor),
         "fingerprint_features": work.fingerprints.features(item),
         "seconds_features": row["seconds"],
@@ -159,7 +159,7 @@ def _captioned(work: ShardWork, item: Item, row: dict | None) -> dict:
         "caption_words": row["words"],
         "caption_log_probability": row["log_probability"],
         "caption_alternatives": row["alternatives"],
-        "attention_uri": work.lake.url(row["attention"]),
+        "attention_uri": work.lake.url(caption_stage.attention_of(work).folder),
         "captioner_version": _version(work.plan.captioner),
         "fingerprint_caption": work.fingerprints.caption(item),
         "seconds_caption": row["seconds"],
