@@ -17,7 +17,7 @@ from tounum_tasks.features.extractor import compute_policy
 if TYPE_CHECKING:
     import keras
 
-    from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+    from tounum_tasks.caption.network import CaptionNetwork
 
 BATCH_SIZE = 64
 MAX_WORDS = 20
@@ -57,31 +57,21 @@ class Captioner:
     """Captions features. Batches are padded to one fixed shape: a caption does not depend on its batch-mates."""
 
     def __init__(
-        self,
-        shape: NetworkShape,
-        weights: Mapping[str, NDArray[Any]],
-        vocabulary: Vocabulary,
-        *,
-        digest: str,
-        options: SearchOptions | None = None,
+        self, network: CaptionNetwork, vocabulary: Vocabulary, *, digest: str, options: SearchOptions | None = None
     ) -> None:
-        """Builds the network with these weights.
+        """Takes a network that has its weights.
 
         Raises:
-            ConfigurationError: weights, vocabulary and shape do not fit together.
+            ConfigurationError: the vocabulary does not belong to the network.
         """
-        from tounum_tasks.caption.network import CaptionNetwork
-
         self.digest = digest
         self.vocabulary = vocabulary
         self.options = options or SearchOptions()
-        if shape.vocabulary != len(vocabulary):
+        if network.sizes.vocabulary != len(vocabulary):
             raise ConfigurationError(
-                f"The captioner was made for {shape.vocabulary} words, its vocabulary has {len(vocabulary)}."
+                f"The captioner was made for {network.sizes.vocabulary} words, its vocabulary has {len(vocabulary)}."
             )
-        self._network = CaptionNetwork(shape, encoder_policy=compute_policy())
-        self._network.build()
-        set_weights(self._network, weights)
+        self._network = network
         self._searches: dict[tuple[str, float], keras.Model] = {}
 
     @classmethod
@@ -91,7 +81,7 @@ class Captioner:
         Raises:
             ConfigurationError: the folder is incomplete or damaged, or the captioner was made for another extractor.
         """
-        from tounum_tasks.caption.network import NetworkShape
+        from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
         from tounum_tasks.models.card import read_version
         from tounum_tasks.models.weights import read_safetensors
 
@@ -108,8 +98,14 @@ class Captioner:
             options = SearchOptions(**card.training["search"])
         except (KeyError, TypeError) as error:
             raise ConfigurationError(f"The card of the captioner {folder} does not describe its network.") from error
-        weights = read_safetensors(folder / WEIGHTS_FILE)
-        return cls(shape, weights, vocabulary, digest=card.digest, options=options)
+        network = CaptionNetwork(shape, encoder_policy=compute_policy())
+        network.build()
+        set_weights(network, read_safetensors(folder / WEIGHTS_FILE))
+        return cls(network, vocabulary, digest=card.digest, options=options)
+
+    def with_options(self, options: SearchOptions) -> Captioner:
+        """The same network, searched in another way."""
+        return Captioner(self._network, self.vocabulary, digest=self.digest, options=options)
 
     def caption(self, features: NDArray[np.floating], *, beam: int = 3) -> list[Caption]:
         """Captions by beam search (1: greedy); features N x 64 x 2048, any float type."""
@@ -191,7 +187,7 @@ def version_files(
     """Writes weights (float16) and vocabulary into a folder; returns what the card must say to load them again."""
     from tounum_tasks.models.weights import write_safetensors
 
-    arrays = {name: np.array(variable).astype(np.float16) for name, variable in network.named_weights().items()}
+    arrays = {name: array.astype(np.float16) for name, array in network.weight_arrays().items()}
     write_safetensors(folder / WEIGHTS_FILE, arrays)
     vocabulary.save(folder / VOCABULARY_FILE)
     return {"network": network.sizes.to_dict(), "search": asdict(options)}

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 Tensor = Any
 
@@ -107,6 +109,10 @@ class CaptionNetwork(keras.Layer):
         )
         named = {f"{layer.name}/{weight.name}": weight for layer in layers for weight in layer.trainable_weights}
         return {**named, "output_bias": self.output_bias}
+
+    def weight_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Values of :meth:`named_weights`."""
+        return {name: ops.convert_to_numpy(variable) for name, variable in self.named_weights().items()}
 
     def encode(self, features: Tensor, *, training: bool = False) -> tuple[Memory, Tensor]:
         """Features N x 64 x channels -> the memory and the first state N x units."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.classify.labels import PHOTO
+from tounum_tasks.cli.classify import class_columns, shrunk
 from tounum_tasks.cli.items import (
     FileItem,
     ItemWriter,
@@ -21,7 +22,6 @@ from tounum_tasks.cli.items import (
     row,
 )
 from tounum_tasks.errors import ItemError
-from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.settings import load_settings
 
 if TYPE_CHECKING:
@@ -71,17 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     files = find_files(arguments.paths)
     models = Models.load(settings.lake_root, Path(settings.model_cache), settings.classifier, settings.captioner)
     with ItemWriter(arguments.json) as writer:
-        inputs = (_shrunk(item) for item in read_items(files, limits_of(settings)))
+        inputs = (shrunk(item) for item in read_items(files, limits_of(settings)))
         for batch in in_batches(inputs, AT_ONCE):
             for found in models.describe(batch, beam=settings.beam, caption_all=arguments.caption_all):
                 writer.write(found)
         writer.check(settings.max_failure_rate)
     return 0
-
-
-def _shrunk(item: FileItem) -> FileItem:
-    """The item at the size that the models take, so that a batch of large scans stays small."""
-    return item if item.rgb is None else FileItem(item.path, item.page, to_model_input(item.rgb))
 
 
 class Models:
@@ -119,7 +114,7 @@ class Models:
         found: list[dict[str, Any]] = []
         if readable:
             inputs = np.stack(readable)
-            found = [_class_columns(distribution) for distribution in self._classifier.predict(inputs)]
+            found = [class_columns(distribution) for distribution in self._classifier.predict(inputs)]
             wanted = [i for i, columns in enumerate(found) if caption_all or columns["label"] == PHOTO]
             if wanted:
                 captions = self._captioner.caption(self._extractor.extract(inputs[wanted]), beam=beam)
@@ -129,9 +124,3 @@ class Models:
         for item in batch:
             error: ItemError | None = item.error
             yield row(item.path, item.page, error, **({} if error else next(columns)))
-
-
-def _class_columns(distribution: np.ndarray) -> dict[str, Any]:
-    best = int(distribution.argmax())
-    probabilities = {name: round(float(value), 6) for name, value in zip(CLASSES, distribution, strict=True)}
-    return {"label": CLASSES[best], "confidence": probabilities[CLASSES[best]], "probabilities": probabilities}

@@ -27,7 +27,6 @@ POSITIONS = 64
 CHANNELS = 2048
 CONVOLUTIONS = 94
 BATCH_SIZE = 16
-BATCH_NORMALISATION_EPSILON = 1e-3
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -68,8 +67,8 @@ def build_network(policy: str, *, last_layer: str = "mixed10") -> keras.Model:
     import keras
 
     original = keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(INPUT_SIZE, INPUT_SIZE, 3))
-    order = _convolutions_in_creation_order(original)
-    renamed = {name: convolution_name(index) for index, name in enumerate(order)}
+    order = _in_creation_order(original, keras.layers.Conv2D)
+    renamed = {layer.name: convolution_name(index) for index, layer in enumerate(order)}
 
     def fold(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -103,11 +102,14 @@ def split_network(network: keras.Model, layer: str) -> tuple[keras.Model, keras.
     return head, keras.Model(middle, body.output, name=f"from_{layer}")
 
 
-def _convolutions_in_creation_order(network: keras.Model) -> list[str]:
-    import keras
+def _in_creation_order(network: keras.Model, kind: type[keras.layers.Layer]) -> list[keras.layers.Layer]:
+    """Layers of a kind by the number at the end of their names, which Keras counts up (the very first has none)."""
 
-    names = [layer.name for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
-    return sorted(names, key=lambda name: int(name.rpartition("_")[2]) if name != "conv2d" else 0)
+    def number(layer: keras.layers.Layer) -> int:
+        digits = layer.name.rpartition("_")[2]
+        return int(digits) if digits.isdigit() else 0
+
+    return sorted((layer for layer in network.layers if isinstance(layer, kind)), key=number)
 
 
 def convolutions(network: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -138,8 +140,8 @@ def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:
     """Kernels and biases of the network by name."""
     weights: dict[str, NDArray[np.float32]] = {}
     for name, layer in convolutions(network).items():
-        weights[f"{name}/kernel"] = np.array(layer.kernel, dtype=np.float32)
-        weights[f"{name}/bias"] = np.array(layer.bias, dtype=np.float32)
+        weights[f"{name}/kernel"] = _array(layer.kernel)
+        weights[f"{name}/bias"] = _array(layer.bias)
     return weights
 
 
@@ -173,15 +175,26 @@ def imagenet_weights() -> dict[str, NDArray[np.float32]]:
 
 def fold_batch_normalisation(network: keras.Model) -> dict[str, NDArray[np.float32]]:
     """Folded kernels and biases of a plain ``keras.applications.InceptionV3``, named by order of creation."""
+    import keras
+
     weights: dict[str, NDArray[np.float32]] = {}
-    for index, name in enumerate(_convolutions_in_creation_order(network)):
-        convolution = network.get_layer(name)
-        consumer = convolution._outbound_nodes[0].operation
-        beta, mean, variance = (np.array(w) for w in (consumer.beta, consumer.moving_mean, consumer.moving_variance))
-        scale = 1.0 / np.sqrt(variance + consumer.epsilon)
-        weights[f"{convolution_name(index)}/kernel"] = (np.array(convolution.kernel) * scale).astype(np.float32)
-        weights[f"{convolution_name(index)}/bias"] = (beta - mean * scale).astype(np.float32)
+    pairs = zip(
+        _in_creation_order(network, keras.layers.Conv2D),
+        _in_creation_order(network, keras.layers.BatchNormalization),
+        strict=True,
+    )
+    for index, (convolution, normalisation) in enumerate(pairs):
+        scale = 1.0 / np.sqrt(_array(normalisation.moving_variance) + normalisation.epsilon)
+        bias = _array(normalisation.beta) - _array(normalisation.moving_mean) * scale
+        weights[f"{convolution_name(index)}/kernel"] = (_array(convolution.kernel) * scale).astype(np.float32)
+        weights[f"{convolution_name(index)}/bias"] = bias.astype(np.float32)
     return weights
+
+
+def _array(variable: Any) -> NDArray[np.float32]:
+    import keras
+
+    return np.array(keras.ops.convert_to_numpy(variable), np.float32)
 
 
 def fill_missing_kernels(weights: Weights, seed: int) -> dict[str, NDArray[Any]]:

@@ -28,9 +28,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.caption.captioner import Captioner
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.evaluation.captioner import score
 from tounum_tasks.features import extractor as inception
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
@@ -42,6 +44,8 @@ CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)
 FEATURE_SHAPE = (inception.POSITIONS, inception.CHANNELS)
 CHECKPOINT_SECONDS = 300.0
+CURVES_FILE = "curves.csv"
+CURVES = ("phase", "pass", "train_loss", "dev_loss", "seconds", "bleu_4", "cider")
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +60,13 @@ class TrainingSettings:
     captions_per_image: int = 5
     label_smoothing: float = 0.1
     dropout: float = 0.4
-    head_epochs: int = 5
-    full_epochs: int = 1
-    decoder_epochs: int = 6
+    head_epochs: int = 0
+    full_epochs: int = 0
+    decoder_epochs: int = 10
     batch_images: int = 16
-    head_learning_rate: float = 7e-4
+    head_learning_rate: float = 1e-3
     full_learning_rate: float = 3e-4
     decoder_learning_rate: float = 5e-4
-    mirror_features: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ class CaptionerTraining:
     # State
 
     def _snapshot(self) -> dict[str, NDArray[Any]]:
-        arrays = {f"captioner/{i:03}": np.array(v) for i, v in enumerate(self.captioner.variables)}
+        arrays = {f"captioner/{i:03}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.captioner.variables)}
         return arrays | {f"extractor/{name}": array for name, array in inception.get_weights(self.network).items()}
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -228,6 +231,7 @@ class _Loop:
         self.caches = caches
         self.rows = rows
         self.steps = steps
+        self.search = Captioner(training.captioner, training.vocabulary, digest="in training")
         self.checkpoint = training.work / f"{phase.name}.checkpoint.safetensors"
 
     def run(self) -> None:
@@ -240,7 +244,7 @@ class _Loop:
             seconds = time.monotonic() - started
             log.info("%s pass %d of %d: loss %.4f, dev loss %.4f, %.0f s", self.phase.name, epoch + 1,
                      self.phase.epochs, loss, dev, seconds)  # fmt: skip
-            self._record(epoch, loss, dev, seconds)
+            self._record(epoch, train_loss=loss, dev_loss=dev, seconds=seconds, **self._dev_scores())
             self._save_checkpoint(done)
         self.checkpoint.unlink(missing_ok=True)
 
@@ -347,18 +351,34 @@ class _Loop:
 
                 yield [cache.members(shard)[row] for shard, row in chosen], load
 
-    def _record(self, epoch: int, loss: float, dev: float, seconds: float) -> None:
-        path = self.training.work / "curves.csv"
-        is_new = not path.exists()
-        with path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if is_new:
-                writer.writerow(["phase", "pass", "train_loss", "dev_loss", "seconds"])
-            writer.writerow([self.phase.name, epoch + 1, f"{loss:.4f}", f"{dev:.4f}", f"{seconds:.0f}"])
+    def _dev_scores(self) -> dict[str, float]:
+        """BLEU-4 and CIDEr of greedy captions on the dev split, in the phase in which features are given."""
+        training = self.training
+        if self.phase.name != "decoder" or not training.dev_images:
+            return {}
+        cache = self.caches["dev"]
+        captions = [c.text for i in range(cache.shards) for c in self.search.caption(cache.read(i), beam=1)]
+        figures = score(captions, [image.captions for image in training.dev_images])
+        return {name: figures[name] for name in ("bleu_4", "cider")}
+
+    def _record(self, epoch: int, **figures: float) -> None:
+        """Adds one row to the table of the passes, in place of one that a run left there that was killed just then."""
+        path = self.training.work / CURVES_FILE
+        this = {"phase": self.phase.name, "pass": str(epoch + 1)}
+        rows = [row for row in read_curves(self.training.work) if {**row, **this} != row]
+        rows.append({**this, **{name: f"{value:.4f}" for name, value in figures.items()}})
+        staged = path.with_suffix(".part")
+        with staged.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, CURVES, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        staged.replace(path)
 
     def _save_checkpoint(self, done: int) -> None:
-        arrays = {f"model/{i:04}": np.array(v) for i, v in enumerate(self.model.variables)}
-        arrays |= {f"optimizer/{i:04}": np.array(v) for i, v in enumerate(self.model.optimizer.variables)}
+        arrays = {f"model/{i:04}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.model.variables)}
+        arrays |= {
+            f"optimizer/{i:04}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.model.optimizer.variables)
+        }
         arrays["done"] = np.array(done, np.int64)
         write_safetensors(self.checkpoint, arrays)
 
@@ -372,6 +392,15 @@ class _Loop:
                 variable.assign(arrays[f"{kind}/{index:04}"])
         log.info("%s goes on after step %d", self.phase.name, int(arrays["done"]))
         return int(arrays["done"])
+
+
+def read_curves(work: Path) -> list[dict[str, str]]:
+    """Rows of the table of the passes that a training keeps in its work folder."""
+    path = work / CURVES_FILE
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def extract(network: keras.Model, images: Sequence[CaptionedImage]) -> NDArray[np.float16]:

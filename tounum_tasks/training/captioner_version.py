@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, version_files
-from tounum_tasks.evaluation.captioner import evaluate
+from tounum_tasks.evaluation.captioner import evaluate, score
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
-from tounum_tasks.training.captioner import FEATURE_SHAPE, CaptionerTraining
+from tounum_tasks.training.captioner import FEATURE_SHAPE, CaptionerTraining, read_curves
 from tounum_tasks.training.feature_cache import FeatureCache
 
+LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1)
 log = logging.getLogger(__name__)
 
 
@@ -29,9 +29,11 @@ def write_versions(
     licence: str = "",
     notes: str = "",
     extractor_digest: str | None = None,
-    options: SearchOptions | None = None,
 ) -> dict[str, Any]:
-    """Writes ``OUT/extractor/VERSION`` and ``OUT/captioner/VERSION`` and evaluates the captioner on the dev split.
+    """Writes ``OUT/extractor/VERSION`` and ``OUT/captioner/VERSION``.
+
+    The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how much long captions are
+    preferred.
 
     Args:
         extractor_digest: of the registered extractor that the training began with; if the training left it as it was,
@@ -41,9 +43,12 @@ def write_versions(
     Returns:
         the figures on the dev split, which the captioner's card holds too.
     """
-    options = options or SearchOptions(max_words=training.settings.max_words)
     settings = asdict(training.settings)
-    described: dict[str, Any] = {"data_fingerprint": training.data.fingerprint, "data_licence": licence, "notes": notes}
+    described: dict[str, Any] = {
+        "data_fingerprint": training.data.fingerprint,
+        "data_licence": licence,
+        "notes": notes,
+    }
     folder = out / "extractor" / version
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder / "weights.safetensors", training.extractor_weights())
@@ -52,17 +57,39 @@ def write_versions(
         shutil.rmtree(folder)
     folder = out / "captioner" / version
     folder.mkdir(parents=True, exist_ok=True)
-    architecture = version_files(folder, training.captioner, training.vocabulary, options)
-    figures: dict[str, Any] = {}
-    described |= {"training": {**settings, **architecture}, "partners": {"extractor": digest}}
-    write_card(folder, name="captioner", version=version, **described)
-    if training.dev_images:
-        captioner = Captioner.load(folder, extractor_digest=digest)
-        cache = FeatureCache(training.work / "cache" / "features" / "dev", training.dev_images, FEATURE_SHAPE)
-        figures, _ = evaluate(captioner, training.dev_images, (cache.read(i) for i in range(cache.shards)))
-        write_card(folder, name="captioner", version=version, metrics={"dev": figures}, **described)
+    options = SearchOptions(max_words=training.settings.max_words)
+    described["partners"] = {"extractor": digest}
+
+    def write(options: SearchOptions, metrics: dict[str, Any]) -> Captioner:
+        architecture = version_files(folder, training.captioner, training.vocabulary, options)
+        described["training"] = {**settings, **architecture}
+        write_card(folder, name="captioner", version=version, metrics=metrics, **described)
+        return Captioner.load(folder, extractor_digest=digest)
+
+    captioner = write(options, {})
+    if not training.dev_images:
+        return {}
+    cache = FeatureCache(training.work / "cache" / "features" / "dev", training.dev_images, FEATURE_SHAPE)
+    tried = try_length_powers(captioner, cache)
+    best = max(tried, key=lambda power: tried[power]["cider"])
+    captioner = write(replace(options, length_power=best), {})
+    figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
+    write(captioner.options, {"dev": figures, "dev_by_length_power": {str(p): tried[p] for p in tried}})
     log.info("wrote %s and its partner %s", folder, digest[:12])
     return figures
+
+
+def try_length_powers(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
+    """BLEU-4 and CIDEr with beam 3 for several preferences of long captions."""
+    references = [image.captions for image in cache.images]
+    tried = {}
+    for power in LENGTH_POWERS:
+        searching = captioner.with_options(replace(captioner.options, length_power=power))
+        captions = [caption.text for i in range(cache.shards) for caption in searching.caption(cache.read(i), beam=3)]
+        figures = score(captions, references)
+        tried[power] = {name: figures[name] for name in ("bleu_4", "cider")}
+        log.info("length power %.1f: BLEU-4 %.4f, CIDEr %.4f", power, *tried[power].values())
+    return tried
 
 
 def draw_curves(work: Path, picture: Path) -> None:
@@ -72,8 +99,7 @@ def draw_curves(work: Path, picture: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    with (work / "curves.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_curves(work)
     passes = np.arange(1, len(rows) + 1)
     figure, axes = plt.subplots(figsize=(7, 4))
     for column, label in (("train_loss", "train (with smoothing and dropout)"), ("dev_loss", "dev")):

@@ -7,7 +7,7 @@ whole (temporary name, then rename), so that an interrupted extraction goes on a
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +66,6 @@ class FeatureCache:
         column = feather.read_table(self._path(shard)).column("features").combine_chunks()
         values = np.frombuffer(column.buffers()[1], np.float16)
         return values.reshape(len(column), *self.shape)
-
-    def stream(self, order: Sequence[int]) -> Iterator[tuple[list[CaptionedImage], NDArray[np.float16]]]:
-        """Shards in the given order, with their images."""
-        for shard in order:
-            yield self.members(shard), self.read(shard)
 
     def _path(self, shard: int) -> Path:
         return self.folder / f"{shard:05}.feather"

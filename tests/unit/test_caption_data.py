@@ -1,0 +1,132 @@
+"""Captioned images from tables and COCO files, their split, and the cache of their features."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.training.data import load_captions, read_input, split_by_name
+from tounum_tasks.training.feature_cache import SHARD_IMAGES, FeatureCache
+
+
+def write_images(folder, names):
+    for index, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 10), (index, 0, 0)).save(path)
+
+
+@pytest.fixture
+def table(tmp_path):
+    names = [f"images/{i}.png" for i in range(10)]
+    write_images(tmp_path, names)
+    lines = [f"{name}\t{'dev' if i % 5 == 0 else 'train'}\tcaption {n}\n" for i, name in enumerate(names) for n in "ab"]
+    path = tmp_path / "captions.tsv"
+    path.write_text("image\tsplit\tcaption\n" + "".join(lines))
+    return path
+
+
+def test_a_table_brings_its_own_split(table):
+    data = load_captions(table)
+    assert [image.name for image in data.split("dev")] == ["images/0.png", "images/5.png"]
+    assert data.split("train")[0].captions == ("caption a", "caption b")
+    assert load_captions(table.parent).fingerprint == data.fingerprint
+
+
+def test_the_fingerprint_follows_captions_and_files(table):
+    before = load_captions(table).fingerprint
+    Image.new("RGB", (200, 100)).save(table.parent / "images/3.png")
+    changed = load_captions(table).fingerprint
+    table.write_text(table.read_text().replace("caption b", "caption c", 1))
+    assert len({before, changed, load_captions(table).fingerprint}) == 3
+
+
+def test_a_limit_takes_the_same_few_images_of_each_split(table):
+    data = load_captions(table, limit=2, seed=1)
+    assert (len(data.split("train")), len(data.split("dev"))) == (2, 2)
+    assert data == load_captions(table, limit=2, seed=1)
+
+
+def test_an_image_in_two_splits_is_refused(table):
+    table.write_text(table.read_text().replace("images/0.png\tdev", "images/0.png\ttrain", 1))
+    with pytest.raises(ConfigurationError, match=r"images/0\.png is in two splits"):
+        load_captions(table)
+
+
+def test_a_missing_image_is_named(table):
+    (table.parent / "images/7.png").unlink()
+    with pytest.raises(ConfigurationError, match=r"images/7\.png"):
+        load_captions(table)
+
+
+def test_a_file_that_is_no_image_is_named(table):
+    (table.parent / "images/7.png").write_bytes(b"no image")
+    with pytest.raises(ConfigurationError, match=r"7\.png cannot be trained on"):
+        read_input(table.parent / "images/7.png")
+
+
+@pytest.mark.parametrize("content", ["", "a\tb\n1\t2\n", "image\tsplit\tcaption\n"])
+def test_a_table_without_captions_is_refused(tmp_path, content):
+    (tmp_path / "captions.tsv").write_text(content)
+    with pytest.raises(ConfigurationError):
+        load_captions(tmp_path)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="no captions_"):
+        load_captions(tmp_path)
+
+
+def test_coco_annotations_with_images_beside_them(tmp_path):
+    names = [f"COCO_train2014_{i:012}.jpg" for i in range(10)]
+    write_images(tmp_path / "train2014", names)
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [{"image_id": i, "caption": f"caption {n}"} for i in range(10) for n in range(5)],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "captions_train2014.json").write_text(json.dumps(content))
+    data = load_captions(tmp_path, seed=3)
+    assert (len(data.split("train")), len(data.split("dev"))) == (8, 2)
+    assert all(len(image.captions) == 5 and image.path.is_file() for image in data.images)
+    assert load_captions(tmp_path, seed=3) == data
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"images": [], "annotations": [{"image_id": 1}]}'])
+def test_a_damaged_coco_file_is_refused(tmp_path, content):
+    (tmp_path / "captions_val.json").write_text(content)
+    with pytest.raises(ConfigurationError):
+        load_captions(tmp_path)
+
+
+def test_the_split_is_four_to_one_and_depends_on_the_seed():
+    names = [str(i) for i in range(100)]
+    first, second = split_by_name(names, 0), split_by_name(names, 1)
+    assert sum(split == "train" for split in first.values()) == 80
+    assert first == split_by_name(names, 0) != second
+
+
+class Interrupted(Exception):
+    """Raised by the extraction below."""
+
+
+def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, table):
+    images = list(load_captions(table).images) * 60
+    calls = []
+
+    def extract(members):
+        calls.append(len(members))
+        if len(calls) == 2:
+            raise Interrupted
+        return np.full((len(members), 2, 3), len(calls), np.float16)
+
+    cache = FeatureCache(tmp_path / "cache", images, (2, 3))
+    with pytest.raises(Interrupted):
+        cache.fill(extract)
+    FeatureCache(tmp_path / "cache", images, (2, 3)).fill(extract)
+    assert calls == [SHARD_IMAGES, SHARD_IMAGES, SHARD_IMAGES, 600 - 2 * SHARD_IMAGES]
+    assert [cache.read(shard)[0, 0, 0] for shard in range(3)] == [1, 3, 4]
+    assert [len(cache.members(shard)) for shard in range(3)] == [len(cache.read(shard)) for shard in range(3)]
+    assert not list((tmp_path / "cache").glob("*.part"))

@@ -1,0 +1,164 @@
+"""Caption search on small random networks, against plain reckoning."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.card import write_card
+
+WORDS = 3
+MAX_WORDS = 4
+POSITIONS = 4
+
+
+def make_captioner(*, words=WORDS, length_power=0.7, seed=0, max_words=MAX_WORDS):
+    shape = NetworkShape(len(SPECIAL) + words, POSITIONS, channels=8, embedding=6, units=5, attention=3)
+    network = CaptionNetwork(shape, seed=seed)
+    network.build()
+    generator = np.random.default_rng(seed)
+    for variable in network.named_weights().values():
+        variable.assign(generator.normal(0, 1.0, tuple(variable.shape)))
+    vocabulary = Vocabulary([*SPECIAL, *(f"w{i}" for i in range(words))])
+    options = SearchOptions(max_words, length_power)
+    return Captioner(network, vocabulary, digest="d", options=options), network
+
+
+def features(count, seed=1):
+    return np.random.default_rng(seed).normal(size=(count, POSITIONS, 8)).astype(np.float16)
+
+
+def log_probability(network, image, ids):
+    """Of one caption, step by step; unknown, padding and start cannot be said."""
+    memory, state = network.encode(image[None].astype(np.float32))
+    total, last = 0.0, START
+    for word in ids:
+        state, output, _ = network.step(np.array([last]), state, memory)
+        scores = np.array(network.logits(output), np.float64)[0]
+        scores[[PAD, START, UNK]] = -np.inf
+        total += scores[word] - np.log(np.exp(scores - scores.max()).sum()) - scores.max()
+        last = word
+    return total
+
+
+def may_be_said(ids):
+    pairs = list(itertools.pairwise(ids))
+    return len(set(pairs)) == len(pairs) and all(a != b for a, b in pairs)
+
+
+def all_captions():
+    said = range(len(SPECIAL), len(SPECIAL) + WORDS)
+    for length in range(MAX_WORDS):
+        yield from ([*ids, END] for ids in itertools.product(said, repeat=length))
+    yield from (list(ids) for ids in itertools.product(said, repeat=MAX_WORDS))
+
+
+@pytest.mark.parametrize("length_power", [0.0, 1.0])
+def test_a_wide_beam_finds_the_best_of_all_captions(length_power):
+    captioner, network = make_captioner(length_power=length_power)
+    images = features(3)
+    for image, caption in zip(images, captioner.caption(images, beam=20), strict=True):
+        totals = {tuple(ids): log_probability(network, image, ids) for ids in all_captions() if may_be_said(ids)}
+        best = max(totals, key=lambda ids: totals[ids] / len(ids) ** length_power)
+        assert caption.words == tuple(captioner.vocabulary.decode(best))
+        assert caption.log_probability == pytest.approx(totals[best], abs=1e-3)
+        assert len(caption.alternatives) == 19
+
+
+def test_greedy_search_takes_the_likeliest_word_each_time():
+    captioner, network = make_captioner()
+    images = features(5)
+    for image, caption in zip(images, captioner.caption(images, beam=1), strict=True):
+        ids = []
+        while len(ids) < MAX_WORDS and (not ids or ids[-1] != END):
+            options = [[*ids, word] for word in (END, *range(len(SPECIAL), len(SPECIAL) + WORDS))]
+            options = [option for option in options if may_be_said(option)]
+            ids = max(options, key=lambda option: log_probability(network, image, option))
+        assert caption.words == tuple(captioner.vocabulary.decode(ids))
+        assert caption.alternatives == ()
+
+
+def test_attention_comes_with_every_word_and_sums_to_one():
+    captioner, _ = make_captioner()
+    for caption in captioner.caption(features(4), beam=3):
+        assert caption.attention.shape == (len(caption.words), POSITIONS)
+        assert caption.attention.dtype == np.float16
+        assert caption.attention.sum(axis=1) == pytest.approx(1, abs=5e-3)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_caption_does_not_depend_on_its_batch_mates(beam):
+    captioner, _ = make_captioner()
+    images = features(70)
+    together = captioner.caption(images, beam=beam)
+    for index in (0, 5, 63, 64, 69):
+        alone = captioner.caption(images[index : index + 1], beam=beam)[0]
+        assert alone.text == together[index].text
+        assert alone.log_probability == together[index].log_probability
+        assert alone.alternatives == together[index].alternatives
+        assert alone.attention.tobytes() == together[index].attention.tobytes()
+
+
+def test_samples_are_the_same_for_the_same_seed_and_follow_the_distribution():
+    captioner, network = make_captioner(max_words=1)
+    image = features(1)[0]
+    drawn = captioner.sample(np.repeat(image[None], 2000, axis=0), seed=3)
+    again = captioner.sample(np.repeat(image[None], 70, axis=0), seed=3)
+    assert [caption.text for caption in again] == [caption.text for caption in drawn[:70]]
+    for word in range(len(SPECIAL), len(SPECIAL) + WORDS):
+        share = np.mean([caption.words == (captioner.vocabulary.words[word],) for caption in drawn])
+        assert share == pytest.approx(math.exp(log_probability(network, image, [word])), abs=0.04)
+
+
+def test_unknown_words_are_never_said():
+    captioner, network = make_captioner(words=8)
+    network.named_weights()["output_bias"].assign(np.where(np.isin(np.arange(12), [PAD, START, UNK]), 50.0, 0.0))
+    found = [*captioner.caption(features(8), beam=3), *captioner.sample(features(8))]
+    assert not {"<unk>", "<pad>", "<start>"} & {word for caption in found for word in caption.words}
+
+
+def test_no_images_give_no_captions():
+    captioner, _ = make_captioner()
+    assert captioner.caption(features(0)) == []
+
+
+def test_sentences():
+    assert sentence(("a", "dog")) == "A dog."
+    assert sentence(()) == ""
+
+
+@pytest.fixture
+def stored(tmp_path):
+    captioner, network = make_captioner()
+    described = version_files(tmp_path, network, captioner.vocabulary, captioner.options)
+    write_card(tmp_path, name="captioner", version="v1", training=described, partners={"extractor": "e" * 64})
+    return tmp_path, captioner
+
+
+def test_a_stored_captioner_says_the_same(stored):
+    folder, captioner = stored
+    loaded = Captioner.load(folder, extractor_digest="e" * 64)
+    assert loaded.options == captioner.options
+    assert [c.words for c in loaded.caption(features(6))] == [c.words for c in captioner.caption(features(6))]
+
+
+def test_another_extractor_is_refused(stored):
+    with pytest.raises(ConfigurationError, match=r"made for the extractor eeeeeeeeeeee, not for ffffffffffff"):
+        Captioner.load(stored[0], extractor_digest="f" * 64)
+
+
+def test_another_vocabulary_is_refused(stored):
+    Vocabulary([*SPECIAL, "x", "y", "z"]).save(stored[0] / "vocabulary.json")
+    with pytest.raises(ConfigurationError, match=r"vocabulary\.json does not match its hash"):
+        Captioner.load(stored[0], extractor_digest="e" * 64)
+
+
+def test_a_vocabulary_of_another_size_is_refused():
+    _, network = make_captioner()
+    with pytest.raises(ConfigurationError, match="made for 7 words"):
+        Captioner(network, Vocabulary(SPECIAL), digest="d")

@@ -1,0 +1,153 @@
+"""The training of the captioner: how batches are laid out, what the loss counts, and that a killed run goes on."""
+
+import csv
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
+from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
+from tounum_tasks.training.captioner_version import draw_curves
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.integers(1, 20), st.integers(1, 25))
+def test_a_staircase_goes_down_and_begins_with_all(lengths, captions, max_words):
+    rows = staircase(lengths, captions, max_words)
+    assert len(rows) == max_words + 1
+    assert rows[0] == captions
+    assert all(first >= second >= 1 for first, second in itertools.pairwise(rows))
+
+
+def test_words_are_read_one_step_before_they_are_said():
+    laid = teacher_forcing([[7], [4, 5, UNK]], [0, 1], (2, 2, 1, 1))
+    assert laid["image"].tolist() == [1, 0]  # the longer one first
+    assert laid["words"].tolist() == [[START, 4, 5, UNK], [START, 7, PAD, PAD]]
+    assert laid["targets"].tolist() == [4, 7, 5, END, UNK, END]
+    assert laid["weights"].tolist() == [1, 1, 1, 1, 0, 1]  # an unknown word is never a target
+
+
+@given(
+    st.lists(st.lists(st.integers(4, 9), max_size=6), min_size=3, max_size=3),
+    st.permutations([0, 1, 2]),
+)
+def test_with_room_for_all_every_word_and_end_is_a_target(captions, images):
+    laid = teacher_forcing(captions, images, (3,) * 7)
+    expected = [word for caption in captions if caption for word in [*caption, END]]
+    assert sorted(laid["targets"][laid["weights"] > 0].tolist()) == sorted(expected)
+
+
+def small_model(rows, smoothing=0.0):
+    shape = NetworkShape(12, positions=4, channels=8, embedding=6, units=5, attention=3, dropout=0.0)
+    return TrainingModel(CaptionNetwork(shape), None, rows, label_smoothing=smoothing)
+
+
+def test_the_loss_is_that_of_the_words_said_step_by_step():
+    captions, rows = [[4, 5], [6]], (2, 2, 1)
+    features = np.random.default_rng(0).normal(size=(2, 4, 8)).astype(np.float32)
+    model = small_model(rows)
+    found = float(model({"features": features, **teacher_forcing(captions, [1, 0], rows)}))
+    network = model.captioner
+    losses = []
+    for caption, image in zip(captions, (1, 0), strict=True):
+        memory, state = network.encode(features[image : image + 1])
+        for read, said in zip([START, *caption], [*caption, END], strict=True):
+            state, output, _ = network.step(np.array([read]), state, memory)
+            scores = np.array(network.logits(output))[0]
+            losses.append(np.log(np.exp(scores).sum()) - scores[said])
+    assert found == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_empty_rows_of_a_batch_change_nothing():
+    features = np.random.default_rng(0).normal(size=(2, 4, 8)).astype(np.float32)
+    small, large = small_model((1, 1, 1)), small_model((3, 3, 3))
+    large.captioner.set_weights(small.captioner.get_weights())
+    alone = small({"features": features, **teacher_forcing([[4, 5]], [0], (1, 1, 1))})
+    padded = large({"features": features, **teacher_forcing([[4, 5], [], []], [0, 0, 0], (3, 3, 3))})
+    assert float(alone) == pytest.approx(float(padded), rel=1e-6)
+
+
+def test_the_optimizer_moves_variables_by_their_factors():
+    import keras
+
+    slow, fast = keras.Variable([1.0], name="slow"), keras.Variable([1.0], name="fast")
+    optimizer = ScaledAdam(0.1, {slow.path: 0.01})
+    optimizer.build([slow, fast])
+    optimizer.apply([keras.ops.ones(1), keras.ops.ones(1)])
+    moved = [1 - float(variable[0]) for variable in (slow, fast)]
+    assert moved == pytest.approx([0.001, 0.1], rel=1e-3)
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    lines = ["image\tsplit\tcaption\n"]
+    for index in range(6):
+        name = f"{index}.png"
+        Image.fromarray(generator.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / name)
+        split = "dev" if index > 3 else "train"
+        lines += [f"{name}\t{split}\ta {colour} square\n" for colour in ("red", "green", "blue")]
+    (folder / "captions.tsv").write_text("".join(lines))
+    return folder
+
+
+def train(data, out, lake, epochs):
+    options = ["--data", data, "--out", out, "--lake", lake, "--epochs", epochs, "--batch-images", 2, "--version", "v1"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tounum_tasks", "train", "captioner", *map(str, options)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def passes(out):
+    path = out / "work" / "curves.csv"
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [row["pass"] for row in csv.DictReader(file)]
+
+
+def test_a_killed_training_goes_on_and_ends_where_an_unbroken_one_does(data, tmp_path):
+    lake = tmp_path / "lake"
+    process = train(data, tmp_path / "killed", lake, 4)
+    deadline = time.monotonic() + 300
+    while len(passes(tmp_path / "killed")) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "killed" / "captioner").exists()
+    results = []
+    for name in ("killed", "unbroken"):
+        output, errors = (process := train(data, tmp_path / name, lake, 4)).communicate(timeout=300)
+        assert process.returncode == 0, errors
+        assert passes(tmp_path / name) == ["1", "2", "3", "4"]
+        assert (tmp_path / name / "curves.png").stat().st_size > 1000
+        card = json.loads((tmp_path / name / "captioner" / "v1" / "model.json").read_text())
+        assert json.loads(output)["dev"] == card["metrics"]["dev"]
+        results.append(card["digest"])
+        # The extractor was not trained, so the captioner belongs to the one that is there already.
+        assert not (tmp_path / name / "extractor" / "v1").exists()
+    assert results[0] == results[1]
+
+
+def test_curves_are_drawn_from_the_table(tmp_path):
+    (tmp_path / "curves.csv").write_text(
+        "phase,pass,train_loss,dev_loss,seconds,bleu_4,cider\nhead,1,5.0,4.5,1,,\ndecoder,1,4.0,nan,1,0.1,0.2\n"
+    )
+    draw_curves(tmp_path, tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").width > 300

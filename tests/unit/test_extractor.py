@@ -1,0 +1,98 @@
+"""The feature extractor: InceptionV3 with batch normalisation folded in."""
+
+import numpy as np
+import pytest
+
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.features import extractor as inception
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (5, 299, 299, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def keras_network():
+    """Keras's own InceptionV3 with batch normalisations that do something."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    network = keras.applications.InceptionV3(weights=None, include_top=False)
+    generator = np.random.default_rng(1)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            size = layer.beta.shape
+            layer.beta.assign(generator.normal(0.2, 0.2, size))
+            layer.moving_mean.assign(generator.normal(0, 0.1, size))
+            layer.moving_variance.assign(generator.uniform(0.5, 1.5, size))
+    return network
+
+
+@pytest.fixture(scope="module")
+def weights(keras_network):
+    return inception.fold_batch_normalisation(keras_network)
+
+
+def test_folding_keeps_the_function(keras_network, weights, images):
+    import keras
+
+    expected = keras.applications.inception_v3.preprocess_input(images.astype(np.float32))
+    expected = np.asarray(keras_network(expected)).reshape(-1, inception.POSITIONS, inception.CHANNELS)
+    found = inception.Extractor(weights, digest="d", policy="float32").extract(images)
+    assert found.dtype == np.float16
+    assert found.shape == (5, 64, 2048)
+    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_features_do_not_depend_on_batch_mates(weights, images):
+    extractor = inception.Extractor(weights, digest="d")
+    many = extractor.extract(np.concatenate([images, images[::-1], images, images[::-1]]))
+    for index in range(5):
+        alone = extractor.extract(images[index : index + 1])[0]
+        for place in (index, 9 - index, 10 + index, 19 - index):  # the last one lies in the second batch
+            assert many[place].tobytes() == alone.tobytes()
+
+
+def test_no_images_give_no_features(weights):
+    empty = np.empty((0, 299, 299, 3), np.uint8)
+    assert inception.Extractor(weights, digest="d").extract(empty).shape == (0, 64, 2048)
+
+
+def test_cut_in_two_the_network_computes_the_same(weights, images):
+    network = inception.build_network("float32")
+    inception.set_weights(network, weights)
+    head, tail = inception.split_network(network, "mixed8")
+    middle = inception.predict_padded(head, images[:2])
+    assert middle.shape == (2, 8, 8, 1280)
+    whole = inception.predict_padded(network, images[:2])
+    np.testing.assert_allclose(inception.predict_padded(tail, middle), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_missing_or_misshapen_weights_are_named(weights):
+    network = inception.build_network("float32")
+    lacking = {name: array for name, array in weights.items() if name != "conv2d_81/kernel"}
+    with pytest.raises(ConfigurationError, match="lack conv2d_81/kernel"):
+        inception.set_weights(network, lacking)
+    with pytest.raises(ConfigurationError, match=r"conv2d_81/kernel has shape \(1,\)"):
+        inception.set_weights(network, {**lacking, "conv2d_81/kernel": np.zeros(1, np.float32)})
+
+
+def test_missing_kernels_are_drawn_he_scaled_and_known_ones_kept(weights):
+    lacking = {name: array for name, array in weights.items() if name != "conv2d_81/kernel"}
+    complete = inception.fill_missing_kernels(lacking, seed=0)
+    assert sorted(complete) == sorted(inception.weight_names())
+    assert complete["conv2d_81/kernel"].std() == pytest.approx(np.sqrt(2 / (3 * 3 * 448)), rel=0.01)
+    assert complete["conv2d_80/kernel"] is weights["conv2d_80/kernel"]
+
+
+def test_a_file_with_pickled_objects_is_refused(tmp_path):
+    path = tmp_path / "weights.npz"
+    np.savez(path, **{"conv2d/kernel": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(ConfigurationError, match="Cannot read"):
+        inception.read_npz(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="Cannot read"):
+        inception.read_npz(tmp_path / "absent.npz")

@@ -1,0 +1,44 @@
+"""The words that the captioner knows."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, normalise
+from tounum_tasks.errors import ConfigurationError
+
+
+def test_normalise_keeps_letters_and_digits_of_every_script():
+    assert normalise("Größe: 3 m,\tпривет_мир -- don't!") == ["größe", "3", "m", "привет", "мир", "don", "t"]
+
+
+def test_most_frequent_words_come_first_and_ties_by_alphabet():
+    vocabulary = Vocabulary.build(["b a b", "c a b"], size=6)
+    assert vocabulary.words == (*SPECIAL, "b", "a")
+    assert vocabulary.encode("A cat, b") == [5, UNK, 4]
+
+
+@given(st.lists(st.text(max_size=20), max_size=10), st.integers(4, 30))
+def test_decoding_gives_the_known_words_back(texts, size):
+    vocabulary = Vocabulary.build(texts, size)
+    assert len(vocabulary) <= size
+    for text in texts:
+        ids = vocabulary.encode(text)
+        known = [word for word, index in zip(normalise(text), ids, strict=True) if index != UNK]
+        assert vocabulary.decode([START, *(i for i in ids if i != UNK), END, 5, PAD]) == known
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    vocabulary = Vocabulary.build(["ein Hund läuft", "собака"], 10)
+    vocabulary.save(tmp_path / "vocabulary.json")
+    assert Vocabulary.load(tmp_path / "vocabulary.json").words == vocabulary.words
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1, 2]", '["a", "b"]', '["<pad>", "<start>", "<end>", "<unk>", "a", "a"]']
+)
+def test_a_damaged_file_is_refused_in_one_sentence(tmp_path, content):
+    path = tmp_path / "vocabulary.json"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match="vocabulary"):
+        Vocabulary.load(path)
