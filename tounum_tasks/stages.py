@@ -21,6 +21,7 @@ from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item, read_items
 from tounum_tasks.manifest.read import failed_keys
 from tounum_tasks.plan import RunPlan, ShardRef
+from tounum_tasks.restore.enhance import RESTORE_VERSION
 from tounum_tasks.settings import Settings
 from tounum_tasks.storage import Storage, open_storage
 
@@ -53,7 +54,7 @@ class Fingerprints:
     def measure(self, item: Item) -> str:
         return fingerprint(
             stage="measure",
-            version=MEASURE_VERSION,
+            version=[MEASURE_VERSION, RESTORE_VERSION],
             image=item.image_id,
             register_error=item.error_code,
             enhancement=self.plan.enhancement,
@@ -98,16 +99,16 @@ class Fingerprints:
 
 
 class Cache:
-    """Committed rows of one shard below one folder of the lake: immutable Parquet files, each written whole.
+    """Committed rows of one shard in one folder of the lake: Parquet files, each written whole.
 
     Rows are found by their column ``fingerprint``. Two runs may work on one shard at once: what they both compute is
-    the same, and replaced in one step. Below ``stages/`` the files may be deleted at any time: the next run computes them again.
+    the same, and replaced in one step. Below ``stages/`` the files may be deleted: the next run computes them again.
     """
 
-    def __init__(self, lake: Storage, folder: str, schema: pa.Schema, shard: ShardRef) -> None:
+    def __init__(self, lake: Storage, folder: str, schema: pa.Schema) -> None:
         self.lake = lake
+        self.folder = folder
         self.schema = schema
-        self.folder = f"{folder}/{shard.batch_date}/{shard.batch_id}/{shard.name}"
 
     def rows(self, wanted: Iterable[str], columns: list[str] | None = None) -> dict[str, dict]:
         """Return the rows that are committed for the fingerprints ``wanted``, by fingerprint."""
@@ -173,7 +174,13 @@ class ShardWork:
         return [item for item in items if item.key in failed]
 
     def cache(self, stage: str, schema: pa.Schema) -> Cache:
-        return Cache(self.lake, f"stages/{stage}", schema, self.shard)
+        """The committed rows of a stage, which may be deleted and computed again."""
+        return self.product(f"stages/{stage}", schema)
+
+    def product(self, name: str, schema: pa.Schema) -> Cache:
+        """Committed rows that people use, below a folder of their own in the lake."""
+        shard = self.shard
+        return Cache(self.lake, f"{name}/{shard.batch_date}/{shard.batch_id}/{shard.name}", schema)
 
     def require_all(self, found: int, wanted: int, stage: str) -> None:
         """Raise EnvironmentFault if not every wanted result of an earlier stage could be read."""

@@ -42,7 +42,7 @@ ATTENTION_SCHEMA = pa.schema(
 
 def attention_of(work: ShardWork) -> Cache:
     """Attention maps are a product of their own: they lie in ``lake/attention``."""
-    return Cache(work.lake, "attention", ATTENTION_SCHEMA, work.shard)
+    return work.product("attention", ATTENTION_SCHEMA)
 
 
 def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:

@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
 
 def cache_of(work: ShardWork) -> Cache:
     """Features are a product of their own, not stage rows: they lie in ``lake/features``."""
-    return Cache(work.lake, "features", SCHEMA, work.shard)
+    return work.product("features", SCHEMA)
 
 
 def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from tounum_tasks.caption.stage import ATTENTION_SCHEMA
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.manifest.schema import CLASS_COLUMNS, STATUS_OK
 from tounum_tasks.report.figures import RunFigures, evenly
@@ -22,6 +22,7 @@ from tounum_tasks.report.pictures import (
 )
 from tounum_tasks.report.published import read_columns
 from tounum_tasks.settings import Settings
+from tounum_tasks.stages import Cache
 from tounum_tasks.storage import Storage, open_storage
 
 PHOTOS = 12
@@ -215,14 +216,12 @@ def _maps(row: dict, lake: Storage) -> np.ndarray | None:
     """Return the attention maps of a caption, float16 words x 64, or None if they are gone or do not fit."""
     if not row["attention_uri"] or not row["caption_words"] or not row["attention_uri"].startswith(lake.root + "/"):
         return None
+    fingerprint = row["fingerprint_caption"]
     try:
-        with lake.open(lake.relative(row["attention_uri"])) as file:
-            found = pq.read_table(
-                file, columns=["attention"], filters=[("fingerprint", "=", row["fingerprint_caption"])]
-            )
-    except (FileNotFoundError, pa.ArrowInvalid):
+        found = Cache(lake, lake.relative(row["attention_uri"]), ATTENTION_SCHEMA).rows([fingerprint])
+    except pa.ArrowInvalid:
         return None
-    if found.num_rows == 0:
+    if fingerprint not in found:
         return None
-    maps = np.frombuffer(found["attention"][0].as_py(), "<f2")
+    maps = np.frombuffer(found[fingerprint]["attention"], "<f2")
     return maps.reshape(-1, 64) if maps.size == 64 * len(row["caption_words"]) else None

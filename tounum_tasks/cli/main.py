@@ -1,0 +1,64 @@
+"""Reads the command line, runs one command, and turns errors into one sentence and an exit code."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import tounum_tasks
+from tounum_tasks.cli import (
+    caption,
+    classify,
+    enhance,
+    evaluate_captioner,
+    evaluate_classifier,
+    models,
+    run,
+    sample,
+    show,
+    train_captioner,
+    train_classifier,
+)
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, TounumError
+
+EXIT_DONE, EXIT_FAILURES, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 more failures than allowed, 2 wrong usage or environment."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except FailureRateExceeded as error:
+        return _say(error, EXIT_FAILURES)
+    except (ConfigurationError, EnvironmentFault) as error:
+        return _say(error, EXIT_USAGE)
+    except TounumError as error:
+        return _say(error, EXIT_FAILURES)
+    except KeyboardInterrupt:
+        return _say("Interrupted: what was finished is kept, run the same command again to go on.", EXIT_INTERRUPTED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tounum_tasks", description=tounum_tasks.__doc__)
+    parser.add_argument("--version", action="version", version=tounum_tasks.__version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (run, enhance, classify, caption, show, models, sample):
+        command.add_parser(commands)
+    train = commands.add_parser("train", help="train a model from a data set")
+    trainable = train.add_subparsers(title="models", metavar="MODEL", required=True)
+    evaluate = commands.add_parser("evaluate", help="measure a model on a data set")
+    measurable = evaluate.add_subparsers(title="models", metavar="MODEL", required=True)
+    for command in (train_captioner, train_classifier):
+        command.add_parser(trainable)
+    for command in (evaluate_captioner, evaluate_classifier):
+        command.add_parser(measurable)
+    return parser
+
+
+def _say(message: object, code: int) -> int:
+    print(f"tounum: {message}", file=sys.stderr)
+    return code
