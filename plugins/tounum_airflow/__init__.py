@@ -1,0 +1,1 @@
+"""What needs Airflow. Domain logic lives in ``tounum_tasks``, which never imports it."""

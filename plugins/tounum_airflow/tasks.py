@@ -1,0 +1,64 @@
+"""The few lines between an Airflow task and a step of ``tounum_tasks``; light, as DAG files import it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from tounum_airflow.request import run_request
+from tounum_tasks.plan import RunPlan, RunRequest, ShardRef
+from tounum_tasks.settings import Settings, load_settings
+
+PLAN_KEY = "plan"
+
+
+def plan_run(step: Callable[[RunRequest, Settings], RunPlan]) -> list[dict]:
+    """Run ``register``; store its plan for the run's other tasks and return the shards, to map the group over."""
+    context: Any = get_current_context()
+    plan = step(run_request(context["dag_run"], context["params"]), load_settings())
+    context["ti"].xcom_push(key=PLAN_KEY, value=plan.to_json())
+    return [shard.model_dump(mode="json") for shard in plan.shards()]
+
+
+def run_on_shard(step: Callable[[RunPlan, ShardRef, Settings], dict], shard: dict) -> dict:
+    """Run one step on one shard; return its summary."""
+    reference = ShardRef.model_validate(shard)
+    context: Any = get_current_context()
+    context["shard_name"] = f"{reference.batch_id} {reference.name}"  # Airflow labels the mapped task with it
+    return step(pull_plan(), reference, load_settings())
+
+
+def run_on_plan(step: Callable[[RunPlan, Settings], Any]) -> Any:
+    """Run one step on the whole run; return its summary."""
+    return step(pull_plan(), load_settings())
+
+
+def publish_plan(step: Callable[[RunPlan, Settings], dict], manifests: Any) -> dict:
+    """Run ``publish`` and announce the batch dates to the DAGs that wait for them.
+
+    Args:
+        manifests: the outlet event of the manifests' asset.
+
+    Raises:
+        AirflowSkipException: there is no batch to publish; a skipped task announces nothing.
+    """
+    plan = pull_plan()
+    if not plan.batches:
+        raise AirflowSkipException("Nothing arrived: there is nothing to publish.")
+    summary = step(plan, load_settings())
+    manifests.add_partitions(sorted({batch.batch_date for batch in plan.batches}))
+    manifests.extra = {"batches": [batch.batch_id for batch in plan.batches]}
+    return summary
+
+
+def pull_plan() -> RunPlan:
+    """Return the plan that ``register`` made.
+
+    Raises:
+        AirflowSkipException: there is none, because ``register`` failed; the run is red by that already.
+    """
+    stored = get_current_context()["ti"].xcom_pull(task_ids="register", key=PLAN_KEY)
+    if stored is None:
+        raise AirflowSkipException("register made no plan, so there is nothing to do here.")
+    return RunPlan.from_json(stored)
