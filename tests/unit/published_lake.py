@@ -174,5 +174,6 @@ def with_attention(settings: Settings, row: dict, batch: BatchPlan) -> dict:
     maps = np.random.default_rng(0).random((len(row["caption_words"]), 64)).astype("<f2")
     shard = make_plan(batch).shards()[0]
     entry = {"fingerprint": row["fingerprint_caption"], "words": row["caption_words"], "attention": maps.tobytes()}
-    path = Cache(lake, "attention", ATTENTION_SCHEMA, shard).commit([entry])
-    return row | {"attention_uri": lake.url(str(path))}
+    cache = Cache(lake, f"attention/{shard.batch_date}/{shard.batch_id}/{shard.name}", ATTENTION_SCHEMA)
+    cache.commit([entry])
+    return row | {"attention_uri": lake.url(cache.folder)}
