@@ -1,0 +1,62 @@
+# Every command sets up what it needs: .venv for the packages, data/ for all state. Nothing else is written.
+# Recipes use relative paths, so that a clone in a folder with spaces in its name works.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+READY  := $(VENV)/.installed
+PORT   ?= 8080
+
+export PYTHONPATH := .:plugins
+export PYTHONNOUSERSITE := 1
+export XDG_CACHE_HOME := $(CURDIR)/data/cache
+export KERAS_HOME := $(CURDIR)/data/cache/keras
+export MPLCONFIGDIR := $(CURDIR)/data/cache/matplotlib
+
+.PHONY: help run ui test test-fast lint lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+run: $(READY)  ## set everything up, send a sample batch through the nightly DAG, show the results
+	@$(PYTHON) -m tounum_airflow.local run
+
+ui: $(READY)  ## the same installation with the web UI left running (PORT=8080)
+	@$(PYTHON) -m tounum_airflow.local ui --port $(PORT)
+
+test: $(READY)  ## the whole test suite, with a real Airflow (minutes)
+	$(PYTHON) -m pytest
+
+test-fast: $(READY)  ## all tests but those that start Airflow
+	$(PYTHON) -m pytest -m "not e2e"
+
+lint: $(READY)  ## formatting, style, types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+lock: $(READY)  ## resolve requirements.in into requirements.txt, for Python 3.11, 3.12 and 3.13
+	$(PYTHON) -m pip install --quiet --no-cache-dir uv
+	$(PYTHON) -m uv pip compile --no-cache --universal --python-version 3.11 --no-emit-index-url --no-header \
+	    --upgrade --quiet requirements.in --output-file requirements.txt
+
+clean:  ## remove the packages and all local state, results included
+	rm -rf $(VENV) data
+
+$(READY): requirements.txt
+	@for candidate in python3.12 python3.13 python3.11 python3 none; do \
+	    if $$candidate -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	    then break; fi; \
+	done; \
+	if [ $$candidate = none ]; then \
+	    echo "TouNum needs Python 3.11, 3.12 or 3.13 with its venv module (Debian, Ubuntu: apt install python3-venv)." >&2; \
+	    exit 2; \
+	fi; \
+	if [ ! -x $(PYTHON) ]; then echo "Creating .venv with $$candidate"; $$candidate -m venv $(VENV); fi
+	@echo "Installing the packages into .venv: some minutes, about 1 GB to download."
+	@$(PYTHON) -m pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
+	    | awk -v total=$$(grep -c '^[A-Za-z]' requirements.txt) \
+	    '/^Collecting /{printf "\r  %d of %d packages found", ++n, total} /^Installing /{printf "\n  installing them\n"} {fflush()}'
+	@touch $(READY)
