@@ -140,4 +140,4 @@ def _changed(table: pa.Table, metric: str) -> pa.Table:
         pc.is_finite(changed[f"{metric}_before"]), pc.is_finite(changed[f"{metric}_after"])
     ).fill_null(False)
     indices: Sequence[int] = np.flatnonzero(finite.to_numpy()).tolist()
-    return changed.take(evenly(indices, MAX_POINTS))
+    return changed.take(pa.array(evenly(indices, MAX_POINTS), pa.int64()))
