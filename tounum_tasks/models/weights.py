@@ -32,5 +32,5 @@ def write_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     from safetensors.numpy import save
 
     staged = path.with_name(path.name + ".part")
-    staged.write_bytes(save({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}))
+    staged.write_bytes(save({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}))
     staged.replace(path)

@@ -65,7 +65,7 @@ class TrainingSettings:
     decoder_epochs: int = 10
     batch_images: int = 16
     head_learning_rate: float = 1e-3
-    full_learning_rate: float = 3e-4
+    full_learning_rate: float = 5e-4
     decoder_learning_rate: float = 5e-4
 
 
@@ -389,9 +389,10 @@ class _Loop:
         arrays = read_safetensors(self.checkpoint)
         for kind, variables in (("model", self.model.variables), ("optimizer", self.model.optimizer.variables)):
             for index, variable in enumerate(variables):
-                variable.assign(arrays[f"{kind}/{index:04}"])
-        log.info("%s goes on after step %d", self.phase.name, int(arrays["done"]))
-        return int(arrays["done"])
+                variable.assign(arrays[f"{kind}/{index:04}"].reshape(variable.shape))
+        done = int(arrays["done"].item())
+        log.info("%s goes on after step %d", self.phase.name, done)
+        return done
 
 
 def read_curves(work: Path) -> list[dict[str, str]]:
