@@ -75,22 +75,20 @@ def _show_batches(lake: Storage, batches: list[BatchRef], json_target: str | Non
     if json_target:
         _write_json(described, json_target)
         return
-    print_table(
-        ("Date", "Batch", "Name", "Images", "OK", "Quarantined", "Failed", "Classes", "Version"),
-        [
-            (
-                batch["batch_date"],
-                batch["batch_id"],
-                batch["batch_name"],
-                *(f"{batch[key]:,}" for key in ("items", *STATUSES)),
-                ", ".join(f"{label} {number:,}" for label, number in batch["classes"].items() if number),
-                str(batch["manifest_version"]),
-            )
-            for batch in described
-        ],
-        sys.stdout,
-        numeric=("Images", "OK", "Quarantined", "Failed", "Version"),
-    )
+    headings = ("Date", "Batch", "Images", "OK", "Quarantined", "Failed", "Version", "Name", "Classes")
+    rows = [
+        (
+            batch["batch_date"],
+            batch["batch_id"],
+            *(f"{batch[key]:,}" for key in ("items", *STATUSES, "manifest_version")),
+            batch["batch_name"],
+            ", ".join(f"{label} {number:,}" for label, number in batch["classes"].items() if number),
+        )
+        for batch in described
+    ]
+    # A terminal is too narrow for all columns: there, the classes stand below the name.
+    shown = headings[:-1] if sys.stdout.isatty() else headings
+    print_table(shown, rows, sys.stdout, numeric=("Images", "OK", "Quarantined", "Failed", "Version"))
 
 
 def _describe(lake: Storage, batch: BatchRef) -> dict:

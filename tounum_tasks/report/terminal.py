@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tounum_tasks.manifest.schema import STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
-from tounum_tasks.report.wording import percent, visible
+from tounum_tasks.report.wording import visible
 
 # What print_items needs of a manifest.
 ITEM_COLUMNS = (
@@ -27,34 +27,49 @@ ITEM_COLUMNS = (
     "error_code",
     "error_message",
 )
-_ITEM_HEADINGS = ("Image", "Status", "Class", "Flags", "Enhancement", "Caption or error")
 _STYLES = {STATUS_OK: "green", STATUS_QUARANTINED: "yellow", STATUS_FAILED: "red"}
+# Never broken, so that what is searched for and counted stays in one piece.
+_UNBROKEN = ("Date", "Status", "Class")
 # Longer cells push their own line out, not all the others.
 _WIDEST_PADDING = 60
 
 
 def print_items(rows: Sequence[dict], file: TextIO) -> None:
-    """Print one line per item; ``rows`` have :data:`ITEM_COLUMNS`."""
-    print_table(_ITEM_HEADINGS, [_item_cells(row) for row in rows], file)
+    """Print one entry per item; ``rows`` have :data:`ITEM_COLUMNS`.
+
+    A terminal is too narrow for six columns of text: there, flags and enhancement stand below the caption.
+    """
+    cells = [_item_cells(row) for row in rows]
+    if not file.isatty():
+        headings = ("Image", "Status", "Class", "Flags", "Enhancement", "Caption or error")
+        print_table(headings, cells, file)
+        return
+    stacked = []
+    for path, status, label, flags, operations, words in cells:
+        notes = " → ".join(part for part in (flags, operations) if part)
+        stacked.append((path, status, label, words, notes))
+    print_table(("Image", "Status", "Class", "Caption or error"), stacked, file)
 
 
 def _item_cells(row: dict) -> tuple[str, ...]:
     page = f" (page {row['page']} of {row['pages']})" if row["pages"] > 1 else ""
-    label = f"{row['label']} {percent(row['confidence'])}" if row["label"] else ""
-    if row["needs_review"]:
-        label += " review"
-    done = ", ".join(row["enhancement_operations"] or ()) if row["enhancement_accepted"] else ""
+    label = f"{row['label']} {row['confidence']:.0%}" if row["label"] else ""
+    flags = [*(["review"] if row["needs_review"] else []), *(row["quality_flags_before"] or ())]
+    operations = (row["enhancement_operations"] or ()) if row["enhancement_accepted"] else ()
     if row["status"] == STATUS_OK:
         words = row["caption"] or ""
     else:
         words = f"{row['error_code'] or 'unknown'}: {row['error_message'] or 'no reason was given'}"
-    return row["source_path"] + page, row["status"], label, ", ".join(row["quality_flags_before"] or ()), done, words
+    return row["source_path"] + page, row["status"], label, ", ".join(flags), ", ".join(operations), words
 
 
 def print_table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], file: TextIO, numeric: Sequence[str] = ()
 ) -> None:
-    """Print a table; the columns named in ``numeric`` are aligned to the right."""
+    """Print a table; the columns named in ``numeric`` are aligned to the right.
+
+    On a terminal a row may have cells beyond the headings: they go below its last column.
+    """
     cells = [[visible(cell) for cell in row] for row in rows]
     right = [heading in numeric for heading in headings]
     if file.isatty():
@@ -64,12 +79,18 @@ def print_table(
 
 
 def _print_fitted(headings: Sequence[str], rows: list[list[str]], right: list[bool], file: TextIO) -> None:
+    """Fold cells into the width of the terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading, to_the_right in zip(headings, right, strict=True):
-        fixed = to_the_right or heading == "Status"
+        fixed = to_the_right or heading in _UNBROKEN
         table.add_column(Text(heading), justify="right" if to_the_right else "left", no_wrap=fixed, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        texts = [Text(cell, style=_STYLES.get(cell, "")) for cell in row]
+        for note in texts[len(headings) :]:
+            if note:
+                last = texts[len(headings) - 1]
+                last.append("\n" if last else "").append(note.plain, style="dim")
+        table.add_row(*texts[: len(headings)])
     Console(file=file, highlight=False, emoji=False).print(table)
 
 
