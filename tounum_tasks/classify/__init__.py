@@ -1,0 +1,1 @@
+"""Telling photographs from paintings, schematics, sketches and pages of text."""

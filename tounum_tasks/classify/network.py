@@ -1,0 +1,125 @@
+"""The classifier's networks: images in, one score per class out.
+
+``inception`` (the default) is the lower half of InceptionV3, with batch normalisation folded in, looked at from three
+heights: the outputs of ``mixed2``, ``mixed4`` and ``mixed6`` are averaged over the image, joined, and read by one dense
+layer. Low taps see paper, grain and line, high taps see objects; a drawing and a photograph of the same dog differ in
+the first and agree in the second. The classifier has its own copy of these layers, trained further for its own task,
+so that a new feature extractor for captions never changes a class.
+
+``notebook`` is the small network of the company's notebooks, three convolutions on 250 x 250 pixels, kept as the
+baseline that any other has to beat.
+
+Keras is imported by the functions that need it, so that importing this module stays cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.features.extractor import build_network as build_inception
+
+if TYPE_CHECKING:
+    import keras
+
+TAPS = ("mixed2", "mixed4", "mixed6")
+INCEPTION_SIZE = 224
+NOTEBOOK_SIZE = 250
+
+
+def build_inception_taps(policy: str) -> keras.Model:
+    """Truncated InceptionV3 without weights: N x 224 x 224 x 3 values 0..255 -> N x 1824 averages, float32."""
+    import keras
+
+    inception = build_inception(policy, last_layer=TAPS[-1]).get_layer("body")
+    trunk = keras.models.clone_model(inception, input_tensors=[keras.Input((INCEPTION_SIZE, INCEPTION_SIZE, 3))])
+    taps = keras.Model(trunk.inputs, [trunk.get_layer(name).output for name in TAPS], name="body")
+    pixels = keras.Input((INCEPTION_SIZE, INCEPTION_SIZE, 3), name="pixels")
+    outputs = taps(keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels))
+    averages = [keras.layers.GlobalAveragePooling2D(dtype="float32")(output) for output in outputs]
+    return keras.Model(pixels, keras.layers.Concatenate(dtype="float32")(averages), name="inception_taps")
+
+
+def _inception(policy: str) -> keras.Model:
+    import keras
+
+    taps = build_inception_taps(policy)
+    scores = keras.layers.Dense(len(CLASSES), dtype="float32", name="scores")(taps.output)
+    return keras.Model(taps.inputs, scores, name="inception_classifier")
+
+
+def _notebook(policy: str) -> keras.Model:
+    import keras
+
+    layers = keras.layers
+    pixels = keras.Input((NOTEBOOK_SIZE, NOTEBOOK_SIZE, 3), name="pixels")
+    x = layers.Rescaling(1 / 255, name="scale")(pixels)
+    for index, filters in enumerate((16, 32, 64)):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=policy, name=f"conv{index}")(x)
+        x = layers.MaxPooling2D(dtype=policy)(x)
+    x = layers.Flatten(dtype=policy)(x)
+    x = layers.Dense(128, activation="relu", dtype=policy, name="hidden")(x)
+    scores = layers.Dense(len(CLASSES), dtype="float32", name="scores")(x)
+    return keras.Model(pixels, scores, name="notebook_classifier")
+
+
+ARCHITECTURES: dict[str, tuple[int, Callable[[str], keras.Model]]] = {
+    "inception": (INCEPTION_SIZE, _inception),
+    "notebook": (NOTEBOOK_SIZE, _notebook),
+}
+
+
+def input_size(architecture: str) -> int:
+    """Side, in pixels, of the square images that an architecture takes."""
+    return ARCHITECTURES[architecture][0]
+
+
+def build_network(architecture: str, policy: str) -> keras.Model:
+    """Network of that name without weights: N x side x side x 3 values 0..255 -> N x 5 scores (logits, float32).
+
+    Args:
+        architecture: ``inception`` or ``notebook``.
+        policy: Keras dtype policy, ``float32`` or ``mixed_bfloat16``; weights and scores are float32 in both.
+
+    Raises:
+        ConfigurationError: there is no such architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ConfigurationError(
+            f"Unknown classifier architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[architecture][1](policy)
+
+
+def _variables(network: keras.Model) -> dict[str, keras.Variable]:
+    """Trainable variables by ``layer/kernel`` and ``layer/bias``."""
+    return {"/".join(variable.path.split("/")[-2:]): variable for variable in network.trainable_variables}
+
+
+def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:
+    """Copies of all weights by name, for example ``conv2d_3/kernel`` or ``scores/bias``."""
+    import keras
+
+    return {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(network).items()}
+
+
+def set_weights(network: keras.Model, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Give every layer its weights.
+
+    Raises:
+        ConfigurationError: an array is missing or has the wrong shape.
+    """
+    for name, variable in _variables(network).items():
+        array = weights.get(name)
+        if array is None:
+            raise ConfigurationError(f"The classifier's weights lack {name}.")
+        if tuple(array.shape) != tuple(variable.shape):
+            raise ConfigurationError(
+                f"The classifier's {name} has shape {tuple(array.shape)}, expected {tuple(variable.shape)}."
+            )
+        variable.assign(array.astype(np.float32))
