@@ -1,0 +1,128 @@
+"""The classifier: networks, prediction in padded batches, loading."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tounum_tasks.classify.classifier import BATCH_SIZE, Classifier, softmax
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.card import write_card
+from tounum_tasks.models.registry import STARTERS
+from tounum_tasks.models.weights import read_safetensors, write_safetensors
+
+pytest.importorskip("keras")
+
+NOTEBOOK_SHAPES = {
+    "conv0/kernel": (3, 3, 3, 16),
+    "conv0/bias": (16,),
+    "conv1/kernel": (3, 3, 16, 32),
+    "conv1/bias": (32,),
+    "conv2/kernel": (3, 3, 32, 64),
+    "conv2/bias": (64,),
+    "hidden/kernel": (31 * 31 * 64, 128),
+    "hidden/bias": (128,),
+    "scores/kernel": (128, 5),
+    "scores/bias": (5,),
+}
+
+
+@pytest.fixture(scope="module")
+def starter() -> Classifier:
+    versions = sorted(path for path in (STARTERS / "classifier").iterdir() if path.is_dir())
+    return Classifier.load(versions[-1])
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 299, 299, 3), dtype=np.uint8)
+
+
+def notebook_weights() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    weights = {name: generator.normal(0, 0.05, shape).astype(np.float16) for name, shape in NOTEBOOK_SHAPES.items()}
+    return weights | {"temperature": np.array([2.0], np.float32)}
+
+
+def test_probabilities_of_each_image_sum_to_one(starter: Classifier, images: np.ndarray) -> None:
+    probabilities = starter.predict(images)
+    assert probabilities.shape == (3, len(CLASSES))
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_no_images_give_no_rows(starter: Classifier) -> None:
+    assert starter.predict(np.zeros((0, 299, 299, 3), np.uint8)).shape == (0, len(CLASSES))
+
+
+def test_result_does_not_depend_on_batch_mates_or_position(starter: Classifier, images: np.ndarray) -> None:
+    together = starter.predict(images)
+    alone = np.concatenate([starter.predict(image[None]) for image in images])
+    turned = starter.predict(images[::-1].copy())[::-1]
+    assert together.tobytes() == alone.tobytes() == turned.tobytes()
+
+
+def test_more_images_than_a_batch(images: np.ndarray) -> None:
+    classifier = Classifier(notebook_weights(), architecture="notebook", digest="", policy="float32")
+    many = np.concatenate([images] * (BATCH_SIZE // 3 + 1))
+    assert classifier.predict(many)[-3:].tobytes() == classifier.predict(images).tobytes()
+
+
+def test_temperature_divides_the_scores(images: np.ndarray) -> None:
+    weights = notebook_weights()
+    warm = Classifier(weights, architecture="notebook", digest="", policy="float32").scores(images)
+    plain = Classifier(
+        weights | {"temperature": np.array([1.0], np.float32)}, architecture="notebook", digest="", policy="float32"
+    ).scores(images)
+    np.testing.assert_allclose(warm * 2, plain, rtol=1e-5)
+
+
+def test_version_on_disk_says_its_architecture(tmp_path: Path, images: np.ndarray) -> None:
+    write_safetensors(tmp_path / "weights.safetensors", notebook_weights())
+    card = write_card(tmp_path, name="classifier", version="baseline-1")
+    classifier = Classifier.load(tmp_path)
+    assert classifier.architecture == "notebook"
+    assert classifier.digest == card.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("scores/kernel", None, "lack scores/kernel"),
+        ("scores/bias", np.zeros(4, np.float16), "has shape"),
+        ("temperature", None, "temperature"),
+        ("temperature", np.array([0.0], np.float32), "temperature"),
+    ],
+)
+def test_incomplete_weights_are_refused(name: str, array: np.ndarray | None, message: str) -> None:
+    weights = notebook_weights()
+    del weights[name]
+    if array is not None:
+        weights[name] = array
+    with pytest.raises(ConfigurationError, match=message):
+        Classifier(weights, architecture="notebook", digest="", policy="float32")
+
+
+def test_unknown_architecture_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Unknown classifier architecture"):
+        Classifier({}, architecture="transformer", digest="", policy="float32")
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "weights.safetensors", notebook_weights())
+    write_card(tmp_path, name="captioner", version="1")
+    with pytest.raises(ConfigurationError, match="not classifier"):
+        Classifier.load(tmp_path)
+
+
+def test_starter_is_small_and_half_precision() -> None:
+    for folder in (STARTERS / "classifier").iterdir():
+        path = folder / "weights.safetensors"
+        assert path.stat().st_size < 20_000_000
+        weights = read_safetensors(path)
+        assert {array.dtype for name, array in weights.items() if name != "temperature"} == {np.dtype(np.float16)}
+
+
+def test_softmax_of_large_scores_is_finite() -> None:
+    np.testing.assert_allclose(softmax(np.array([[1000.0, 0.0], [0.0, 0.0]])), [[1, 0], [0.5, 0.5]], atol=1e-12)

@@ -1,0 +1,77 @@
+"""``classify``: the class of images on disk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.cli.items import (
+    FileItem,
+    ItemWriter,
+    add_arguments,
+    find_files,
+    in_batches,
+    limits_of,
+    read_items,
+    row,
+)
+from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.settings import load_settings
+
+AT_ONCE = 64
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "classify",
+        help="class of images",
+        description="Tells photographs from paintings, schematics, sketches and pages of text.",
+    )
+    add_arguments(parser)
+    parser.add_argument("--classifier", metavar="VERSION", help="default: production")
+    parser.add_argument("--lake", metavar="DIR", help="lake whose models are used (TOUNUM_LAKE_ROOT)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes one row per page.
+
+    Raises:
+        ConfigurationError: a path or the model is missing.
+        FailureRateExceeded: too many files could not be read; the rows were all written.
+    """
+    from tounum_tasks.classify.classifier import Classifier
+    from tounum_tasks.models.registry import Registry
+
+    settings = load_settings(lake_root=arguments.lake, classifier=arguments.classifier)
+    files = find_files(arguments.paths)
+    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+    classifier = Classifier.load(registry.resolve("classifier", settings.classifier).folder)
+    with ItemWriter(arguments.json) as writer:
+        inputs = (shrunk(item) for item in read_items(files, limits_of(settings)))
+        for batch in in_batches(inputs, AT_ONCE):
+            readable = [item.rgb for item in batch if item.rgb is not None]
+            distributions = iter(classifier.predict(np.stack(readable)) if readable else ())
+            for item in batch:
+                found = {} if item.error else class_columns(next(distributions))
+                writer.write(row(item.path, item.page, item.error, **found))
+        writer.check(settings.max_failure_rate)
+    return 0
+
+
+def shrunk(item: FileItem) -> FileItem:
+    """The item at the size that the models take, so that a batch of large scans stays small."""
+    return item if item.rgb is None else FileItem(item.path, item.page, to_model_input(item.rgb))
+
+
+def class_columns(distribution: NDArray[np.float32]) -> dict[str, Any]:
+    """The columns of a row that say what an image is, from its five probabilities."""
+    best = int(distribution.argmax())
+    probabilities = {name: round(float(value), 6) for name, value in zip(CLASSES, distribution, strict=True)}
+    return {"label": CLASSES[best], "confidence": probabilities[CLASSES[best]], "probabilities": probabilities}
