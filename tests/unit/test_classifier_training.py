@@ -1,0 +1,179 @@
+"""Training of the classifier: folders, augmentation, head, resuming, the version that comes out."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tounum_tasks.classify.classifier import Classifier
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.classify.network import build_network, get_weights, set_weights
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.evaluation.classifier import evaluate
+from tounum_tasks.training.augmentation import STEPS, augment, bitonal
+from tounum_tasks.training.class_folders import balanced_weights, read_class_folders, split
+from tounum_tasks.training.classifier import Recipe, fine_tune, leave_one_source_out, train
+from tounum_tasks.training.linear import fit_linear_head, fit_temperature
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Five classes of plain colours with noise, two sources each, six images a source."""
+    generator = np.random.default_rng(0)
+    root = tmp_path / "data"
+    for label, name in enumerate(CLASSES):
+        for source in ("one", "two"):
+            folder = root / name / source / "deeper"
+            folder.mkdir(parents=True)
+            for index in range(6):
+                image = np.full((40, 50, 3), 50 * label, np.uint8) + generator.integers(0, 30, (40, 50, 3), np.uint8)
+                cv2.imwrite(str(folder / f"{source}{index}.png"), image)
+    (root / "Photo" / "notes.txt").write_text("no image")
+    return root
+
+
+def test_class_folders_are_read_at_any_depth_with_their_sources(data: Path) -> None:
+    cv2.imwrite(str(data / "Text" / "loose.png"), np.zeros((20, 20, 3), np.uint8))
+    examples = read_class_folders(data)
+    assert len(examples) == 61
+    assert {example.source for example in examples} >= {"Photo/one", "Photo/two", "Text/."}
+    assert all(CLASSES[example.label] == example.source.split("/")[0] for example in examples)
+
+
+def test_limit_takes_the_same_images_every_time(data: Path) -> None:
+    first = read_class_folders(data, limit_per_source=2)
+    assert len(first) == 20
+    assert first == read_class_folders(data, limit_per_source=2)
+    assert set(first) < set(read_class_folders(data, limit_per_source=3))
+
+
+def test_missing_class_is_named(data: Path) -> None:
+    for path in (data / "Sketch").rglob("*.png"):
+        path.unlink()
+    with pytest.raises(ConfigurationError, match="Sketch"):
+        read_class_folders(data)
+
+
+def test_extra_source_of_unknown_class_is_refused(data: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Unknown class"):
+        read_class_folders(data, extra=[("Cartoon", data / "Photo")])
+
+
+def test_split_is_by_name_and_complete(data: Path) -> None:
+    examples = read_class_folders(data)
+    training, validation = split(examples, 0.3)
+    assert sorted(training + validation, key=str) == sorted(examples, key=str)
+    smaller, _ = split(examples[::2], 0.3)
+    assert set(smaller) <= set(training)
+
+
+def test_every_class_weighs_the_same(data: Path) -> None:
+    examples = [example for example in read_class_folders(data) if example.source != "Photo/two"]
+    weights = balanced_weights(examples)
+    for label in range(len(CLASSES)):
+        assert weights[[example.label == label for example in examples]].sum() == pytest.approx(0.2)
+
+
+@given(height=st.integers(1, 90), width=st.integers(1, 90), seed=st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_augmentation_takes_any_size_and_repeats_with_its_seed(height: int, width: int, seed: int) -> None:
+    rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    first, second = (augment(rgb, np.random.default_rng(seed), ink_on_paper=True) for _ in range(2))
+    assert first.dtype == np.uint8 and first.ndim == 3 and first.shape[2] == 3 and first.size
+    assert first.tobytes() == second.tobytes()
+
+
+@pytest.mark.parametrize("operation", [operation for _, operation in STEPS] + [bitonal], ids=lambda o: o.__name__)
+def test_each_operation_leaves_its_input_alone(operation) -> None:  # type: ignore[no-untyped-def]
+    rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    before = rgb.copy()
+    result = operation(rgb, np.random.default_rng(1))
+    assert result.dtype == np.uint8
+    assert rgb.tobytes() == before.tobytes()
+
+
+def test_linear_head_separates_what_is_separable() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = generator.normal(0, 0.3, (60, 8)).astype(np.float16)
+    features[np.arange(60), labels] += 3
+    head = fit_linear_head([features], labels, np.full(60, 1 / 60), classes=3)
+    assert (head.scores(features).argmax(axis=1) == labels).all()
+
+
+def test_temperature_of_overconfident_scores_is_above_one() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 5, 2000)
+    scores = np.zeros((2000, 5))
+    claimed = np.where(generator.random(2000) < 0.7, labels, generator.integers(0, 5, 2000))
+    scores[np.arange(2000), claimed] = 8.0
+    assert fit_temperature(scores, labels, np.full(2000, 1 / 2000)) > 2
+
+
+def test_a_source_that_is_left_out_is_not_trained_on(data: Path) -> None:
+    """Features that only name the source tell nothing about a source that was never seen."""
+    examples = read_class_folders(data)
+    names = sorted({example.source for example in examples})
+    features = np.zeros((1, len(examples), len(names)), np.float16)
+    for index, example in enumerate(examples):
+        features[0, index, names.index(example.source)] = 1
+    rows, probabilities = leave_one_source_out(features, examples, 1e-3)
+    assert len(rows) == 10
+    assert probabilities.max() < 0.5
+
+
+def test_evaluation_counts_what_it_says() -> None:
+    labels = np.array([0, 0, 1, 2])
+    probabilities = np.eye(5)[[0, 1, 1, 2]] * 0.6 + 0.08
+    measures = evaluate(probabilities, labels, ["a", "a", "b", "b"])
+    assert measures["accuracy"] == 0.75
+    assert measures["confusion"][0] == [1, 1, 0, 0, 0]
+    assert measures["per_class"]["Photo"] == {"precision": 0.5, "recall": 1.0, "f1": 0.6667, "images": 1}
+    assert measures["accuracy_per_source"] == {
+        "a": {"images": 2, "accuracy": 0.5},
+        "b": {"images": 2, "accuracy": 1.0},
+    }
+    assert measures["calibration_error"] == pytest.approx(abs(0.68 - 0.75), abs=1e-3)
+
+
+def test_interrupted_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
+    examples = read_class_folders(data)
+    recipe = Recipe(architecture="notebook", passes=0.6, batch_size=6)
+    network = build_network("notebook", "float32")
+    start = get_weights(network)
+
+    def restart() -> None:
+        set_weights(network, start)
+
+    whole = fine_tune(network, examples, examples[::5], recipe, tmp_path / "whole", checkpoint_steps=2)
+    expected = get_weights(network)
+
+    restart()
+    drawn_last = np.random.default_rng(recipe.seed).choice(len(examples), 36, p=balanced_weights(examples))[-1]
+    lost = examples[drawn_last].path
+    content = lost.read_bytes()
+    lost.write_bytes(b"damaged")
+    with pytest.raises(ConfigurationError, match="Cannot read the training image"):
+        fine_tune(network, examples, examples[::5], recipe, tmp_path / "halves", checkpoint_steps=2)
+    lost.write_bytes(content)
+    restart()
+    halves = fine_tune(network, examples, examples[::5], recipe, tmp_path / "halves", checkpoint_steps=2)
+    assert [row["step"] for row in halves] == [row["step"] for row in whole] == [2, 4, 6]
+    for name, array in get_weights(network).items():
+        np.testing.assert_allclose(array, expected[name], atol=1e-4)
+
+
+def test_training_writes_a_version_that_can_be_loaded(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe(architecture="notebook", passes=1, batch_size=10, validation_share=0.3, blend=1.0)
+    card = train(read_class_folders(data), {}, recipe, tmp_path / "out", version="test-1", notes="colours")
+    assert card.metrics["validation"]["images"] > 0
+    assert {"gap_training_validation", "training_accuracy", "temperature"} <= set(card.metrics)
+    classifier = Classifier.load(tmp_path / "out" / "version" / "test-1")
+    assert classifier.predict(np.zeros((1, 299, 299, 3), np.uint8)).shape == (1, 5)
+    for name in ("curve.csv", "curve.png", "confusion.png", "reliability.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 100
+    assert json.loads((tmp_path / "out" / "validation.json").read_text())["accuracy_per_source"]

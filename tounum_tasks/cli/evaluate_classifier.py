@@ -1,0 +1,64 @@
+"""``evaluate classifier``: measure a version on labelled images."""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+
+from tounum_tasks.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "classifier",
+        help="measure a classifier",
+        description="Measures a classifier on a folder with one sub-folder per class: accuracy, F1, confusion, "
+        "calibration and accuracy per source as JSON, and plots beside it.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with one folder per class")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the measures go")
+    parser.add_argument("--classifier", metavar="VERSION", help="default: production")
+    parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
+    parser.add_argument("--limit-per-source", type=int, metavar="N", help="use at most N images of each source")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, write JSON and plots, print the main figures."""
+    import numpy as np
+
+    from tounum_tasks.classify.classifier import Classifier
+    from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_reliability
+    from tounum_tasks.images.model_input import to_model_input
+    from tounum_tasks.models.registry import Registry
+    from tounum_tasks.training.class_folders import load, read_class_folders
+
+    examples = read_class_folders(arguments.data, limit_per_source=arguments.limit_per_source)
+    settings = load_settings(lake_root=arguments.lake, classifier=arguments.classifier)
+    version = Registry(settings.lake_root, cache=Path(settings.model_cache)).resolve("classifier", settings.classifier)
+    classifier = Classifier.load(version.folder)
+    probabilities = []
+    began = time.monotonic()
+    for start in range(0, len(examples), 256):
+        inputs = np.stack([to_model_input(load(example)) for example in examples[start : start + 256]])
+        probabilities.append(classifier.predict(inputs))
+        log.info("%d of %d images", min(start + 256, len(examples)), len(examples))
+    seconds = time.monotonic() - began
+    measures = evaluate(
+        np.concatenate(probabilities),
+        np.array([example.label for example in examples]),
+        [example.source for example in examples],
+    )
+    measures |= {
+        "classifier": {"version": version.version, "digest": version.digest},
+        "images_per_second": round(len(examples) / seconds, 1),
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
+    plot_confusion(measures, arguments.json.with_suffix(".confusion.png"))
+    plot_reliability(measures, arguments.json.with_suffix(".reliability.png"))
+    log.info("macro F1 %.3f, accuracy %.3f on %d images", measures["macro_f1"], measures["accuracy"], len(examples))
+    return 0

@@ -1,0 +1,109 @@
+"""``train classifier``: from folders of images to a model version."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tounum_tasks.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "classifier",
+        help="train the classifier",
+        description="Trains from a folder with one sub-folder per class (Painting, Photo, Schematics, Sketch, Text), "
+        "images at any depth; the first sub-folder of a class names the source of its images. Stopped at any moment, "
+        "the same command goes on where it was. The version lies in OUT/version/VERSION.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with one folder per class")
+    parser.add_argument("--out", type=Path, default=Path("data/training/classifier"), metavar="DIR")
+    parser.add_argument("--version", default="trained-1", help="name of the new version (default: trained-1)")
+    parser.add_argument(
+        "--extra", action="append", default=[], metavar="CLASS=DIR", help="one more source of a class; repeatable"
+    )
+    parser.add_argument("--limit-per-source", type=int, metavar="N", help="use at most N images of each source")
+    parser.add_argument("--leave-out", action="append", default=[], metavar="SOURCE", help="not this CLASS/SOURCE")
+    parser.add_argument(
+        "--initial",
+        default="production",
+        metavar="WEIGHTS",
+        help="where the layers start: production (the classifier in use, default), imagenet (downloaded by Keras), "
+        "or an .npz or .safetensors file of InceptionV3 with folded batch normalisation",
+    )
+    parser.add_argument("--architecture", choices=["inception", "notebook"], default="inception")
+    parser.add_argument("--views", type=int, metavar="N", help="copies of each image that the head is fitted to")
+    parser.add_argument("--passes", type=float, metavar="N", help="passes over the images with all layers trained")
+    parser.add_argument("--learning-rate", type=float, metavar="RATE")
+    parser.add_argument("--blend", type=float, metavar="SHARE", help="share of the trained layers in the average")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument(
+        "--leave-one-source-out", action="store_true", help="first validate the head on each source without it"
+    )
+    parser.add_argument("--data-licence", default="", metavar="TEXT", help="for the card")
+    parser.add_argument("--notes", default="", metavar="TEXT", help="for the card")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, write the version, print its figures."""
+    from tounum_tasks.training.class_folders import read_class_folders
+    from tounum_tasks.training.classifier import Recipe, train
+
+    examples = read_class_folders(
+        arguments.data, extra=[_extra(text) for text in arguments.extra], limit_per_source=arguments.limit_per_source
+    )
+    examples = [example for example in examples if example.source not in arguments.leave_out]
+    names = ("architecture", "views", "passes", "learning_rate", "blend", "seed")
+    chosen = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    card = train(
+        examples,
+        {} if arguments.architecture == "notebook" else _initial(arguments.initial),
+        Recipe(**chosen),
+        arguments.out,
+        version=arguments.version,
+        data_licence=arguments.data_licence,
+        notes=arguments.notes,
+        validate_sources=arguments.leave_one_source_out,
+    )
+    validation = card.metrics["validation"]
+    log.info(
+        "classifier %s: macro F1 %.3f on %d validation images; it lies in %s",
+        card.version,
+        validation["macro_f1"],
+        validation["images"],
+        arguments.out / "version" / card.version,
+    )
+    return 0
+
+
+def _extra(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not separator or not Path(folder).is_dir():
+        raise ConfigurationError(f"--extra {text}: expected CLASS=DIR with an existing folder.")
+    return name, Path(folder)
+
+
+def _initial(choice: str) -> dict[str, NDArray[Any]]:
+    """Weights of the layers by name.
+
+    Raises:
+        ConfigurationError: they cannot be found or read.
+    """
+    from tounum_tasks.features.extractor import imagenet_weights, read_npz
+    from tounum_tasks.models.registry import Registry
+    from tounum_tasks.models.weights import read_safetensors
+    from tounum_tasks.settings import load_settings
+
+    if choice == "imagenet":
+        return dict(imagenet_weights())
+    if choice == "production":
+        settings = load_settings()
+        registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+        return read_safetensors(registry.resolve("classifier").folder / "weights.safetensors")
+    path = Path(choice)
+    return read_npz(path) if path.suffix == ".npz" else read_safetensors(path)

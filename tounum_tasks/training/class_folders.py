@@ -1,0 +1,116 @@
+"""Images for the classifier: one folder per class, with images at any depth below it.
+
+``CLASS/SOURCE/.../image``: the first sub-folder is the image's *source* (a data set, a donor, a scanner). Sources are
+what a classifier must not learn, so they are balanced in training and left out one at a time in validation. Images that
+lie directly in a class folder belong to the source ``CLASS/.``.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.errors import ConfigurationError, ItemError
+from tounum_tasks.images.decode import decode
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled image: ``label`` is an index into ``CLASSES``, ``source`` is ``Class/first sub-folder``."""
+
+    path: Path
+    label: int
+    source: str
+
+
+def read_class_folders(
+    root: Path, *, extra: Sequence[tuple[str, Path]] = (), limit_per_source: int | None = None
+) -> list[Example]:
+    """List the images below ``root/CLASS`` for each of the five classes, in a fixed order.
+
+    Args:
+        extra: further folders as (class name, folder); each is one source named after the folder's path.
+        limit_per_source: keep at most so many images of a source, chosen by the hash of their names.
+
+    Raises:
+        ConfigurationError: a class has no images, or ``extra`` names an unknown class.
+    """
+    examples = []
+    for label, name in enumerate(CLASSES):
+        folder = root / name
+        for path in _images_below(folder):
+            parts = path.relative_to(folder).parts
+            examples.append(Example(path, label, f"{name}/{parts[0] if len(parts) > 1 else '.'}"))
+    for name, folder in extra:
+        if name not in CLASSES:
+            raise ConfigurationError(f"Unknown class {name!r}; the classes are {', '.join(CLASSES)}.")
+        source = f"{name}/{'-'.join(folder.resolve().parts[-2:])}"
+        examples += [Example(path, CLASSES.index(name), source) for path in _images_below(folder)]
+    missing = [name for label, name in enumerate(CLASSES) if all(example.label != label for example in examples)]
+    if missing:
+        raise ConfigurationError(f"{root} has no images of class {', '.join(missing)}; expected one folder per class.")
+    if limit_per_source is None:
+        return examples
+    chosen: list[Example] = []
+    for source in dict.fromkeys(example.source for example in examples):
+        members = [example for example in examples if example.source == source]
+        keep = set(sorted(members, key=_name_hash)[:limit_per_source])
+        chosen += [example for example in members if example in keep]
+    return chosen
+
+
+def _images_below(folder: Path) -> Iterable[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _name_hash(example: Example) -> str:
+    return hashlib.sha256(f"{example.source}/{example.path.name}".encode()).hexdigest()
+
+
+def split(examples: Sequence[Example], validation_share: float) -> tuple[list[Example], list[Example]]:
+    """Divide into training and validation images by the hash of each name: adding images never moves another one."""
+    border = int(validation_share * 2**32)
+    validation = [example for example in examples if int(_name_hash(example)[:8], 16) < border]
+    held_out = set(validation)
+    return [example for example in examples if example not in held_out], validation
+
+
+def balanced_weights(examples: Sequence[Example]) -> NDArray[np.float64]:
+    """Weight of each example; they sum to 1, every class has the same total.
+
+    Within a class, a source counts by the square root of its size: a large source does not drown a small one, and a
+    handful of images is not repeated endlessly.
+    """
+    sizes = Counter(example.source for example in examples)
+    roots = {source: np.sqrt(size) for source, size in sizes.items()}
+    totals = Counter[int]()
+    for source, label in {(example.source, example.label) for example in examples}:
+        totals[label] += roots[source]
+    weights = [
+        roots[example.source] / totals[example.label] / sizes[example.source] / len(totals) for example in examples
+    ]
+    return np.array(weights)
+
+
+def load(example: Example) -> NDArray[np.uint8]:
+    """Decode an example into uint8 RGB.
+
+    Raises:
+        ConfigurationError: the file is damaged; training data is to be repaired, not skipped.
+    """
+    try:
+        return decode(example.path.read_bytes()).rgb
+    except ItemError as error:
+        raise ConfigurationError(f"Cannot read the training image {example.path}: {error}") from error

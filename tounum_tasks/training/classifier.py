@@ -1,0 +1,434 @@
+"""Training of the classifier: a head on frozen features, then every layer, then calibration.
+
+1. The features of each training image and of some damaged copies of it (:mod:`~tounum_tasks.training.augmentation`) are
+   computed once with the layers as they came, and a linear head is fitted to them. That takes minutes and is also what
+   leave-one-source-out validation uses: the head is fitted once for every source, without it, and tested on it.
+2. All layers are trained together at a small learning rate, on damaged copies drawn anew, classes and sources balanced.
+3. The weights of the result and of its start are averaged (Wortsman et al. 2022, "Robust fine-tuning of zero-shot
+   models"): what the first layers knew before keeps the network from taking the sources for the classes.
+4. One temperature makes the probabilities honest.
+
+Features and checkpoints lie in the working folder; a training that was interrupted goes on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.classify.classifier import BATCH_SIZE, TEMPERATURE, resize_inputs, softmax
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.classify.network import build_inception_taps, build_network, get_weights, set_weights
+from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_curve, plot_reliability
+from tounum_tasks.features.extractor import compute_policy
+from tounum_tasks.fingerprint import fingerprint
+from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.models.card import ModelCard, write_card
+from tounum_tasks.models.weights import write_safetensors
+from tounum_tasks.training.augmentation import augment
+from tounum_tasks.training.class_folders import Example, balanced_weights, load, split
+from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature
+
+if TYPE_CHECKING:
+    import keras
+
+INK_ON_PAPER = frozenset({"Schematics", "Sketch", "Text"})
+FEATURE_BLOCK = 512
+LOADERS = 2
+CURVE_STEPS = 10
+CHECKPOINT_STEPS = 50
+VALIDATION_SAMPLE = 256
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training does, besides the data and the initial weights.
+
+    Attributes:
+        architecture: ``inception`` or ``notebook``.
+        views: copies of each image that the head is fitted to; the first is the image itself, the others are damaged.
+        l2: penalty of the head's weights.
+        passes: how many times as many images as there are in training are drawn while all layers are trained.
+        batch_size: images per step.
+        learning_rate: peak of Adam's learning rate; warmed up over the first tenth, then a cosine down to zero.
+        label_smoothing: share of the target given to the other classes: some labels are wrong.
+        blend: weight of the trained layers in the average with the initial ones (1: no averaging).
+        validation_share: share of the images that is only validated on.
+        seed: of drawing and damaging.
+    """
+
+    architecture: str = "inception"
+    views: int = 3
+    l2: float = 1e-3
+    passes: float = 2.0
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    label_smoothing: float = 0.05
+    blend: float = 0.7
+    validation_share: float = 0.15
+    seed: int = 0
+
+
+def load_input(example: Example, architecture: str, seed: Sequence[int] | None) -> NDArray[np.uint8]:
+    """One image as the network takes it: uint8 side x side x 3; damaged at random unless ``seed`` is None."""
+    rgb = load(example)
+    if seed is not None:
+        rgb = augment(rgb, np.random.default_rng(seed), ink_on_paper=CLASSES[example.label] in INK_ON_PAPER)
+    return resize_inputs(to_model_input(rgb)[None], architecture)[0]
+
+
+def batches(
+    examples: Sequence[Example], seeds: Sequence[Sequence[int] | None], architecture: str, batch_size: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the examples' inputs in batches, decoded by a few threads while the previous batches are used."""
+    with ThreadPoolExecutor(LOADERS) as pool:
+        waiting: list[list[Future[NDArray[np.uint8]]]] = []
+        for start in range(0, len(examples), batch_size):
+            chunk = zip(examples[start : start + batch_size], seeds[start : start + batch_size], strict=True)
+            waiting.append([pool.submit(load_input, example, architecture, seed) for example, seed in chunk])
+            if len(waiting) > 2:
+                yield np.stack([future.result() for future in waiting.pop(0)])
+        for futures in waiting:
+            yield np.stack([future.result() for future in futures])
+
+
+def frozen_features(
+    taps: keras.Model, examples: Sequence[Example], recipe: Recipe, folder: Path
+) -> NDArray[np.float16]:
+    """Features of all views of all examples: float16 views x N x D, kept in ``folder`` block by block.
+
+    ``folder`` belongs to one list of examples, one recipe and one set of weights.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (example, None if view == 0 else (recipe.seed, view, index))
+        for view in range(recipe.views)
+        for index, example in enumerate(examples)
+    ]
+    blocks = []
+    for start in range(0, len(jobs), FEATURE_BLOCK):
+        path = folder / f"{start:07}.npy"
+        if not path.exists():
+            part = jobs[start : start + FEATURE_BLOCK]
+            outputs = [
+                taps.predict_on_batch(batch.astype(np.float32))
+                for batch in batches([job[0] for job in part], [job[1] for job in part], recipe.architecture, 32)
+            ]
+            staged = path.with_suffix(".part")
+            with staged.open("wb") as file:
+                np.save(file, np.concatenate(outputs).astype(np.float16))
+            staged.replace(path)
+            log.info("features: %d of %d", min(start + FEATURE_BLOCK, len(jobs)), len(jobs))
+        blocks.append(np.load(path, allow_pickle=False))
+    return np.concatenate(blocks).reshape(recipe.views, len(examples), -1)
+
+
+def fit_head(features: NDArray[np.float16], examples: Sequence[Example], l2: float) -> LinearHead:
+    """Head fitted to views x N x D features, classes and sources balanced."""
+    labels = np.array([example.label for example in examples])
+    return fit_linear_head(list(features), labels, balanced_weights(examples), classes=len(CLASSES), l2=l2)
+
+
+def leave_one_source_out(
+    features: NDArray[np.float16], examples: Sequence[Example], l2: float
+) -> tuple[list[dict[str, Any]], NDArray[np.float64]]:
+    """Fit the head once for every source, without that source, and test it there on the undamaged images.
+
+    Returns:
+        One row per source (source, images, accuracy, and how its images were classified), and the probabilities
+        (N x 5) that each image got when its source was left out.
+    """
+    sources = np.array([example.source for example in examples])
+    probabilities = np.zeros((len(examples), len(CLASSES)))
+    rows = []
+    for source in dict.fromkeys(sources.tolist()):
+        inside = sources == source
+        others = [example for example in examples if example.source != source]
+        head = fit_head(features[:, ~inside], others, l2)
+        probabilities[inside] = softmax(head.scores(features[0, inside]))
+        label = next(example.label for example in examples if example.source == source)
+        found = np.bincount(probabilities[inside].argmax(axis=1), minlength=len(CLASSES))
+        rows.append(
+            {
+                "source": source,
+                "images": int(inside.sum()),
+                "accuracy": round(float(found[label] / inside.sum()), 4),
+                "classified_as": dict(zip(CLASSES, found.tolist(), strict=True)),
+            }
+        )
+        log.info("leave one source out: %s %.3f", source, rows[-1]["accuracy"])
+    return rows, probabilities
+
+
+def fine_tune(
+    network: keras.Model,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    checkpoint_steps: int = CHECKPOINT_STEPS,
+) -> list[dict[str, Any]]:
+    """Train all layers of ``network`` on damaged copies, drawn so that classes and sources are balanced.
+
+    A checkpoint is written to ``folder`` every ``checkpoint_steps``, and training goes on from it; with the same
+    folder, examples and recipe the draws are the same as if it had never stopped.
+
+    Returns:
+        The curve: one row per ten steps with ``step``, ``images``, ``training_loss``, ``training_accuracy`` (on the
+        damaged copies) and, at each checkpoint, ``validation_loss`` and ``validation_accuracy`` (on undamaged images).
+    """
+    import keras
+
+    steps = round(recipe.passes * len(examples) / recipe.batch_size)
+    warm_up = max(steps // 10, 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(steps - warm_up, 1), warmup_target=recipe.learning_rate, warmup_steps=warm_up
+    )
+    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
+    network.compile(optimizer, loss=loss, metrics=["accuracy"])
+    optimizer.build(network.trainable_variables)
+    checkpoint = Checkpoint(folder / "fine_tuning.npz", [*network.trainable_variables, *optimizer.variables])
+    first, curve = checkpoint.restore()
+    generator = np.random.default_rng(recipe.seed)
+    draws = generator.choice(len(examples), steps * recipe.batch_size, p=balanced_weights(examples))
+    seeds = [(recipe.seed, 1_000_000 + position) for position in range(len(draws))]
+    targets = np.eye(len(CLASSES), dtype=np.float32)[[examples[index].label for index in draws]]
+    rest = draws[first * recipe.batch_size :]
+    loader = batches(
+        [examples[index] for index in rest],
+        seeds[first * recipe.batch_size :],
+        recipe.architecture,
+        recipe.batch_size,
+    )
+    for step, inputs in enumerate(loader, start=first + 1):
+        wanted = targets[(step - 1) * recipe.batch_size : step * recipe.batch_size]
+        measured = network.train_on_batch(inputs.astype(np.float32), wanted, return_dict=True)
+        is_checkpoint = step % checkpoint_steps == 0 or step == steps
+        if step % CURVE_STEPS == 0 or is_checkpoint:
+            row: dict[str, Any] = {"step": step, "images": step * recipe.batch_size}
+            row |= {f"training_{name}": round(float(measured[name]), 5) for name in ("loss", "accuracy")}
+            network.reset_metrics()
+            if is_checkpoint:
+                row |= _validate(network, validation, recipe)
+            curve.append(row)
+            log.info("step %d of %d: %s", step, steps, row)
+        if is_checkpoint:
+            checkpoint.save(step, curve)
+    return curve
+
+
+def _validate(network: keras.Model, validation: Sequence[Example], recipe: Recipe) -> dict[str, float]:
+    """Loss and accuracy on undamaged validation images, every class alike; a fixed choice where there are many."""
+    weights = balanced_weights(validation)
+    size = min(VALIDATION_SAMPLE, int((weights > 0).sum()))
+    chosen = np.random.default_rng(recipe.seed).choice(len(validation), size, replace=False, p=weights)
+    sample = [validation[index] for index in chosen]
+    scores = predict_scores(network, sample, recipe.architecture)
+    probabilities = softmax(scores)[np.arange(size), [example.label for example in sample]]
+    hits = scores.argmax(axis=1) == [example.label for example in sample]
+    return {
+        "validation_loss": round(float(-np.log(probabilities + 1e-12).mean()), 5),
+        "validation_accuracy": round(float(hits.mean()), 5),
+    }
+
+
+def predict_scores(network: keras.Model, examples: Sequence[Example], architecture: str) -> NDArray[np.float32]:
+    """Scores of undamaged examples: float32 N x 5."""
+    outputs = []
+    for batch in batches(examples, [None] * len(examples), architecture, BATCH_SIZE):
+        padded = np.zeros((BATCH_SIZE, *batch.shape[1:]), np.float32)
+        padded[: len(batch)] = batch
+        outputs.append(np.asarray(network.predict_on_batch(padded))[: len(batch)])
+    return np.concatenate(outputs)
+
+
+class Checkpoint:
+    """The state of a training on disk: variables in their order, the step reached and the curve so far."""
+
+    def __init__(self, path: Path, variables: Sequence[keras.Variable]) -> None:
+        self._path = path
+        self._variables = variables
+
+    def save(self, step: int, curve: Sequence[Mapping[str, Any]]) -> None:
+        """Write the state whole or not at all."""
+        from keras import ops
+
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {
+            f"v{index}": ops.convert_to_numpy(variable) for index, variable in enumerate(self._variables)
+        }
+        staged = self._path.with_suffix(".part")
+        with staged.open("wb") as file:
+            np.savez(file, step=np.array(step), curve=np.array(json.dumps(curve)), **arrays)
+        staged.replace(self._path)
+
+    def restore(self) -> tuple[int, list[dict[str, Any]]]:
+        """Set the variables to the saved state; return its step and curve, or (0, []) when there is none."""
+        if not self._path.exists():
+            return 0, []
+        with np.load(self._path, allow_pickle=False) as saved:
+            for index, variable in enumerate(self._variables):
+                variable.assign(saved[f"v{index}"])
+            return int(saved["step"]), json.loads(str(saved["curve"]))
+
+
+def blended(
+    initial: Mapping[str, NDArray[np.float32]], trained: Mapping[str, NDArray[np.float32]], share: float
+) -> dict[str, NDArray[np.float32]]:
+    """Average of two sets of weights; ``share`` is the weight of ``trained``."""
+    return {name: (1 - share) * initial[name] + share * trained[name] for name in trained}
+
+
+def train(
+    examples: Sequence[Example],
+    initial: Mapping[str, NDArray[Any]],
+    recipe: Recipe,
+    out: Path,
+    *,
+    version: str,
+    data_licence: str = "",
+    notes: str = "",
+    validate_sources: bool = False,
+) -> ModelCard:
+    """Train a classifier and write it, with its card, to ``out/version/VERSION``.
+
+    Also written to ``out``: ``curve.csv`` and ``.png``, ``validation.json``, ``confusion.png``, ``reliability.png``
+    and, with ``validate_sources``, ``leave_one_source_out.json`` and ``.md``. Run again with the same arguments after
+    an interruption, training goes on where it was.
+
+    Args:
+        initial: weights to start from, by name; those of the head are not used. Ignored by ``notebook``.
+        out: working folder of this training.
+        validate_sources: do leave-one-source-out validation of the head first (``inception`` only).
+
+    Raises:
+        ConfigurationError: an image cannot be read, or the initial weights are incomplete.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    data_fingerprint = fingerprint(examples=[[example.source, example.path.name] for example in examples])
+    features_state = {
+        "data": data_fingerprint,
+        "initial": _hashes(initial),
+        "views": recipe.views,
+        "seed": recipe.seed,
+    }
+    feature_folder = out / f"features-{fingerprint(**features_state)[:16]}"
+    tuning_folder = out / f"tuning-{fingerprint(**features_state, recipe=asdict(recipe))[:16]}"
+    training, validation = split(examples, recipe.validation_share)
+    sources = _sources(examples)
+    log.info("%d training and %d validation images of %d sources", len(training), len(validation), len(sources))
+    policy = compute_policy()
+    network = build_network(recipe.architecture, policy)
+    start = get_weights(network)
+    metrics: dict[str, Any] = {}
+    if recipe.architecture == "inception":
+        taps = build_inception_taps(policy)
+        set_weights(taps, initial)
+        start |= get_weights(taps)
+        features = frozen_features(taps, examples, recipe, feature_folder)
+        in_training = set(training)
+        is_training = np.array([example in in_training for example in examples])
+        if validate_sources:
+            metrics["leave_one_source_out"] = _write_source_table(features, examples, recipe.l2, out)
+        head = fit_head(features[:, is_training], training, recipe.l2)
+        start |= {"scores/kernel": head.kernel, "scores/bias": head.bias}
+        frozen = softmax(head.scores(features[0, ~is_training]))
+        metrics["validation_before_fine_tuning"] = _figures(evaluate(frozen, _labels(validation)))
+    set_weights(network, start)
+    curve = fine_tune(network, training, validation, recipe, tuning_folder) if recipe.passes > 0 else []
+    weights = blended(start, get_weights(network), recipe.blend)
+    weights = {name: array.astype(np.float16) for name, array in weights.items()}
+    set_weights(network, weights)
+
+    scores = predict_scores(network, validation, recipe.architecture)
+    temperature = fit_temperature(scores, _labels(validation), balanced_weights(validation))
+    measures = evaluate(softmax(scores / temperature), _labels(validation), [example.source for example in validation])
+    seen = np.random.default_rng(recipe.seed).choice(len(training), min(len(training), len(validation)), replace=False)
+    sample = [training[index] for index in seen]
+    seen_accuracy = float(np.mean(predict_scores(network, sample, recipe.architecture).argmax(1) == _labels(sample)))
+    metrics |= {
+        "validation": _figures(measures),
+        "training_accuracy": round(seen_accuracy, 4),
+        "gap_training_validation": round(seen_accuracy - measures["accuracy"], 4),
+        "temperature": round(temperature, 4),
+    }
+    (out / "validation.json").write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
+    plot_confusion(measures, out / "confusion.png")
+    plot_reliability(measures, out / "reliability.png")
+    _write_curve(curve, out)
+    folder = out / "version" / version
+    folder.mkdir(parents=True, exist_ok=True)
+    weights[TEMPERATURE] = np.array([temperature], np.float32)
+    write_safetensors(folder / "weights.safetensors", weights)
+    return write_card(
+        folder,
+        name="classifier",
+        version=version,
+        metrics=metrics,
+        data_fingerprint=data_fingerprint,
+        training=asdict(recipe) | {"images": len(training), "sources": sources},
+        data_licence=data_licence,
+        notes=notes,
+    )
+
+
+def _labels(examples: Sequence[Example]) -> NDArray[np.int64]:
+    return np.array([example.label for example in examples])
+
+
+def _sources(examples: Sequence[Example]) -> dict[str, int]:
+    return dict(Counter(example.source for example in examples))
+
+
+def _hashes(weights: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in weights.items()}
+
+
+def _figures(measures: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an evaluation that a card shows."""
+    return {name: measures[name] for name in ("images", "accuracy", "macro_f1", "per_class", "calibration_error")}
+
+
+def _write_source_table(
+    features: NDArray[np.float16], examples: Sequence[Example], l2: float, out: Path
+) -> dict[str, Any]:
+    """Leave-one-source-out validation as JSON and Markdown in ``out``; returns the figures for the card."""
+    rows, probabilities = leave_one_source_out(features, examples, l2)
+    measures = evaluate(probabilities, _labels(examples))
+    content = {"sources": rows, "all_images": measures}
+    (out / "leave_one_source_out.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    lines = [f"| left out | images | accuracy | {' | '.join(CLASSES)} |", "|---|---|---|" + "---|" * len(CLASSES)]
+    for row in rows:
+        counts = " | ".join(str(count) for count in row["classified_as"].values())
+        lines.append(f"| {row['source']} | {row['images']} | {row['accuracy']:.3f} | {counts} |")
+    lines.append(f"\nMacro F1 over all images, each classified without its source: {measures['macro_f1']:.3f}")
+    (out / "leave_one_source_out.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {
+        "macro_f1": measures["macro_f1"],
+        "accuracy_per_source": {row["source"]: row["accuracy"] for row in rows},
+    }
+
+
+def _write_curve(curve: Sequence[Mapping[str, Any]], out: Path) -> None:
+    if not curve:
+        return
+    names = list(dict.fromkeys(name for row in curve for name in row))
+    with (out / "curve.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(curve)
+    plot_curve(curve, out / "curve.png")
