@@ -173,6 +173,13 @@ def test_attention_is_shown_and_its_absence_is_no_error(settings: Settings) -> N
     assert page.count("Attention of the word") == 5
 
 
+def test_a_run_that_changed_nothing_has_no_plot_of_changes(settings: Settings) -> None:
+    rows = [ok_row(settings, "a.png", "Text"), ok_row(settings, "b.png", "Sketch", enhancement_accepted=None)]
+    page, checker = page_of(make_plan(publish(settings, rows), enhancement="off"), settings)
+    assert len([tag for tag, _ in checker.found if tag == "svg"]) == 2
+    assert "0 images changed" in page
+
+
 def test_large_batches_give_a_bounded_page(settings: Settings) -> None:
     photo = ok_row(settings, "a.png", "Photo")
     rows = [{**photo, "source_path": f"{number:05}.png"} for number in range(2000)]
