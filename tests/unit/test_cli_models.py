@@ -1,0 +1,53 @@
+"""The ``models`` command."""
+
+import json
+
+import pytest
+
+from tounum_tasks.cli.main import main
+from tounum_tasks.models.card import write_card
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return ["--lake", str(tmp_path / "lake")]
+
+
+@pytest.fixture
+def trained(tmp_path):
+    folder = tmp_path / "out" / "classifier" / "2026.11.20-1"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    write_card(folder, name="classifier", version=folder.name)
+    return tmp_path / "out"
+
+
+def test_register_promote_list_show_and_roll_back(trained, lake, capsys):
+    assert main(["models", "register", str(trained), *lake]) == 0
+    assert main(["models", "promote", "classifier", "2026.11.20-1", *lake]) == 0
+    capsys.readouterr()
+    main(["models", "list", "classifier", *lake])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines if line.startswith("*")] == [["*", "classifier", "2026.11.20-1"]]
+    main(["models", "show", "classifier", *lake])
+    assert json.loads(capsys.readouterr().out)["version"] == "2026.11.20-1"
+    main(["models", "rollback", "classifier", *lake])
+    main(["models", "list", *lake])
+    output = capsys.readouterr().out
+    assert "* classifier starter-" in output
+    assert "* captioner  starter-" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["show", "captioner", "v9"], "There is no version v9 of the captioner"),
+        (["promote", "classifier", "../x"], "is no version"),
+        (["rollback", "classifier"], "no version of the classifier to go back to"),
+        (["register", "."], "there is no model.json in it"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments, sentence, lake, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["models", *arguments, *lake]) == 2
+    assert sentence in capsys.readouterr().err
