@@ -492,6 +492,20 @@ def test_twelve_bit_jpeg_is_unsupported():
     assert refusal(bytes(data)).code == ErrorCode.UNSUPPORTED
 
 
+def test_16_bits_stored_plane_by_plane_with_lzw_are_refused_not_guessed():
+    data = bytearray(KINDS["sixteen-planar.tif"])
+    entry = data.index(struct.pack("<HHI", 259, 3, 1))
+    struct.pack_into("<H", data, entry + 8, 5)
+    assert refusal(bytes(data)).code == ErrorCode.UNSUPPORTED
+
+
+def test_a_sample_format_that_is_left_open_is_refused_not_guessed():
+    data = bytearray(tiff(RGB[..., 0].astype(np.int8), photometric="miniswhite"))
+    entry = data.index(struct.pack("<HHI", 339, 3, 1))
+    struct.pack_into("<H", data, entry + 8, 4)
+    assert refusal(bytes(data)).code == ErrorCode.UNSUPPORTED
+
+
 def test_messages_are_short_printable_and_the_same_every_time():
     rng = np.random.default_rng(5)
     for name, data in KINDS.items():

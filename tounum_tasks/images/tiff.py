@@ -37,7 +37,7 @@ class TiffHeader:
     height: int
     bits: int
     samples: int
-    sample_format: int  # 1 unsigned, 2 signed, 3 floating point
+    sample_format: int  # 1 unsigned, 2 signed, 3 floating point, 4 left open
     photometric: int
     compression: int
     planar: bool
@@ -49,7 +49,7 @@ class TiffHeader:
     @property
     def is_deep(self) -> bool:
         """Whether Pillow would cut the samples down to 8 bits, or cannot read them."""
-        return self.bits > 8 or self.sample_format != 1
+        return self.bits > 8 or self.sample_format in (2, 3)
 
     @property
     def has_alpha(self) -> bool:
@@ -184,6 +184,12 @@ def read_deep(data: bytes, header: TiffHeader) -> NDArray[np.generic] | None:
             samples = cv2.cvtColor(samples, order) if samples.dtype != np.float64 else samples[..., [2, 1, 0]]
         return np.asarray(samples)
     if header.compression not in _TIFFFILE_CODECS:
+        if header.planar:  # Pillow would take one plane for another
+            raise ItemError(
+                ErrorCode.UNSUPPORTED,
+                f"TIFF pages of {header.bits} bits that are stored plane by plane with compression "
+                f"{header.compression} are not read",
+            )
         return None
     with tifffile.TiffFile(BytesIO(data)) as file:
         samples = np.asarray(file.pages.first.asarray())
