@@ -31,19 +31,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     chosen = _parser().parse_args(arguments)
     try:
-        return chosen.run(chosen)
+        code: int = chosen.run(chosen)
+        sys.stdout.flush()
+        return code
     except FailureRateExceeded as error:
         return _say(error, EXIT_FAILURES)
     except (ConfigurationError, EnvironmentFault) as error:
         return _say(error, EXIT_USAGE)
     except TounumError as error:
         return _say(error, EXIT_FAILURES)
+    except BrokenPipeError:  # whoever reads our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
     except KeyboardInterrupt:
         return _say("Interrupted: what was finished is kept, run the same command again to go on.", EXIT_INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tounum_tasks", description=tounum_tasks.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tounum_tasks", description=(tounum_tasks.__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=tounum_tasks.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (run, enhance, classify, caption, show, models, sample):

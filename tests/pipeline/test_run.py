@@ -1,0 +1,138 @@
+"""``python -m tounum_tasks run``: all stages in one process."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.fuzz import write_mutated_batch
+from tests.pipeline.conftest import Command
+from tounum_tasks.manifest.schema import ITEM_COLUMNS
+from tounum_tasks.names import display_name
+from tounum_tasks.sample.batch import write_sample_batch
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sample") / "Sample"
+    write_sample_batch(folder)
+    (folder / "_READY").touch()
+    return folder
+
+
+def deliver(sample: Path, ingest: Path) -> None:
+    shutil.copytree(sample, ingest / "Sample", copy_function=shutil.copy2)
+
+
+def manifest(lake: Path) -> pd.DataFrame:
+    return pd.read_parquet(lake / "manifests").sort_values(["source_path", "page"]).reset_index(drop=True)
+
+
+def test_the_sample_batch_comes_out_whole(tounum: Command, sample: Path, tmp_path: Path) -> None:
+    deliver(sample, tmp_path / "ingest")
+    done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
+    assert done.returncode == 0, done.stderr
+    rows = manifest(tmp_path / "lake")
+    files = {str(path.relative_to(sample)) for path in sample.rglob("*") if path.is_file() and path.name != "_READY"}
+    assert set(rows.source_path) == files
+    assert not rows.duplicated(["source_path", "page"]).any()
+    assert set(rows.status) == {"ok", "quarantined"}
+    assert set(rows[rows.status == "ok"].label) == {"Painting", "Photo", "Schematics", "Sketch", "Text"}
+    photos = rows[rows.is_photo == True]  # noqa: E712 - a nullable column
+    assert photos.caption.str.len().gt(0).all() and rows[rows.is_photo == False].caption.isna().all()  # noqa: E712
+    for uri in [*rows.destination_uri, *rows.original_uri]:
+        assert Path(uri.removeprefix("file://")).is_file()
+    assert all(path in done.stdout for path in files if path.isascii() and len(path) < 40)
+    assert not any((tmp_path / "ingest").iterdir())
+
+
+def test_an_item_alone_and_among_others_gives_the_same_row(tounum: Command, sample: Path, tmp_path: Path) -> None:
+    """No stage lets an image's neighbours change its result, and a second run gives the same manifest."""
+    deliver(sample, tmp_path / "ingest")
+    assert tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "all").returncode == 0
+    deliver(sample, tmp_path / "ingest")
+    one_by_one = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "small", TOUNUM_SHARD_SIZE="3")
+    assert one_by_one.returncode == 0, one_by_one.stderr
+    own = [name for name in ITEM_COLUMNS if name.endswith("_uri")]
+    frames = [manifest(tmp_path / lake)[list(ITEM_COLUMNS)].drop(columns=own) for lake in ("all", "small")]
+    pd.testing.assert_frame_equal(*frames)
+
+
+def test_a_stopped_run_goes_on_and_a_second_one_computes_nothing(tounum: Command, sample: Path, tmp_path: Path) -> None:
+    deliver(sample, tmp_path / "ingest")
+    places = ("--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
+    assert tounum("run", *places).returncode == 0
+    first = manifest(tmp_path / "lake")
+    again = tounum("run", *places)
+    assert again.returncode == 0
+    assert [line for line in again.stderr.splitlines() if " computed" in line and " 0 computed" not in line] == []
+    pd.testing.assert_frame_equal(manifest(tmp_path / "lake"), first)
+
+
+def test_nothing_arrived_is_a_success(tounum: Command, tmp_path: Path) -> None:
+    (tmp_path / "ingest").mkdir()
+    done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
+    assert done.returncode == 0 and "othing arrived" in done.stdout + done.stderr
+
+
+def test_a_batch_that_must_wait_is_named_and_stays(tounum: Command, tmp_path: Path) -> None:
+    (tmp_path / "ingest" / "Box 9").mkdir(parents=True)
+    (tmp_path / "ingest" / "Box 9" / "a.jpg").write_bytes(b"x")
+    done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
+    assert done.returncode == 0 and "Box 9" in done.stdout and "_READY" in done.stdout
+    assert (tmp_path / "ingest" / "Box 9" / "a.jpg").exists()
+
+
+def test_too_many_failures_end_with_1_after_publishing(tounum: Command, tmp_path: Path) -> None:
+    box = tmp_path / "ingest" / "Box"
+    box.mkdir(parents=True)
+    for number in range(3):
+        (box / f"{number}.jpg").write_bytes(b"no image")
+    (box / "_READY").touch()
+    done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
+    assert done.returncode == 1 and "3 of 3 images" in done.stderr
+    assert list(manifest(tmp_path / "lake").status) == ["quarantined"] * 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "expected"),
+    [
+        (["--ingest", "absent"], {}, "does not exist"),
+        (["--batch-date", "31.1.2026"], {}, "no batch date"),
+        (["--batch-id", "../x"], {}, "no batch id"),
+        (["--batch-id", "unknown-1"], {}, "no batch 'unknown-1'"),
+        (["--captioner", "none-such"], {}, "none-such"),
+        (["--max-failure-rate", "2"], {}, "MAX_FAILURE_RATE"),
+        ([], {"TOUNUM_TIMEZONE": "Mars/Olympus"}, "TOUNUM_TIMEZONE"),
+        ([], {"TOUNUM_SHARD_SIZE": "many"}, "TOUNUM_SHARD_SIZE"),
+        (["--ingest", "lake/in"], {}, "inside"),
+        (["--ingest", "ftp://x/y"], {}, "s3://"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(
+    tounum: Command, arguments: list[str], variables: dict[str, str], expected: str
+) -> None:
+    done = tounum("run", "--lake", "lake", *arguments, **variables)
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr and "Traceback" not in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("tounum: ")]) == 1
+
+
+def test_hundreds_of_damaged_files_have_a_row_each(tounum: Command, tmp_path: Path) -> None:
+    """Truncated, bit-flipped, bombs, wrong endings, empty, odd names: nothing crashes, stops or vanishes."""
+    box = tmp_path / "ingest" / "Odd ones"
+    files = write_mutated_batch(box, 500, seed=20260301)
+    (box / "_READY").touch()
+    names = {display_name(str(path.relative_to(box))) for path in files}
+    done = tounum(
+        "run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake", "--max-failure-rate", "1",
+        TOUNUM_MAX_PIXELS="30000000",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = manifest(tmp_path / "lake")
+    assert set(rows.source_path) == names and len(rows) >= 500
+    assert set(rows.status) == {"ok", "quarantined"}
+    bad = rows[rows.status == "quarantined"]
+    assert bad.error_code.notna().all() and bad.error_message.str.len().between(5, 400).all()
+    assert "internal" not in set(bad.error_code)
