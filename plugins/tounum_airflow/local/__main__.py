@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 def sample_run(port: int | None) -> int:
     """Send the sample batch through the nightly DAG and show what became of every image."""
     from tounum_tasks.report.summary import print_run
-    from tounum_tasks.sample import write_sample_batch
+    from tounum_tasks.sample.batch import write_sample_batch
 
     began = time.monotonic()
     data = PROJECT / "data"

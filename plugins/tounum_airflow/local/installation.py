@@ -102,17 +102,20 @@ class LocalAirflow:
     def environment(self) -> dict[str, str]:
         """Return the environment of every process: nothing is written outside ``home`` and the settings' roots."""
         cache = self.home / "cache"
+        changeable = {
+            "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "60",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
         inherited = {name: value for name, value in os.environ.items() if name != "AIRFLOW_CONFIG"}
-        return {
-            **inherited,
+        fixed = {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
-            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "60",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.base_url}/execution/",
             "AIRFLOW__CORE__AUTH_MANAGER": (
                 "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
@@ -124,7 +127,6 @@ class LocalAirflow:
             "AIRFLOW__API__PORT": str(self.port),
             # Components write at once; SQLite makes them wait for each other up to so many seconds.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=60",
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
             "AIRFLOW__LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(self.home / "logs" / "dag_processor"),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -133,10 +135,8 @@ class LocalAirflow:
             "XDG_CACHE_HOME": str(cache),
             "KERAS_HOME": str(cache / "keras"),
             "MPLCONFIGDIR": str(cache / "matplotlib"),
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            **self._secrets(),
-            **self._extra,
         }
+        return {**changeable, **inherited, **fixed, **self._secrets(), **self._extra}
 
     def airflow(self, *arguments: str, timeout: float = 300) -> str:
         """Run an ``airflow`` command and return what it printed.
@@ -165,11 +165,7 @@ class LocalAirflow:
         Raises:
             EnvironmentFault: another process uses this installation, or a command failed.
         """
-        self.home.mkdir(parents=True, exist_ok=True)
-        self.home.chmod(0o700)
-        (self.home / "logs").mkdir(exist_ok=True)
-        self._take_lock()
-        self._stop_leftovers()
+        self._claim()
         if not self.passwords_file.exists():
             _write_private(self.passwords_file, json.dumps({USER: secrets.token_urlsafe(16)}))
         slots = load_settings().model_slots
@@ -186,11 +182,12 @@ class LocalAirflow:
         Raises:
             EnvironmentFault: a component ended, or the DAG cannot be read; the message says where to look.
         """
-        self.prepare()
+        self._claim()
         if not _is_free(self.port):
             raise ConfigurationError(
                 f"Port {self.port} is in use by another program; stop that, or choose another: make ui PORT=8090"
             )
+        self.prepare()
         environment = self.environment()
         for name, arguments in COMPONENTS.items():
             port = ["--port", str(self.port)] if name == "api-server" else []
@@ -205,12 +202,13 @@ class LocalAirflow:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        self._sessions_file.write_text(json.dumps([process.pid for process in self._processes.values()]))
+        sessions = [process.pid for process in self._processes.values()]
+        self._sessions_file.write_text(json.dumps({"boot_time": psutil.boot_time(), "sessions": sessions}))
         self._wait_until("the components answer", self._all_healthy)
         self._wait_until(f"{self.dag_id} has been read", self._dag_is_there)
 
     def stop(self) -> None:
-        """Stop every process of every component, and give the installation free."""
+        """Stop every process of every component, and let go of the installation."""
         if self._api is not None:
             self._api.close()
             self._api = None
@@ -283,9 +281,13 @@ class LocalAirflow:
     def _sessions_file(self) -> Path:
         return self.home / "sessions.json"
 
-    def _take_lock(self) -> None:
+    def _claim(self) -> None:
+        """Make the installation ours, and stop what a killed launcher has left running in it."""
         if self._lock is not None:
             return
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.home.chmod(0o700)
+        (self.home / "logs").mkdir(exist_ok=True)
         lock = (self.home / "lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -295,12 +297,15 @@ class LocalAirflow:
                 f"The Airflow in {self.home} is running already (make ui?): use it, or stop it first."
             ) from error
         self._lock = lock
+        self._stop_leftovers()
 
     def _stop_leftovers(self) -> None:
-        """Stop what a launcher that was killed has left running; we hold the lock, so nobody needs it."""
-        if self._sessions_file.exists():
-            _stop_sessions(set(json.loads(self._sessions_file.read_text())))
-            self._sessions_file.unlink()
+        if not self._sessions_file.exists():
+            return
+        stored = json.loads(self._sessions_file.read_text())
+        if stored["boot_time"] == psutil.boot_time():
+            _stop_sessions(set(stored["sessions"]))
+        self._sessions_file.unlink()
 
 
 def _stop_sessions(sessions: set[int]) -> None:
@@ -324,7 +329,8 @@ def _members(sessions: set[int]) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
-            if os.getsid(process.pid) in sessions and process.uids().real == os.getuid() and process.is_running():
+            # The name guards against a number that was given to somebody else's session since.
+            if os.getsid(process.pid) in sessions and "airflow" in " ".join(process.cmdline()):
                 found.append(process)
     return found
 
