@@ -4,7 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="tounum-dags-")
+HOME = tempfile.TemporaryDirectory(prefix="tounum-dags-", ignore_cleanup_errors=True)  # removed at exit
+os.environ["AIRFLOW_HOME"] = HOME.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(Path(__file__).resolve().parents[2] / "plugins")
 os.environ["AIRFLOW__API__BASE_URL"] = "http://airflow.example:8080"
