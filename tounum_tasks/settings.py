@@ -66,7 +66,9 @@ class Settings(BaseSettings):
 
     # Images
     max_pixels: Annotated[int, Field(ge=1)] = Field(
-        200_000_000, description="Larger pages are quarantined, by their header, before decoding"
+        100_000_000,
+        description="Larger pages are quarantined, by their header, before decoding; one needs some 8 bytes a pixel, "
+        "times decode_threads",
     )
     max_file_bytes: Annotated[int, Field(ge=1)] = Field(2 * 2**30, description="Larger files are quarantined unread")
     max_pages: Annotated[int, Field(ge=1)] = Field(2_000, description="Files with more pages are quarantined")

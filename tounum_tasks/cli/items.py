@@ -22,7 +22,7 @@ from tounum_tasks.errors import ConfigurationError, ErrorCode, FailureRateExceed
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
-from tounum_tasks.names import display_name, is_ignored
+from tounum_tasks.names import READY_MARKER, display_name, is_ignored
 from tounum_tasks.settings import Settings
 
 PROGRESS_SECONDS = 5.0
@@ -80,9 +80,10 @@ def find_files(paths: Sequence[str]) -> list[Path]:
 def _files_below(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_ignored(name))
-        yield from (
-            Path(root, name) for name in sorted(files) if not is_ignored(name) and not Path(root, name).is_symlink()
-        )
+        for name in sorted(files):
+            path = Path(root, name)
+            if not is_ignored(name) and name != READY_MARKER and not path.is_symlink():
+                yield path
 
 
 def read_items(paths: Iterable[Path], limits: ImageLimits) -> Iterator[FileItem]:
