@@ -73,7 +73,7 @@ def enhance(
     proposal = engine(rgb, before)
     if proposal is None:
         return Enhancement(rgb, mode, (), False, "nothing to do", before)
-    if np.array_equal(proposal.rgb, rgb):
+    if proposal.rgb.dtype == rgb.dtype and np.array_equal(proposal.rgb, rgb):
         return Enhancement(rgb, mode, proposal.operations, False, "nothing changed", before)
     harm = objection(rgb, proposal.rgb, limits or GateLimits())
     if harm:
