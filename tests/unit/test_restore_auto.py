@@ -1,0 +1,178 @@
+"""Mode auto: improves what is degraded, leaves the rest alone byte for byte, whatever the page."""
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tests.unit.degraded import blurred, psnr, text_page, with_noise
+from tounum_tasks.quality.metrics import measure
+from tounum_tasks.restore import deblur as deblur_module
+from tounum_tasks.restore import denoise as denoise_module
+from tounum_tasks.restore.deblur import deblur
+from tounum_tasks.restore.denoise import denoise
+from tounum_tasks.restore.enhance import enhance
+from tounum_tasks.restore.evidence import gather
+
+PHOTOS = ["astronaut", "chelsea", "coffee", "rocket"]
+
+
+def auto(rgb):
+    return enhance(rgb, mode="auto", before=measure(rgb))
+
+
+def photo(name):
+    return getattr(skimage.data, name)()
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_clean_photographs_are_left_alone(name):
+    rgb = photo(name)
+    result = auto(rgb)
+    assert result.rgb is rgb
+    assert (result.accepted, result.operations, result.after) == (False, (), measure(rgb))
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize(("sigma", "gain"), [(5, 2.5), (10, 4), (25, 5)])
+def test_noisy_photographs_gain(name, sigma, gain):
+    clean = photo(name)
+    noisy = with_noise(clean, sigma)
+    result = auto(noisy)
+    assert result.accepted
+    assert [operation.split()[0] for operation in result.operations] == ["denoise"]
+    assert psnr(clean, result.rgb) > psnr(clean, noisy) + gain
+    assert result.after.noise_sigma < measure(noisy).noise_sigma / 2
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+@pytest.mark.parametrize("sigma", [1.0, 1.6])
+def test_blurred_photographs_gain(name, sigma):
+    clean = photo(name)
+    soft = blurred(clean, sigma)
+    result = auto(soft)
+    assert result.accepted
+    assert [operation.split()[0] for operation in result.operations] == ["sharpen"]
+    assert psnr(clean, result.rgb) > psnr(clean, soft) + 0.5
+
+
+def test_noise_over_blur_is_removed_before_sharpening():
+    clean = photo("coffee")
+    degraded = with_noise(blurred(clean, 1.2), 5)
+    result = auto(degraded)
+    assert [operation.split()[0] for operation in result.operations] == ["denoise", "sharpen"]
+    assert psnr(clean, result.rgb) > psnr(clean, degraded) + 1
+
+
+def test_grey_photographs_gain_and_stay_grey():
+    clean = np.repeat(skimage.data.camera()[..., None], 3, axis=2)
+    noisy = with_noise(clean, 10, grey=True)
+    result = auto(noisy)
+    assert psnr(clean, result.rgb) > psnr(clean, noisy) + 3
+    assert (result.rgb == result.rgb[..., :1]).all()
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("degrade", [lambda rgb: with_noise(rgb, 15), lambda rgb: blurred(rgb, 1.2)])
+def test_colours_do_not_shift(name, degrade):
+    degraded = degrade(photo(name))
+    shift = auto(degraded).rgb.mean((0, 1)) - degraded.mean((0, 1))
+    assert np.abs(shift).max() < 0.5
+
+
+def test_drawn_and_typeset_pages_are_left_alone():
+    page = text_page()
+    bitonal = np.where(page > 127, 255, 0).astype(np.uint8)
+    grey = cv2.cvtColor(photo("coffee"), cv2.COLOR_RGB2GRAY)
+    dithered = np.where(with_noise(grey[..., None], 60) > 127, 255, 0).astype(np.uint8)
+    palette = photo("coffee") // 64 * 64
+    noisy_palette = with_noise(photo("coffee"), 30) // 64 * 64
+    for rgb in (page, bitonal, np.repeat(dithered, 3, axis=2), palette, noisy_palette, blurred(bitonal, 0.6)):
+        result = auto(rgb)
+        assert result.rgb is rgb, result
+
+
+def test_noise_on_paper_is_removed_and_text_kept():
+    clean, noisy = text_page(noise=1e-6), text_page(noise=8)
+    result = auto(noisy)
+    assert result.accepted
+    assert psnr(clean, result.rgb) > psnr(clean, noisy) + 4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (63, 400), (64, 64), (65, 70)])
+@pytest.mark.parametrize("kind", ["noise", "even"])
+def test_tiny_and_narrow_pages(shape, kind):
+    rgb = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
+    if kind == "even":
+        rgb[:] = 77
+    result = auto(rgb)
+    assert result.rgb.shape == rgb.shape
+    assert result.rgb.dtype == np.uint8
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 90), st.just(3))))
+@settings(max_examples=40, deadline=None)
+def test_any_page_comes_out_as_a_page(rgb):
+    given_page = rgb.copy()
+    result = auto(rgb)
+    assert result.rgb.shape == rgb.shape
+    assert result.rgb.dtype == np.uint8
+    assert (rgb == given_page).all()
+    assert result.accepted == (result.rgb is not rgb)
+    assert result.reason
+
+
+def test_the_same_page_gives_the_same_result():
+    degraded = with_noise(blurred(photo("coffee"), 1.2), 5)
+    first, second = auto(degraded), auto(degraded.copy())
+    assert (first.rgb == second.rgb).all()
+    assert (first.operations, first.after) == (second.operations, second.after)
+
+
+@pytest.mark.parametrize("side", [50, 177, 10_000])
+def test_tiles_leave_no_seams(monkeypatch, side):
+    noisy = with_noise(photo("chelsea"), 10)
+    denoised, sharpened = denoise(noisy, brightness_sigma=10, colour_sigma=9), deblur(noisy, amount=3)
+    monkeypatch.setattr(denoise_module, "_TILE", side)
+    monkeypatch.setattr(deblur_module, "_TILE", side)
+    tiled = denoise(noisy, brightness_sigma=10, colour_sigma=9)
+    assert np.abs(tiled.astype(int) - denoised).max() <= 1
+    assert (deblur(noisy, amount=3) == sharpened).all()
+
+
+def test_next_to_no_noise_changes_next_to_nothing():
+    rgb = photo("chelsea")
+    assert np.abs(denoise(rgb, brightness_sigma=0.01, colour_sigma=0).astype(int) - rgb).max() <= 1
+    assert (deblur(rgb, amount=0) == rgb).all()
+
+
+def test_sharpening_stays_near_its_surroundings():
+    rgb = np.full((80, 80, 3), 100, np.uint8)
+    rgb[:, 40:] = 120
+    sharp = deblur(blurred(rgb, 1), amount=50, headroom=0.5)
+    assert sharp.min() >= 90
+    assert sharp.max() <= 130
+
+
+def test_large_pages_are_judged_by_squares_spread_over_them():
+    clean = np.tile(photo("coffee"), (3, 4, 1))
+    assert auto(clean).rgb is clean
+    small, large = gather(with_noise(photo("coffee"), 10)), gather(with_noise(clean, 10))
+    assert large.colour_noise == pytest.approx(small.colour_noise, rel=0.05)
+    assert large.crispness == pytest.approx(small.crispness, rel=0.25)
+    clean[:1000, :1000] = 0
+    assert gather(clean).even_share > 0.2
+
+
+@pytest.mark.shared
+def test_photographs_of_the_validation_split(shared_dir):
+    folder = shared_dir / "data" / "restoration"
+    names = (folder / "val.txt").read_text().split()[50:53]
+    for name in names:
+        clean = cv2.imread(str(folder / "bsds500" / f"{name}.webp"))[..., ::-1].copy()
+        assert auto(clean).rgb is clean
+        for degraded in (with_noise(clean, 10), with_noise(clean, 25), blurred(clean, 1), blurred(clean, 1.6)):
+            assert psnr(clean, auto(degraded).rgb) >= psnr(clean, degraded)
