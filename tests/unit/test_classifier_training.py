@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tounum_tasks.classify.classifier import Classifier
+from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import build_network, get_weights, set_weights
 from tounum_tasks.errors import ConfigurationError
@@ -71,6 +71,13 @@ def test_split_is_by_name_and_complete(data: Path) -> None:
     assert set(smaller) <= set(training)
 
 
+def test_split_does_not_depend_on_the_limit(data: Path) -> None:
+    """Every source is trained on, however few of its images are used."""
+    training, validation = split(read_class_folders(data, limit_per_source=4), 0.15)
+    assert len({example.source for example in training}) == 10
+    assert len(validation) < 12
+
+
 def test_every_class_weighs_the_same(data: Path) -> None:
     examples = [example for example in read_class_folders(data) if example.source != "Photo/two"]
     weights = balanced_weights(examples)
@@ -114,16 +121,25 @@ def test_temperature_of_overconfident_scores_is_above_one() -> None:
     assert fit_temperature(scores, labels, np.full(2000, 1 / 2000)) > 2
 
 
-def test_a_source_that_is_left_out_is_not_trained_on(data: Path) -> None:
+def test_a_source_that_is_left_out_is_not_trained_on(data: Path, tmp_path: Path) -> None:
     """Features that only name the source tell nothing about a source that was never seen."""
     examples = read_class_folders(data)
     names = sorted({example.source for example in examples})
     features = np.zeros((1, len(examples), len(names)), np.float16)
     for index, example in enumerate(examples):
         features[0, index, names.index(example.source)] = 1
-    rows, probabilities = leave_one_source_out(features, examples, 1e-3)
+    rows, scores = leave_one_source_out(features, examples, 1e-3, tmp_path / "left-out")
     assert len(rows) == 10
-    assert probabilities.max() < 0.5
+    assert softmax(scores).max() < 0.5
+
+
+def test_the_only_source_of_a_class_is_not_left_out(data: Path, tmp_path: Path) -> None:
+    examples = [example for example in read_class_folders(data) if example.source != "Photo/two"]
+    features = np.random.default_rng(0).normal(size=(1, len(examples), 4)).astype(np.float16)
+    rows, scores = leave_one_source_out(features, examples, 1e-3, tmp_path / "left-out")
+    assert len(rows) == 8
+    photos = np.array([example.source == "Photo/one" for example in examples])
+    assert (np.isnan(scores[:, 0]) == photos).all()
 
 
 def test_evaluation_counts_what_it_says() -> None:

@@ -62,7 +62,7 @@ def read_class_folders(
     chosen: list[Example] = []
     for source in dict.fromkeys(example.source for example in examples):
         members = [example for example in examples if example.source == source]
-        keep = set(sorted(members, key=_name_hash)[:limit_per_source])
+        keep = set(sorted(members, key=lambda example: _name_hash(example, purpose=""))[:limit_per_source])
         chosen += [example for example in members if example in keep]
     return chosen
 
@@ -75,14 +75,15 @@ def _images_below(folder: Path) -> Iterable[Path]:
                 yield Path(parent, name)
 
 
-def _name_hash(example: Example) -> str:
-    return hashlib.sha256(f"{example.source}/{example.path.name}".encode()).hexdigest()
+def _name_hash(example: Example, purpose: str) -> str:
+    """A fixed lot for an image, drawn anew for each purpose: what one choice keeps must not decide another."""
+    return hashlib.sha256(f"{purpose}{example.source}/{example.path.name}".encode()).hexdigest()
 
 
 def split(examples: Sequence[Example], validation_share: float) -> tuple[list[Example], list[Example]]:
     """Divide into training and validation images by the hash of each name: adding images never moves another one."""
     border = int(validation_share * 2**32)
-    validation = [example for example in examples if int(_name_hash(example)[:8], 16) < border]
+    validation = [example for example in examples if int(_name_hash(example, "split")[:8], 16) < border]
     held_out = set(validation)
     return [example for example in examples if example not in held_out], validation
 
