@@ -249,19 +249,21 @@ class _Loop:
         self.checkpoint.unlink(missing_ok=True)
 
     def _train_epoch(self, epoch: int, first_step: int) -> float:
-        self.model.reset_metrics()
+        """Mean loss of the steps that were still to do."""
         saved = time.monotonic()
-        loss = float("nan")
+        losses: list[float] = []
         for step, (images, features) in _prefetched(self._batches(epoch, first_step)):
             generator = np.random.default_rng([self.training.settings.seed, len(self.phase.name), epoch, step])
             inputs = self._inputs(images, features, generator)
-            loss = float(self.model.train_on_batch(inputs))
+            self.model.reset_metrics()
+            losses.append(float(self.model.train_on_batch(inputs)))
             if step % 20 == 19:
+                loss = float(np.mean(losses[-20:]))
                 log.info("%s pass %d, step %d of %d: loss %.4f", self.phase.name, epoch + 1, step + 1, self.steps, loss)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save_checkpoint(epoch * self.steps + step + 1)
                 saved = time.monotonic()
-        return loss
+        return float(np.mean(losses)) if losses else float("nan")
 
     def _dev_loss(self) -> float:
         """Loss per word on the dev split, neither dropout nor smoothing; NaN without dev images."""
