@@ -1,0 +1,158 @@
+"""A real Airflow with folders of its own, as the tests use it: drop files, start runs, look at what came of them."""
+
+import datetime as dt
+import io
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from tounum_airflow.local.api import FINISHED, AirflowApi
+from tounum_airflow.local.installation import LocalAirflow
+from tounum_tasks.intake.register import register
+from tounum_tasks.plan import RunPlan, RunRequest
+from tounum_tasks.settings import Settings, load_settings
+
+DAG = "tounum_nightly"
+RUN_SECONDS = 300
+
+
+def image_file(seed: int, *, format: str = "PNG") -> bytes:
+    """Return a small image; each seed gives another one."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    buffer = io.BytesIO()
+    coarse.resize((320, 240), Image.Resampling.BICUBIC).save(buffer, format=format)
+    return buffer.getvalue()
+
+
+class AirflowInstallation:
+    """Starts the same components as ``make run``, in a temporary folder, with small shards and short waits.
+
+    Args:
+        folder: everything lies below it.
+        schedule: cron expression of the nightly DAG, which is paused until a test lets it run.
+        notify_url: where failed runs are reported.
+    """
+
+    def __init__(self, folder: Path, *, schedule: str, notify_url: str) -> None:
+        roots = {name: folder / name for name in ("ingest", "lake", "non_photos", "quarantine")}
+        for root in roots.values():
+            root.mkdir()
+        self.ingest, self.lake = roots["ingest"], roots["lake"]
+        self._variables = {
+            **{f"TOUNUM_{name.upper()}_ROOT": str(root) for name, root in roots.items()},
+            "TOUNUM_SCHEDULE": schedule,
+            "TOUNUM_TIMEZONE": "UTC",
+            "TOUNUM_SHARD_SIZE": "2",
+            "TOUNUM_MAX_FAILURE_RATE": "0.5",
+            "TOUNUM_QUIET_SECONDS": "3600",  # nothing settles by itself in a test
+            "TOUNUM_WAIT_MINUTES": "10",
+        }
+        self.airflow = LocalAirflow(
+            folder / "airflow",
+            workdir=folder,
+            environment={
+                **self._variables,
+                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+                "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+                "AIRFLOW_CONN_TOUNUM_NOTIFY": json.dumps({"conn_type": "http", "host": notify_url}),
+            },
+        )
+
+    def __enter__(self) -> Self:
+        self.airflow.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.airflow.__exit__(*exception)
+
+    @property
+    def api(self) -> AirflowApi:
+        """The REST API."""
+        return self.airflow.api
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the tasks see."""
+        return load_settings(**{name.removeprefix("TOUNUM_").lower(): value for name, value in self._variables.items()})
+
+    # Ingest
+
+    def drop(self, batch: str, files: Mapping[str, bytes], *, ready: bool = True) -> Path:
+        """Put a batch into ingest; without ``ready`` it counts as still settling."""
+        folder = self.ingest / batch
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        if ready:
+            self.mark_ready(batch)
+        return folder
+
+    def mark_ready(self, batch: str) -> None:
+        """Say that a batch is complete."""
+        (self.ingest / batch / "_READY").touch()
+
+    def take_in_earlier(self, day: str, batch: str, files: Mapping[str, bytes]) -> RunPlan:
+        """Take a batch in as a run of an earlier day did that ended before it worked on the batch."""
+        self.drop(batch, files)
+        started_at = dt.datetime.fromisoformat(f"{day}T02:00:00+00:00")
+        return register(RunRequest(run_id=f"earlier-{day}", started_at=started_at), self.settings)
+
+    # Runs
+
+    def trigger(self, *, conf: dict | None = None, partition_key: str | None = None) -> str:
+        """Start a run by hand and return its id."""
+        fields = {"partition_key": partition_key} if partition_key else {}
+        return self.api.trigger(DAG, conf=conf, **fields)
+
+    def wait_for(self, what: str, condition: Callable[[], Any], *, seconds: float = RUN_SECONDS) -> Any:
+        """Return the condition's value as soon as it is true."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            self.airflow.check()
+            assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
+            time.sleep(0.5)
+        return value
+
+    def finish(self, run_id: str) -> str:
+        """Wait for the end of a run and return its state."""
+        self.wait_for(f"run {run_id} ends", lambda: self.api.run(DAG, run_id)["state"] in FINISHED)
+        return self.api.run(DAG, run_id)["state"]
+
+    def states(self, run_id: str) -> dict[str, list[str | None]]:
+        """Return the states of each task's instances, mapped ones in order."""
+        found: dict[str, list[str | None]] = {}
+        for task in sorted(self.api.tasks(DAG, run_id), key=lambda task: task["map_index"]):
+            found.setdefault(task["task_id"], []).append(task["state"])
+        return found
+
+    def state(self, run_id: str, task_id: str) -> str | None:
+        """Return the state of a task that is not mapped."""
+        return self.states(run_id)[task_id][0]
+
+    def log(self, run_id: str, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
+        """Return a task's log as one text."""
+        entries = self.api.log(DAG, run_id, task_id, map_index=map_index, try_number=try_number)
+        return "\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+
+    def plan(self, run_id: str) -> RunPlan:
+        """Return what ``register`` decided."""
+        return RunPlan.from_json(self.api.xcom(DAG, run_id, "register", "plan"))
+
+    # Results
+
+    def manifest_file(self, plan: RunPlan, name: str) -> Path:
+        """Return the manifest's path of the batch whose id begins with ``name``."""
+        (batch,) = [batch for batch in plan.batches if batch.batch_id.startswith(name)]
+        return self.lake / "manifests" / batch.batch_date / batch.batch_id / "manifest.parquet"
+
+    def manifest(self, plan: RunPlan, name: str) -> pa.Table:
+        """Return the manifest of the batch whose id begins with ``name``."""
+        return pq.read_table(self.manifest_file(plan, name))
