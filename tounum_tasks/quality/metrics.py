@@ -11,9 +11,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS_VERSION = 1
-"""Part of fingerprints: raised whenever the same pixels could get other figures or flags."""
-
 _TILE_ROWS, _TILE_COLUMNS = 256, 16_384
 _COEFFICIENT_ROWS, _COEFFICIENT_COLUMNS = 32, 4_096
 
