@@ -102,7 +102,7 @@ def test_noise_on_paper_is_removed_and_text_kept():
     assert psnr(clean, result.rgb) > psnr(clean, noisy) + 4
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (63, 400), (64, 64), (65, 70)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (63, 400), (64, 64), (65, 70), (64, 30_000)])
 @pytest.mark.parametrize("kind", ["noise", "even"])
 def test_tiny_and_narrow_pages(shape, kind):
     rgb = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.restore.denoise import OPPONENT
 
-SQUARE = 256
+_SQUARE = 256
 _SQUARES = 24
 _BLOCK = 16
 """Side in pixels of the blocks of which the most even ones show the noise."""
@@ -78,13 +78,13 @@ def gather(rgb: NDArray[np.uint8]) -> Evidence:
 def _spread_squares(rgb: np.ndarray) -> list[np.ndarray]:
     """Return at most 24 squares of the page, evenly spread, with corners at multiples of 8; all of a small page."""
     height, width = rgb.shape[:2]
-    if height * width <= _SQUARES * SQUARE**2:
+    if height * width <= _SQUARES * _SQUARE**2:
         return [rgb]
-    rows = max(1, min(height // SQUARE, round((_SQUARES * height / width) ** 0.5)))
-    columns = max(1, min(width // SQUARE, _SQUARES // rows))
-    tops = np.linspace(0, max(height - SQUARE, 0), rows).astype(int) // 8 * 8
-    lefts = np.linspace(0, max(width - SQUARE, 0), columns).astype(int) // 8 * 8
-    return [rgb[top : top + SQUARE, left : left + SQUARE] for top in tops for left in lefts]
+    rows = max(1, min(height // _SQUARE, round((_SQUARES * height / width) ** 0.5), _SQUARES))
+    columns = max(1, min(width // _SQUARE, _SQUARES // rows))
+    tops = np.linspace(0, max(height - _SQUARE, 0), rows).astype(int) // 8 * 8
+    lefts = np.linspace(0, max(width - _SQUARE, 0), columns).astype(int) // 8 * 8
+    return [rgb[top : top + _SQUARE, left : left + _SQUARE] for top in tops for left in lefts]
 
 
 def _block_energies(square: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
