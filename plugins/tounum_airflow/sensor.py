@@ -20,13 +20,14 @@ class IngestSettledSensor(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Return at once when there is nothing to wait for, else defer."""
-        from tounum_airflow.trigger import IngestSettledTrigger, look
         from tounum_tasks.settings import load_settings
 
         settings = load_settings()
         if not waits_for_ingest(context["dag_run"], settings):
             self.log.info("Only a scheduled run for today waits for ingest; this one goes on with what is ready.")
             return
+        from tounum_airflow.trigger import IngestSettledTrigger, look
+
         scan = look()
         if not scan.waiting:
             self.log.info("Nothing in ingest is settling; batches ready: %d.", len(scan.ready))
