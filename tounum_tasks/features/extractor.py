@@ -203,9 +203,11 @@ def fill_missing_kernels(weights: Weights, seed: int) -> dict[str, NDArray[Any]]
     Folded kernels work on the outputs of a rectifier, for which He et al. (2015) give the spread that keeps the
     variance: sqrt(2 / fan-in). Only kernels are filled in; a missing bias starts at zero.
     """
+    complete = dict(weights)
+    if not set(weight_names()) - set(complete):
+        return complete
     network = build_network("float32")
     generator = np.random.default_rng(seed)
-    complete = dict(weights)
     for name, layer in convolutions(network).items():
         shape = tuple(layer.kernel.shape)
         if f"{name}/kernel" not in complete:

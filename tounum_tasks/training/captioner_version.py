@@ -18,6 +18,7 @@ from tounum_tasks.training.captioner import FEATURE_SHAPE, CaptionerTraining, re
 from tounum_tasks.training.feature_cache import FeatureCache
 
 LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1)
+ENOUGH_TO_CHOOSE = 100
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +34,7 @@ def write_versions(
     """Writes ``OUT/extractor/VERSION`` and ``OUT/captioner/VERSION``.
 
     The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how much long captions are
-    preferred.
+    preferred, if the split has images enough to tell.
 
     Args:
         extractor_digest: of the registered extractor that the training began with; if the training left it as it was,
@@ -70,8 +71,8 @@ def write_versions(
     if not training.dev_images:
         return {}
     cache = FeatureCache(training.work / "cache" / "features" / "dev", training.dev_images, FEATURE_SHAPE)
-    tried = try_length_powers(captioner, cache)
-    best = max(tried, key=lambda power: tried[power]["cider"])
+    tried = try_length_powers(captioner, cache) if len(cache.images) >= ENOUGH_TO_CHOOSE else {}
+    best = max(tried, key=lambda power: tried[power]["cider"], default=options.length_power)
     captioner = write(replace(options, length_power=best), {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
     write(captioner.options, {"dev": figures, "dev_by_length_power": {str(p): tried[p] for p in tried}})
