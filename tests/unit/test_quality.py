@@ -53,7 +53,7 @@ def test_mirrored_pages_have_the_same_brightness_contrast_and_sharpness(rgb):
     assert mirrored.blur_laplacian_var == pytest.approx(quality.blur_laplacian_var)
 
 
-@pytest.mark.parametrize("size", [(700, 300), (3, 40_000), (4, 4), (5, 9), (513, 5)])
+@pytest.mark.parametrize("size", [(700, 300), (3, 40_000), (5, 5), (5, 9), (513, 5)])
 def test_tiles_leave_no_trace(size):
     rgb = np.random.default_rng(1).integers(1, 256, (*size, 3), np.uint8)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
