@@ -188,7 +188,7 @@ def test_training_writes_a_version_that_can_be_loaded(data: Path, tmp_path: Path
     card = train(read_class_folders(data), {}, recipe, tmp_path / "out", version="test-1", notes="colours")
     assert card.metrics["validation"]["images"] > 0
     assert {"gap_training_validation", "training_accuracy", "temperature"} <= set(card.metrics)
-    classifier = Classifier.load(tmp_path / "out" / "version" / "test-1")
+    classifier = Classifier.load(tmp_path / "out" / "classifier" / "test-1")
     assert classifier.predict(np.zeros((1, 299, 299, 3), np.uint8)).shape == (1, 5)
     for name in ("curve.csv", "curve.png", "confusion.png", "reliability.png"):
         assert (tmp_path / "out" / name).stat().st_size > 100

@@ -53,7 +53,7 @@ def test_train_then_evaluate(colours: Path, tmp_path: Path) -> None:
     data = ["--data", str(colours)]
     arguments = ["train", "classifier", *data, "--out", str(out), "--architecture", "notebook", "--passes", "1"]
     assert main([*arguments, "--version", "colours-1"]) == 0
-    card = json.loads((out / "version" / "colours-1" / "model.json").read_text())
+    card = json.loads((out / "classifier" / "colours-1" / "model.json").read_text())
     assert card["training"]["architecture"] == "notebook"
     file = tmp_path / "figures" / "colours.json"
     assert main(["evaluate", "classifier", *data, "--json", str(file)]) == 0

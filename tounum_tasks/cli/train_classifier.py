@@ -18,7 +18,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="train the classifier",
         description="Trains from a folder with one sub-folder per class (Painting, Photo, Schematics, Sketch, Text), "
         "images at any depth; the first sub-folder of a class names the source of its images. Stopped at any moment, "
-        "the same command goes on where it was. The version lies in OUT/version/VERSION.",
+        "the same command goes on where it was. The version lies in OUT/classifier/VERSION.",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with one folder per class")
     parser.add_argument("--out", type=Path, default=Path("data/training/classifier"), metavar="DIR")
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         card.version,
         validation["macro_f1"],
         validation["images"],
-        arguments.out / "version" / card.version,
+        arguments.out / "classifier" / card.version,
     )
     return 0
 

@@ -320,7 +320,7 @@ def train(
     notes: str = "",
     validate_sources: bool = False,
 ) -> ModelCard:
-    """Train a classifier and write it, with its card, to ``out/version/VERSION``.
+    """Train a classifier and write it, with its card, to ``out/classifier/VERSION``.
 
     Also written to ``out``: ``curve.csv`` and ``.png``, ``validation.json``, ``confusion.png``, ``reliability.png``
     and, with ``validate_sources``, ``leave_one_source_out.json`` and ``.md``. Run again with the same arguments after
@@ -392,7 +392,7 @@ def train(
     plot_confusion(measures, out / "confusion.png")
     plot_reliability(measures, out / "reliability.png")
     _write_curve(curve, out)
-    folder = out / "version" / version
+    folder = out / "classifier" / version
     folder.mkdir(parents=True, exist_ok=True)
     weights[TEMPERATURE] = np.array([temperature], np.float32)
     write_safetensors(folder / "weights.safetensors", weights)
