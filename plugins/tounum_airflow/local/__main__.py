@@ -13,6 +13,7 @@ from typing import NoReturn
 from tounum_airflow.local.follow import follow, reasons
 from tounum_airflow.local.installation import PROJECT, USER, LocalAirflow
 from tounum_tasks.errors import TounumError
+from tounum_tasks.names import batch_slug
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.settings import Settings, load_settings
 
@@ -67,7 +68,7 @@ def sample_run(port: int | None) -> int:
         plan = api.xcom(DAG, run_id, "register", "plan")
     if plan and "publish" not in failed:
         print()
-        print_run(RunPlan.from_json(plan), settings)
+        print_run(_only_sample(RunPlan.from_json(plan), batch.name), settings)
     for task, reason in failed.items():
         print(f"\nTask {task} failed: {reason}", file=sys.stderr)
     print(
@@ -125,6 +126,12 @@ def _own_roots(data: Path) -> tuple[Settings, dict[str, str]]:
     for folder in roots.values():
         Path(folder).mkdir(parents=True, exist_ok=True)
     return load_settings(**roots), {f"TOUNUM_{name.upper()}": folder for name, folder in roots.items()}
+
+
+def _only_sample(plan: RunPlan, name: str) -> RunPlan:
+    """Leave out the day's other batches, which the run had no work with."""
+    begin = batch_slug(name) + "-"
+    return plan.model_copy(update={"batches": [b for b in plan.batches if b.batch_id.startswith(begin)]})
 
 
 def _finish_earlier_runs(airflow: LocalAirflow) -> None:
