@@ -55,7 +55,7 @@ SHARD_NAME = "{{ shard_name }}"  # set by run_on_shard
     on_failure_callback=[FailureNotifier(SETTINGS.notify_connection)],
 )
 def tounum_nightly() -> None:
-    @task
+    @task(max_active_tis_per_dag=1)  # one intake at a time, also where the lake has no file locks
     def register() -> list[dict]:
         from tounum_tasks.intake.register import register
 

@@ -16,6 +16,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_PAGES = "too_many_pages"
     FILE_TOO_LARGE = "file_too_large"
     NAME_REFUSED = "name_refused"
+    ORIGINAL_DAMAGED = "original_damaged"
     NO_RESULT = "no_result"
     INTERNAL = "internal"
 

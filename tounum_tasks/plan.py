@@ -76,7 +76,10 @@ class ShardRef(_Frozen):
 
 
 class RunPlan(_Frozen):
-    """Everything that the tasks of one run agree on, fixed by register."""
+    """Everything that the tasks of one run agree on, fixed by register.
+
+    ``waiting``, ``left_behind`` and ``faults`` are sentences for people; faults turn the run red at its end.
+    """
 
     run_id: str
     batch_date: str
@@ -95,6 +98,7 @@ class RunPlan(_Frozen):
     batches: list[BatchPlan]
     waiting: list[str] = []
     left_behind: list[str] = []
+    faults: list[str] = []
 
     def shards(self) -> list[ShardRef]:
         """Every shard of every batch, in order."""

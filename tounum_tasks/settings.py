@@ -4,6 +4,7 @@ Every field can be set by an environment variable ``TOUNUM_<FIELD>`` (for exampl
 or by a line in a file ``.env`` in the working directory. Command line options override both.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -42,7 +43,6 @@ class Settings(BaseSettings):
     lake_root: str = Field("data/lake", description="Originals, photos, features, manifests, models, reports")
     non_photos_root: str = Field("data/non_photos", description="Bucket of what is not a photograph")
     quarantine_root: str = Field("data/quarantine", description="Bucket of what could not be read")
-    datasets_root: str = Field("data/datasets", description="Data sets that may be trained on")
 
     # Intake
     quiet_seconds: Annotated[float, Field(ge=0)] = Field(
@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         "tounum_notify", description="Airflow connection (HTTP or SMTP) through which people hear of failed runs"
     )
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = Field(256, description="Images per mapped task")
+    max_shards: Annotated[int, Field(ge=1)] = Field(
+        1000, description="Most shards of one run; Airflow maps at most max_map_length (1024). The rest waits"
+    )
     unfinished_days: Annotated[int, Field(ge=0)] = Field(
         31, description="How many days back a run looks for batches that were taken in but never published"
     )
@@ -96,7 +99,7 @@ class Settings(BaseSettings):
         0.2, description="Share of failed and quarantined items above which a run ends failed, after publishing"
     )
 
-    @field_validator("ingest_root", "lake_root", "non_photos_root", "quarantine_root", "datasets_root")
+    @field_validator("ingest_root", "lake_root", "non_photos_root", "quarantine_root")
     @classmethod
     def _as_url(cls, value: str) -> str:
         return root_url(value)
@@ -113,13 +116,20 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _roots_apart(self) -> "Settings":
         """Nothing that the pipeline writes may lie in the watched folder, or it would digest its own output."""
+        ingest = _real(self.ingest_root)
         for field in ("lake_root", "non_photos_root", "quarantine_root"):
-            root = getattr(self, field)
-            if (root + "/").startswith(self.ingest_root + "/"):
+            root = _real(getattr(self, field))
+            if (root + "/").startswith(ingest + "/"):
                 raise ValueError(f"{field} lies inside ingest_root ({self.ingest_root}); choose another folder")
-            if (self.ingest_root + "/").startswith(root + "/"):
+            if (ingest + "/").startswith(root + "/"):
                 raise ValueError(f"ingest_root lies inside {field} ({root}); choose another folder")
         return self
+
+
+def _real(root: str) -> str:
+    """The root without links and ``..``, where it is a folder."""
+    folder = root.removeprefix("file://")
+    return root if folder == root else "file://" + os.path.realpath(folder)
 
 
 def load_settings(**overrides: object) -> Settings:

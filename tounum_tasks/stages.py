@@ -56,7 +56,7 @@ class Fingerprints:
             stage="measure",
             version=[MEASURE_VERSION, RESTORE_VERSION],
             image=item.image_id,
-            register_error=item.error_code,
+            register_error=[item.error_code, item.error_message],
             enhancement=self.plan.enhancement,
             max_pixels=self.plan.max_pixels,
             pdf_dpi=self.plan.pdf_dpi if item.format == "pdf" else None,
@@ -76,7 +76,7 @@ class Fingerprints:
             stage="route",
             version=ROUTE_VERSION,
             input=self.measure(item),
-            item=[item.batch_id, item.source_path, item.page],
+            item=[item.source_path, item.page],
             label=label,
         )
 
@@ -120,13 +120,19 @@ class Cache:
         for path in self._files():
             if not missing:
                 return
-            with self.lake.open(path) as file:
-                parquet = pq.ParquetFile(file)
-                for batch in parquet.iter_batches(batch_size=batch_size, columns=columns):
-                    for index, found in enumerate(batch.column("fingerprint").to_pylist()):
-                        if found in missing:
-                            missing.discard(found)
-                            yield batch.slice(index, 1).to_pylist()[0]
+            try:
+                for row in self._read(path, columns, batch_size):
+                    if row["fingerprint"] in missing:
+                        missing.discard(row["fingerprint"])
+                        yield row
+            except (pa.ArrowException, OSError) as error:
+                # A damaged file is as good as none: what it held is computed again.
+                log.warning("%s cannot be read (%s); its results are computed again.", self.lake.url(path), error)
+
+    def _read(self, path: str, columns: list[str] | None, batch_size: int) -> Iterator[dict]:
+        with self.lake.open(path) as file:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=batch_size, columns=columns):
+                yield from batch.to_pylist()
 
     def commit(self, rows: list[dict]) -> None:
         """Write ``rows`` as one file, named by its fingerprints so that the same work gives the same file."""
@@ -203,7 +209,13 @@ class ShardWork:
         return summary
 
     def pending(self, wanted: dict[str, Item], committed: dict[str, dict]) -> dict[str, Item]:
-        """Return what must be computed of ``wanted`` (by fingerprint), given the rows that are committed."""
-        if self.plan.items != "missing":
-            return wanted
-        return {found: item for found, item in wanted.items() if found not in committed}
+        """Return what must be computed of ``wanted``, given the committed rows, both by fingerprint.
+
+        A run over all or the failed items takes only its own rows: those that it made before it was interrupted.
+        """
+        own_only = self.plan.items != "missing"
+        return {
+            found: item
+            for found, item in wanted.items()
+            if found not in committed or (own_only and committed[found]["run_id"] != self.plan.run_id)
+        }

@@ -25,6 +25,7 @@ from tounum_tasks.settings import root_url
 
 CHUNK_BYTES = 1 << 20
 TEMPORARY_FOLDER = ".tmp"
+STALE_AFTER_NS = 24 * 3600 * 10**9
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Storage:
         return url.removeprefix(self.root + "/")
 
     def read_bytes(self, path: str) -> bytes:
-        with self.open(path) as file:
+        with self._faults(path), self.open(path) as file:
             return file.read()
 
     def write_bytes(self, path: str, data: bytes) -> None:
@@ -72,7 +73,7 @@ class Storage:
         """Copy a file between roots; return the sha256 (hex) and size of the bytes that were read."""
         digest, size = hashlib.sha256(), 0
         with source.open(source_path) as reader, self.writing(path) as writer:
-            while chunk := reader.read(CHUNK_BYTES):
+            while chunk := source._read_chunk(source_path, reader):
                 digest.update(chunk)
                 size += len(chunk)
                 writer.write(chunk)
@@ -82,11 +83,23 @@ class Storage:
         """Return the hex sha256 of what is stored at ``path``, read back from the storage."""
         digest = hashlib.sha256()
         with self.open(path) as reader:
-            while chunk := reader.read(CHUNK_BYTES):
+            while chunk := self._read_chunk(path, reader):
                 digest.update(chunk)
         return digest.hexdigest()
 
+    def _read_chunk(self, path: str, reader: IO[bytes]) -> bytes:
+        with self._faults(path):
+            return reader.read(CHUNK_BYTES)
+
     # What differs between folders and object stores
+
+    def _faults(self, path: str) -> contextlib.AbstractContextManager[None]:
+        """Context that turns the storage's own errors into EnvironmentFault; FileNotFoundError passes."""
+        raise NotImplementedError
+
+    def remove_stale_temporaries(self) -> None:
+        """Remove what killed writers left behind more than a day ago."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """Raise EnvironmentFault if the root does not exist or cannot be listed."""
@@ -239,6 +252,11 @@ class FolderStorage(Storage):
         finally:
             staged.unlink(missing_ok=True)
 
+    def remove_stale_temporaries(self) -> None:
+        for entry in self.list_folder(TEMPORARY_FOLDER):
+            if time.time_ns() - entry.mtime_ns > STALE_AFTER_NS:
+                self.remove(f"{TEMPORARY_FOLDER}/{entry.name}")
+
     def remove(self, path: str) -> None:
         with self._faults(path):
             self.local_path(path).unlink(missing_ok=True)
@@ -354,6 +372,9 @@ class ObjectStorage(Storage):
     def remove(self, path: str) -> None:
         with self._faults(path), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._key(path))
+
+    def remove_stale_temporaries(self) -> None:
+        """Uploads have no temporary names."""
 
     def remove_empty_folder(self, path: str) -> None:
         """Object stores have no empty folders."""

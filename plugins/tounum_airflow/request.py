@@ -61,4 +61,6 @@ def waits_for_ingest(dag_run: Any, settings: Settings) -> bool:
 
 
 def _started_at(dag_run: Any) -> dt.datetime:
-    return dag_run.start_date or dag_run.run_after
+    # A run without a key takes its date from here. When it is cleared, Airflow sets start_date anew, but not run_after.
+    started = dag_run.start_date if dag_run.partition_key else None
+    return started or dag_run.run_after

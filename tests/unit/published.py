@@ -39,7 +39,7 @@ def small_settings(folder: Path, **options: object) -> Settings:
 def drop_pages(settings: Settings, count: int = 3) -> None:
     """Put a marked batch ``Box`` of small drawings and one broken file into ingest."""
     box = Path(settings.ingest_root.removeprefix("file://"), "Box")
-    box.mkdir(parents=True)
+    box.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         picture = np.full((40, 60, 3), 255, np.uint8)
         cv2.line(picture, (number, 0), (59, 39), (0, 0, 0), 2)

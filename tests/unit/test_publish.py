@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.published import DATE, drop_pages, plan_for, process, small_settings
-from tounum_tasks.errors import FailureRateExceeded
+from tounum_tasks.errors import EnvironmentFault, FailureRateExceeded
 from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
 from tounum_tasks.manifest.read import failed_keys, latest_version, manifest_path
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, RUN_COLUMNS, SCHEMA
@@ -184,3 +184,70 @@ def test_failed_keys_are_what_items_failed_works_on(night: Night) -> None:
     batch_id = plan.batches[0].batch_id
     assert failed_keys(night.lake, DATE, batch_id, 1) == {("0.png", 1), ("1.png", 1), ("broken.jpg", 1)}
     assert failed_keys(night.lake, DATE, batch_id, 0) == frozenset()
+
+
+def test_a_late_loser_is_known_by_rows_that_it_shares_with_the_winner(night: Night) -> None:
+    first = night.plan("first")
+    process(first, night.settings, shards=[0])
+    night.publish(first)
+    second = night.plan("second", items="failed")
+    process(second, night.settings)
+    assert night.publish(second)["version"] == 2  # holds rows of both runs
+    assert night.publish(first)["outcome"] == "stale"
+    assert set(night.statuses(first).values()) == {"ok", "quarantined"}
+
+
+def test_a_photograph_that_another_run_replaced_is_put_back(night: Night) -> None:
+    plan = night.plan("a")
+    process(plan, night.settings, label="Photo")
+    photo = next(Path(night.lake.root.removeprefix("file://"), "photos").rglob("0.png"))
+    content = photo.read_bytes()
+    photo.write_bytes(b"other settings")
+    process(night.plan("b"), night.settings, label="Photo")
+    assert photo.read_bytes() == content
+
+
+def test_derived_names_do_not_meet_files_of_the_batch(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path)
+    drop_pages(settings)
+    box = Path(settings.ingest_root.removeprefix("file://"), "Box")
+    (box / "broken.jpg.reason.json").write_bytes(b"no image either")
+    plan = plan_for(settings, "a")
+    process(plan, settings)
+    kept = sorted(path.name for path in (tmp_path / "quarantine").rglob("*") if path.is_file())
+    assert len(kept) == 4 and {"broken.jpg", "broken.jpg.reason.json", "broken.jpg.reason.json.reason.json"} < set(kept)
+    (refused,) = (tmp_path / "quarantine").rglob("broken.jpg.reason.json")
+    assert refused.read_bytes() == b"no image either"
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing"])
+def test_a_damaged_stage_file_is_computed_again(night: Night, damage: bytes) -> None:
+    plan = night.plan("a")
+    process(plan, night.settings)
+    for path in Path(night.lake.root.removeprefix("file://"), "stages").rglob("*.parquet"):
+        path.write_bytes(damage)
+    process(plan, night.settings)
+    night.publish(plan)
+    assert list(night.statuses(plan).values()) == ["ok", "ok", "ok", "quarantined"]
+
+
+def test_a_damaged_original_is_seen(night: Night) -> None:
+    plan = night.plan("a")
+    original = next(Path(night.lake.root.removeprefix("file://"), "originals").rglob("0.png"))
+    original.write_bytes(next(original.parent.glob("1.png")).read_bytes())
+    process(plan, night.settings)
+    night.publish(plan)
+    assert night.table(plan)["error_code"].to_pylist()[0] == "original_damaged"
+
+
+def test_a_missing_original_is_a_fault_and_no_verdict_on_the_image(night: Night) -> None:
+    plan = night.plan("a")
+    original = next(Path(night.lake.root.removeprefix("file://"), "originals").rglob("0.png"))
+    content = original.read_bytes()
+    original.unlink()
+    with pytest.raises(EnvironmentFault, match=r"0\.png is gone"):
+        process(plan, night.settings)
+    original.write_bytes(content)
+    process(plan, night.settings)
+    night.publish(plan)
+    assert night.statuses(plan)["0.png"] == "ok"

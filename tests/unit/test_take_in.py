@@ -1,6 +1,7 @@
 """Taking batches in: originals are safe before ingest is emptied, and every file becomes an item."""
 
 import os
+import time
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.intake import take_in as intake
 from tounum_tasks.items import Item, read_items
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.storage import FolderStorage, open_storage
 
 DATE = "2026-03-01"
 
@@ -36,7 +36,7 @@ class House:
             min_free_gib=0,
             **options,  # type: ignore[arg-type]
         )
-        self.lake: Storage = open_storage(str(folder / "lake"))
+        self.lake = FolderStorage(f"file://{folder / 'lake'}")
 
     def drop(self, path: str | bytes, content: bytes) -> Path:
         target = self.ingest / os.fsdecode(path)
@@ -186,14 +186,40 @@ def test_a_batch_that_changes_while_it_is_copied_stays(house: House, monkeypatch
     assert [item.source_path for item in house.items(house.take())] == ["a.png", "late.png"]
 
 
-def test_too_little_space_takes_nothing(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    house.settings = house.settings.model_copy(update={"min_free_gib": 10.0**9})
-    path = house.drop("box/a.png", png(1))
+def test_a_batch_that_does_not_fit_stays_and_the_others_come_in(house: House) -> None:
+    house.drop("large/a.png", png(1)).open("ab").truncate(2**43)
+    house.ready("large")
+    house.drop("small/a.png", png(1))
+    house.ready("small")
+    taken = house.take()
+    assert [item.batch_name for item in house.items(taken)] == ["small"]
+    assert "'large' stays in ingest: it needs" in taken.faults[0] and (house.ingest / "large" / "a.png").exists()
+
+
+def test_a_damaged_journal_holds_up_its_own_batch_only(house: House) -> None:
+    house.lake.write_bytes("registers/journal/x.json", b"{")
+    house.drop("small/a.png", png(1))
+    house.ready("small")
+    taken = house.take()
+    assert len(taken.batches) == 1 and "x.json is damaged" in taken.faults[0]
+
+
+def test_a_batch_that_changed_leaves_nothing_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.drop("box/a.png", png(1))
     house.ready("box")
-    with pytest.raises(EnvironmentFault, match="stays in ingest: it needs"):
-        house.take()
-    assert path.exists()
+    monkeypatch.setattr(intake, "list_batch", lambda ingest, folder: (_ for _ in ()).throw(FileNotFoundError))
+    assert "vanished" in house.take().waiting[0]
+    assert not any(house.lake.local_path("").rglob("*.png"))
+    assert house.lake.list_folder("registers/batches") == [] == house.lake.list_folder("registers/journal")
+
+
+def test_what_killed_writers_left_is_removed_after_a_day(house: House) -> None:
+    for name, age in (("old", 2 * 24 * 3600), ("new", 60)):
+        house.lake.write_bytes(f".tmp/{name}", b"half")
+        then = time.time() - age
+        os.utime(house.lake.local_path(f".tmp/{name}"), (then, then))
+    house.take()
+    assert [entry.name for entry in house.lake.list_folder(".tmp")] == ["new"]
 
 
 def test_two_intakes_at_once_take_it_once(house: House) -> None:

@@ -51,7 +51,7 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     work = ShardWork(plan, shard, settings)
     wanted = {work.fingerprints.caption(item): item for item in photographs(work)}
     cache = work.cache(STAGE, SCHEMA)
-    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint"]))
+    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint", "run_id"]))
     if pending:
         rows, maps = _caption(work, pending)
         attention_of(work).commit(maps)

@@ -37,7 +37,7 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     readable = measured(work)
     wanted = {work.fingerprints.classify(item): item for item in readable}
     cache = work.cache(STAGE, SCHEMA)
-    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint"]))
+    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint", "run_id"]))
     if pending:
         cache.commit(_classify(work, pending))
     return work.summary(computed=len(pending), wanted=len(wanted), started=started)

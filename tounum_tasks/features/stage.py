@@ -1,6 +1,7 @@
 """Step extract_features: InceptionV3 features of every photograph, in batches, kept in ``lake/features``."""
 
 import time
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -9,10 +10,11 @@ from tounum_tasks.models.pins import load_extractor
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.stage import read_inputs
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import Cache, ShardWork
+from tounum_tasks.stages import Cache, ShardWork, in_batches
 
 STAGE = "features"
 READ_AT_ONCE = 64
+COMMIT_EVERY = 256  # 64 MiB of features
 
 SCHEMA = pa.schema(
     [
@@ -40,21 +42,21 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     work = ShardWork(plan, shard, settings)
     wanted = {work.fingerprints.features(item): item for item in photographs(work)}
     cache = cache_of(work)
-    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint"]))
+    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint", "run_id"]))
     if pending:
-        cache.commit(_extract(work, pending))
+        for rows in in_batches(_extract(work, pending), COMMIT_EVERY):
+            cache.commit(rows)
     return work.summary(computed=len(pending), wanted=len(wanted), started=started)
 
 
-def _extract(work: ShardWork, pending: dict) -> list[dict]:
+def _extract(work: ShardWork, pending: dict) -> Iterator[dict]:
     extractor = load_extractor(work.plan.extractor, work.settings)
     by_input = {work.fingerprints.measure(item): fingerprint for fingerprint, item in pending.items()}
-    rows: list[dict] = []
     for inputs, pixels in read_inputs(work, list(by_input), READ_AT_ONCE):
         started = time.monotonic()
         features = extractor.extract(pixels).astype("<f2")
         seconds = (time.monotonic() - started) / len(inputs)
-        rows.extend(
+        yield from (
             {
                 "fingerprint": by_input[found],
                 "run_id": work.plan.run_id,
@@ -63,4 +65,3 @@ def _extract(work: ShardWork, pending: dict) -> list[dict]:
             }
             for found, image in zip(inputs, features, strict=True)
         )
-    return rows

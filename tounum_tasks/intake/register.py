@@ -2,12 +2,14 @@
 
 import datetime as dt
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
 
 import tounum_tasks
-from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
-from tounum_tasks.items import read_items, registered_batches
+from tounum_tasks.items import read_items, register_path, registered_batches
 from tounum_tasks.manifest.read import latest_version
 from tounum_tasks.models.pins import pin_models
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
@@ -29,7 +31,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
 
     Raises:
         ConfigurationError: unknown batch, or a model that is missing, damaged or made for other partners.
-        EnvironmentFault: storage is away, full or not permitted.
+        EnvironmentFault: storage is away, full or not permitted, and no batch can be worked on.
     """
     lake = open_storage(settings.lake_root)
     classifier, extractor, captioner = pin_models(request, settings)
@@ -37,13 +39,18 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
     today = request.model_copy(update={"batch_date": None}).resolved_date(settings)
     intake = Intake((), (), ())
     if request.batch_id:
-        batches = [_known_batch(lake, request)]
-        batch_date = batches[0][0]
+        wanted = [_known_batch(lake, request)]
+        batch_date = wanted[0][0]
     elif request.take_in and batch_date == today:
         intake = take_in(open_storage(settings.ingest_root), lake, batch_date, settings)
-        batches = [*intake.batches, *_unpublished(lake, batch_date, settings), *_of_date(lake, batch_date)]
+        wanted = [*_of_date(lake, batch_date), *intake.batches, *_unpublished(lake, batch_date, settings)]
     else:
-        batches = list(_of_date(lake, batch_date))
+        wanted = list(_of_date(lake, batch_date))
+    batches, damaged = _batch_plans(lake, wanted)
+    batches, postponed = _first_shards(batches, settings.max_shards)
+    faults = [*intake.faults, *damaged]
+    if faults and not batches:
+        raise EnvironmentFault(" ".join(_shortened(faults)))
     plan = RunPlan(
         run_id=request.run_id,
         batch_date=batch_date,
@@ -59,9 +66,10 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         extractor=extractor,
         captioner=captioner,
         code_version=tounum_tasks.__version__,
-        batches=[_batch_plan(lake, *batch) for batch in sorted(set(batches))],
-        waiting=_shortened(intake.waiting),
+        batches=batches,
+        waiting=_shortened([*intake.waiting, *postponed]),
         left_behind=_shortened(intake.left_behind),
+        faults=_shortened(faults),
     )
     if not plan.batches:
         log.info("Nothing arrived: no batch is ready, and none of %s is waiting to be published.", batch_date)
@@ -98,17 +106,42 @@ def _unpublished(lake: Storage, batch_date: str, settings: Settings) -> Iterable
                     yield found, batch_id
 
 
-def _batch_plan(lake: Storage, batch_date: str, batch_id: str) -> BatchPlan:
-    items = read_items(lake, batch_date, batch_id)
-    return BatchPlan(
-        batch_id=batch_id,
-        batch_date=batch_date,
-        items=len(items),
-        shards=max(item.shard for item in items) + 1,
-        base_version=latest_version(lake, batch_date, batch_id),
-    )
+def _batch_plans(lake: Storage, wanted: Iterable[tuple[str, str]]) -> tuple[list[BatchPlan], list[str]]:
+    """Return the batches, unpublished ones first, and a sentence for each whose register is damaged."""
+    plans, damaged = [], []
+    for batch_date, batch_id in dict.fromkeys(wanted):
+        try:
+            items = read_items(lake, batch_date, batch_id)
+        except (pa.ArrowException, OSError) as error:
+            log.error("%s: %s", batch_id, error)
+            damaged.append(f"{lake.url(register_path(batch_date, batch_id))} is damaged: restore it, then run again.")
+            continue
+        plans.append(
+            BatchPlan(
+                batch_id=batch_id,
+                batch_date=batch_date,
+                items=len(items),
+                shards=max(item.shard for item in items) + 1,
+                base_version=latest_version(lake, batch_date, batch_id),
+            )
+        )
+    return sorted(plans, key=lambda plan: (plan.base_version > 0, plan.batch_date, plan.batch_id)), damaged
 
 
-def _shortened(sentences: tuple[str, ...]) -> list[str]:
+def _first_shards(batches: list[BatchPlan], most: int) -> tuple[list[BatchPlan], list[str]]:
+    """Return the batches that one run may work on, at least one, and a sentence about those that it may not."""
+    total = 0
+    for number, batch in enumerate(batches):
+        total += batch.shards
+        if total > most and number > 0:
+            left = len(batches) - number
+            return batches[:number], [
+                f"{left} batches are left for another run, because one run works on at most {most} shards "
+                "(TOUNUM_MAX_SHARDS); trigger one more, or let the next scheduled run take them."
+            ]
+    return batches, []
+
+
+def _shortened(sentences: Sequence[str]) -> list[str]:
     more = len(sentences) - MOST_SENTENCES
     return [*sentences[:MOST_SENTENCES], *([f"... and {more} more: see the log."] if more > 0 else [])]

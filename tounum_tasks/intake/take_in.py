@@ -8,14 +8,22 @@ nothing is lost and nothing comes in twice.
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
 from tounum_tasks.intake.readiness import FileState, Listing, list_batch, scan
 from tounum_tasks.items import Item, commit_items, read_items, register_path
-from tounum_tasks.names import READY_MARKER, display_name, make_batch_id, safe_key, validate_relative_path
+from tounum_tasks.names import (
+    READY_MARKER,
+    display_name,
+    make_batch_id,
+    safe_key,
+    validate_batch_date,
+    validate_relative_path,
+)
 from tounum_tasks.settings import Settings
 from tounum_tasks.storage import Storage
 
@@ -24,17 +32,22 @@ log = logging.getLogger(__name__)
 JOURNAL_FOLDER = "registers/journal"
 LOCK_PATH = "registers/intake.lock"
 LOCK_WAIT_SECONDS = 60
-# Room for the original, its enhanced copy, and features and model inputs, as a multiple of the original's size.
+# Room that a batch needs in the lake: the original and an enhanced copy, and per image what the models read and make.
 SPACE_FACTOR = 3
+SPACE_PER_FILE_BYTES = 800_000
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What an intake did: ``batches`` as (batch_date, batch_id), and sentences about what was not taken."""
+    """What an intake did: ``batches`` as (batch_date, batch_id), and sentences about what was not taken.
+
+    ``faults`` are batches that a fault of the environment kept out: somebody must act.
+    """
 
     batches: tuple[tuple[str, str], ...]
     waiting: tuple[str, ...]
     left_behind: tuple[str, ...]
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,7 @@ class Journal:
 
     @property
     def path(self) -> str:
-        return f"{JOURNAL_FOLDER}/{safe_key(self.listing.folder)}.json"
+        return _journal_path(self.listing)
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -63,7 +76,12 @@ class Journal:
 
 
 class _ChangedMeanwhile(Exception):
-    """The batch is not what the journal says any more."""
+    """The batch is not what the journal says any more; the message is a sentence for people."""
+
+    def __init__(self, journal: Journal, change: str) -> None:
+        super().__init__(
+            f"Batch '{journal.listing.name}' must wait: {change} while it was taken in; it stays in ingest untouched."
+        )
 
 
 def claim_path(batch_id: str) -> str:
@@ -75,60 +93,71 @@ def batch_date_of(lake: Storage, batch_id: str) -> str | None:
     """Return the batch date of a batch that was taken in, or None if it is unknown."""
     if not lake.exists(claim_path(batch_id)):
         return None
-    return json.loads(lake.read_bytes(claim_path(batch_id)))["batch_date"]
+    try:
+        return validate_batch_date(json.loads(lake.read_bytes(claim_path(batch_id)))["batch_date"])
+    except (ValueError, KeyError, TypeError, ConfigurationError) as error:
+        raise EnvironmentFault(f"{lake.url(claim_path(batch_id))} is damaged: restore it, then run again.") from error
 
 
 def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings) -> Intake:
     """Take every ready batch in under ``batch_date``; batches that an earlier intake began keep their date.
 
+    One batch that cannot be taken in (unreadable file, too little space) stays in ingest and never holds up the others.
+
     Raises:
-        EnvironmentFault: ingest or the lake cannot be used, or too little space is left; what was taken in before
-            is safe, and the next intake goes on.
+        EnvironmentFault: ingest or the lake cannot be used at all, or another intake is at work.
     """
     ingest.check()
     with lake.lock(LOCK_PATH, LOCK_WAIT_SECONDS):
+        lake.remove_stale_temporaries()
         batches: list[tuple[str, str]] = []
         waiting: list[str] = []
-        for journal in _open_journals(lake):
-            _take_or_wait(ingest, lake, journal, settings, batches, waiting)
+        faults: list[str] = []
+
+        def attempt(begin: Callable[[], Journal]) -> None:
+            try:
+                journal = begin()
+                _finish(ingest, lake, journal, settings)
+            except _ChangedMeanwhile as change:
+                waiting.append(str(change))
+            except EnvironmentFault as fault:
+                faults.append(str(fault))
+            else:
+                batches.append((journal.batch_date, journal.batch_id))
+
+        for path in _journal_paths(lake):
+            attempt(lambda path=path: _read_journal(lake, path))  # type: ignore[misc]
+        begun = set(_journal_paths(lake))
         found = scan(ingest, quiet_seconds=settings.quiet_seconds, now_ns=time.time_ns())
-        waiting.extend(found.waiting)
         for listing in found.ready:
-            _check_space(lake, listing, settings)
-            journal = _begin(ingest, lake, listing, batch_date)
-            _take_or_wait(ingest, lake, journal, settings, batches, waiting)
-    for sentence in (*waiting, *found.left_behind):
+            if _journal_path(listing) not in begun:
+                attempt(lambda listing=listing: _begin(ingest, lake, listing, batch_date, settings))  # type: ignore[misc]
+    sentences = dict.fromkeys((*waiting, *found.waiting))
+    for sentence in (*sentences, *found.left_behind, *faults):
         log.warning(sentence)
-    return Intake(tuple(dict.fromkeys(batches)), tuple(dict.fromkeys(waiting)), found.left_behind)
+    return Intake(tuple(dict.fromkeys(batches)), tuple(sentences), found.left_behind, tuple(faults))
 
 
-def _take_or_wait(
-    ingest: Storage,
-    lake: Storage,
-    journal: Journal,
-    settings: Settings,
-    batches: list[tuple[str, str]],
-    waiting: list[str],
-) -> None:
+def _journal_path(listing: Listing) -> str:
+    return f"{JOURNAL_FOLDER}/{safe_key(listing.folder)}.json"
+
+
+def _journal_paths(lake: Storage) -> list[str]:
+    return [f"{JOURNAL_FOLDER}/{entry.name}" for entry in lake.list_folder(JOURNAL_FOLDER)]
+
+
+def _read_journal(lake: Storage, path: str) -> Journal:
     try:
-        _finish(ingest, lake, journal, settings)
-    except _ChangedMeanwhile as change:
-        lake.remove(journal.path)
-        waiting.append(
-            f"Batch '{journal.listing.name}' must wait: {change} while it was taken in; it stays in ingest untouched."
-        )
-    else:
-        batches.append((journal.batch_date, journal.batch_id))
-
-
-def _open_journals(lake: Storage) -> list[Journal]:
-    paths = [f"{JOURNAL_FOLDER}/{entry.name}" for entry in lake.list_folder(JOURNAL_FOLDER)]
-    return [Journal.from_json(lake.read_bytes(path)) for path in paths]
+        return Journal.from_json(lake.read_bytes(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise EnvironmentFault(
+            f"{lake.url(path)} is damaged, and its batch was not taken in: remove the file, then run again."
+        ) from error
 
 
 def _check_space(lake: Storage, listing: Listing, settings: Settings) -> None:
     free = lake.free_bytes()
-    needed = listing.bytes * SPACE_FACTOR + settings.min_free_gib * 2**30
+    needed = listing.bytes * SPACE_FACTOR + len(listing.files) * SPACE_PER_FILE_BYTES + settings.min_free_gib * 2**30
     if free is not None and free < needed:
         raise EnvironmentFault(
             f"Batch '{listing.name}' stays in ingest: it needs {needed / 2**30:.1f} GiB and {lake.root} has "
@@ -136,8 +165,9 @@ def _check_space(lake: Storage, listing: Listing, settings: Settings) -> None:
         )
 
 
-def _begin(ingest: Storage, lake: Storage, listing: Listing, batch_date: str) -> Journal:
+def _begin(ingest: Storage, lake: Storage, listing: Listing, batch_date: str, settings: Settings) -> Journal:
     """Write the journal of a batch under an id that no other content has."""
+    _check_space(lake, listing, settings)
     digest = listing.digest
     while True:
         batch_id = make_batch_id(listing.folder or "loose-files", digest)
@@ -165,11 +195,23 @@ def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings
     if not lake.exists(register_path(journal.batch_date, journal.batch_id)):
         claim = {"batch_date": journal.batch_date, "batch_name": journal.listing.name}
         lake.create_exclusively(claim_path(journal.batch_id), json.dumps(claim).encode())
-        digests = _copy_originals(ingest, lake, journal)
-        _check_unchanged(ingest, journal)
+        try:
+            digests = _copy_originals(ingest, lake, journal)
+            _check_unchanged(ingest, journal)
+        except _ChangedMeanwhile:
+            _abandon(lake, journal)
+            raise
         commit_items(lake, _items(lake, journal, digests, settings))
         log.info("Batch '%s' was taken in as %s.", journal.listing.name, journal.batch_id)
     _empty_ingest(ingest, journal)
+    lake.remove(journal.path)
+
+
+def _abandon(lake: Storage, journal: Journal) -> None:
+    """Forget a batch that was not registered: it stays in ingest, and comes in later as what it is then."""
+    for file in journal.listing.files:
+        lake.remove(_original(journal, file))
+    lake.remove(claim_path(journal.batch_id))
     lake.remove(journal.path)
 
 
@@ -185,18 +227,22 @@ def _original_path(batch_date: str, batch_id: str, source_path: str) -> str:
     return f"originals/{batch_date}/{batch_id}/{name}"
 
 
+def _original(journal: Journal, file: FileState) -> str:
+    return _original_path(journal.batch_date, journal.batch_id, file.path)
+
+
 def _copy_originals(ingest: Storage, lake: Storage, journal: Journal) -> dict[str, str]:
     """Copy and verify every file of the journal; return sha256 by path."""
     digests = {}
     for file in journal.listing.files:
         source = journal.listing.path_in_ingest(file.path)
-        target = _original_path(journal.batch_date, journal.batch_id, file.path)
+        target = _original(journal, file)
         try:
             digest, size = lake.copy_from(ingest, source, target)
         except FileNotFoundError as error:
-            raise _ChangedMeanwhile(f"'{display_name(file.path)}' vanished") from error
+            raise _ChangedMeanwhile(journal, f"'{display_name(file.path)}' vanished") from error
         if size != file.size:
-            raise _ChangedMeanwhile(f"'{display_name(file.path)}' changed its size")
+            raise _ChangedMeanwhile(journal, f"'{display_name(file.path)}' changed its size")
         if lake.sha256(target) != digest:
             raise EnvironmentFault(
                 f"{lake.url(target)} does not hold the bytes that were written to it: check the storage. "
@@ -210,19 +256,20 @@ def _check_unchanged(ingest: Storage, journal: Journal) -> None:
     try:
         now = list_batch(ingest, journal.listing.folder)
     except FileNotFoundError as error:
-        raise _ChangedMeanwhile("it vanished") from error
+        raise _ChangedMeanwhile(journal, "it vanished") from error
     if now.digest != journal.listing.digest:
-        raise _ChangedMeanwhile("it changed")
+        raise _ChangedMeanwhile(journal, "it changed")
 
 
 def _items(lake: Storage, journal: Journal, digests: dict[str, str], settings: Settings) -> list[Item]:
     """Make one item per page, in order of path, and mark what stands twice."""
+    files = [(file, *_inspect(lake, file, _original(journal, file), settings)) for file in journal.listing.files]
+    # Airflow maps a limited number of shards: a very large batch gets larger ones.
+    shard_size = max(settings.shard_size, -(-sum(pages for _, _, pages, _ in files) // settings.max_shards))
     items: list[Item] = []
     first_with: dict[str, str] = {}
-    for file in journal.listing.files:
+    for file, image_format, pages, error in files:
         digest, source_path = digests[file.path], display_name(file.path)
-        original = _original_path(journal.batch_date, journal.batch_id, file.path)
-        image_format, pages, error = _inspect(lake, file, original, settings)
         duplicate_of = first_with.get(digest)
         first_with.setdefault(digest, source_path)
         for page in range(1, pages + 1):
@@ -238,8 +285,8 @@ def _items(lake: Storage, journal: Journal, digests: dict[str, str], settings: S
                     sha256=digest,
                     bytes=file.size,
                     format=image_format,
-                    original=original,
-                    shard=len(items) // settings.shard_size,
+                    original=_original(journal, file),
+                    shard=len(items) // shard_size,
                     duplicate_of=duplicate_of,
                     error_code=error.code if error else None,
                     error_message=str(error) if error else None,

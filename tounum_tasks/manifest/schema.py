@@ -105,11 +105,13 @@ SCHEMA = pa.schema(
         # Fingerprints
         _field("fingerprint_measure", _text, "Fingerprint of the metrics and the enhancement"),
         _field("fingerprint_classify", _text, "Fingerprint of the class"),
+        _field("fingerprint_route", _text, "Fingerprint of the route"),
         _field("fingerprint_features", _text, "Fingerprint of the features"),
         _field("fingerprint_caption", _text, "Fingerprint of the caption"),
         # The run that made the row
         _seconds("measure"),
         _seconds("classify"),
+        _seconds("route"),
         _seconds("features"),
         _seconds("caption"),
         _field("reused_stages", _texts, "Stages whose committed result was taken as it was", describes_run=True),

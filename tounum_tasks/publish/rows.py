@@ -137,7 +137,13 @@ def _classified(work: ShardWork, item: Item, row: dict | None) -> dict:
 
 
 def _routed(row: dict | None) -> dict:
-    return {"destination_uri": row["destination_uri"]} if row else {}
+    if row is None:
+        return {}
+    return {
+        "destination_uri": row["destination_uri"],
+        "fingerprint_route": row["fingerprint"],
+        "seconds_route": row["seconds"],
+    }
 
 
 def _features(work: ShardWork, item: Item, row: dict | None) -> dict:

@@ -9,6 +9,7 @@ from collections import Counter
 
 import pyarrow as pa
 
+from tounum_tasks.errors import EnvironmentFault, TounumError
 from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, STATUS_OK
@@ -25,8 +26,19 @@ def run(plan: RunPlan, settings: Settings) -> dict:
 
     ``outcome`` is published, unchanged (the rows that describe the items are those of the current version) or stale
     (another run has published the batch since this one began; it wins whole).
+
+    Raises:
+        EnvironmentFault: at least one batch could not be published; all others were.
     """
-    batches = [_publish(plan, batch, settings) for batch in plan.batches]
+    batches, failed = [], []
+    for batch in plan.batches:
+        try:
+            batches.append(_publish(plan, batch, settings))
+        except (TounumError, pa.ArrowException, OSError, ValueError) as error:
+            log.exception("%s could not be published.", batch.batch_id)
+            failed.append(f"{batch.batch_id}: {error}")
+    if failed:
+        raise EnvironmentFault(f"Not published, while all other batches were: {'; '.join(failed)}")
     if not batches:
         log.info("Nothing arrived: there is nothing to publish.")
     return {"batches": batches}
@@ -58,10 +70,12 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, settings: Settings) 
     current = latest_version(lake, batch.batch_date, batch.batch_id)
     earlier = read_version(lake, batch.batch_date, batch.batch_id, current) if current else None
     if current > batch.base_version and earlier is not None:
-        owner = set(earlier["run_id"].to_pylist())
-        if plan.run_id not in owner:
+        others = _runs(earlier) - {plan.run_id}
+        if batch.base_version:
+            others -= _runs(read_version(lake, batch.batch_date, batch.batch_id, batch.base_version))
+        if others:
             raise StaleRun(
-                f"{batch.batch_id}: version {current} was published by another run ({', '.join(sorted(owner))}) "
+                f"{batch.batch_id}: version {current} was published by another run ({', '.join(sorted(others))}) "
                 f"after this run began at version {batch.base_version}; it stays, and nothing was changed."
             )
     rows = build_rows(plan, batch, settings, current + 1)
@@ -72,6 +86,11 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, settings: Settings) 
         return "unchanged", earlier
     commit_version(lake, table, version=current + 1, expected_rows=batch.items)
     return "published", table
+
+
+def _runs(table: pa.Table) -> set[str]:
+    """The runs that made the rows of a manifest."""
+    return set(table["run_id"].to_pylist())
 
 
 def _keep_earlier_rows(rows: list[dict], earlier: pa.Table, version: int) -> list[dict]:

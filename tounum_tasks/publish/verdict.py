@@ -14,7 +14,8 @@ def check(plan: RunPlan, settings: Settings) -> str:
     """Return one sentence about the run.
 
     Raises:
-        FailureRateExceeded: of some batch more than ``max_failure_rate`` of the items failed or were quarantined.
+        FailureRateExceeded: of some batch more than ``max_failure_rate`` of the items failed or were quarantined, or
+            a fault of the environment kept a batch out.
     """
     lake = open_storage(settings.lake_root)
     total: Counter[str] = Counter()
@@ -34,6 +35,8 @@ def check(plan: RunPlan, settings: Settings) -> str:
             f"{'; '.join(exceeded)}: the limit is {plan.max_failure_rate:.0%}. "
             "All rows are published; error_code and error_message of the manifest say why."
         )
+    if plan.faults:
+        raise FailureRateExceeded(" ".join(plan.faults))
     if not plan.batches:
         return "Nothing arrived."
     return f"{total.total()} images in {len(plan.batches)} batches: " + ", ".join(

@@ -3,6 +3,7 @@
 Results are committed every few images: what a killed task had committed is not computed again.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     work = ShardWork(plan, shard, settings)
     wanted = {work.fingerprints.measure(item): item for item in work.items}
     rows, inputs = work.cache(STAGE, SCHEMA), work.cache("model_inputs", INPUT_SCHEMA)
-    pending = work.pending(wanted, _complete(rows.rows(wanted), inputs.rows(wanted, ["fingerprint"])))
+    pending = work.pending(wanted, _complete(work, rows.rows(wanted), inputs.rows(wanted, ["fingerprint"])))
 
     done = 0
     for results in in_batches(_measure_all(work, pending, rows.folder), COMMIT_EVERY):
@@ -86,9 +87,14 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     return work.summary(computed=len(pending), wanted=len(wanted), started=started)
 
 
-def _complete(committed: dict[str, dict], inputs: dict[str, dict]) -> dict[str, dict]:
-    """Leave out readable images whose model input is gone."""
-    return {found: row for found, row in committed.items() if row["error_code"] or found in inputs}
+def _complete(work: ShardWork, committed: dict[str, dict], inputs: dict[str, dict]) -> dict[str, dict]:
+    """Leave out readable images whose model input or enhanced pixels are gone, and errors of the program."""
+    return {
+        found: row
+        for found, row in committed.items()
+        if (row["error_code"] and row["error_code"] != ErrorCode.INTERNAL)
+        or (found in inputs and (not row["enhanced"] or work.lake.exists(row["enhanced"])))
+    }
 
 
 def _measure_all(work: ShardWork, pending: dict[str, Item], folder: str) -> Iterator[tuple[dict, dict | None]]:
@@ -115,6 +121,8 @@ def _measure_one(work: ShardWork, fingerprint: str, item: Item, folder: str) -> 
         row.update(error_code=error.code, error_message=str(error))
     except EnvironmentFault:
         raise
+    except MemoryError as error:
+        raise EnvironmentFault(f"Too little memory for {item.source_path} page {item.page}: free some.") from error
     except Exception:
         log.exception("%s page %d provoked an error in the program.", item.source_path, item.page)
         row.update(error_code=ErrorCode.INTERNAL, error_message="the program failed on this image: see the log")
@@ -126,8 +134,7 @@ def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, 
     """Fill ``row`` and return the enhanced pixels, uint8 height x width x 3."""
     if item.error_code:
         raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
-    limits = ImageLimits(max_pixels=work.plan.max_pixels, pdf_dpi=work.plan.pdf_dpi)
-    image = decode(work.lake.read_bytes(item.original), page=item.page, limits=limits)
+    image = decode(read_original(work, item), page=item.page, limits=limits_of(work.plan, item))
     before = measure(image.rgb)
     enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before)
     row.update(
@@ -148,6 +155,29 @@ def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, 
         row["enhanced"] = f"{folder}/enhanced/{fingerprint}{extension(image.format)}"
         work.lake.write_bytes(row["enhanced"], encode(enhancement.rgb, format=image.format, dpi=image.dpi))
     return enhancement.rgb
+
+
+def read_original(work: ShardWork, item: Item) -> bytes:
+    """Return the bytes of an original.
+
+    Raises:
+        EnvironmentFault: it is gone.
+        ItemError: ORIGINAL_DAMAGED, if it is not what was taken in.
+    """
+    try:
+        data = work.lake.read_bytes(item.original)
+    except FileNotFoundError as error:
+        raise EnvironmentFault(f"{work.lake.url(item.original)} is gone: restore it, then run again.") from error
+    if hashlib.sha256(data).hexdigest() != item.sha256:
+        raise ItemError(
+            ErrorCode.ORIGINAL_DAMAGED, "the original in the lake is not what was taken in: restore it from a backup"
+        )
+    return data
+
+
+def limits_of(plan: RunPlan, item: Item) -> ImageLimits:
+    """The limits of this run; how many pages a file may have was decided when it was registered."""
+    return ImageLimits(max_pixels=plan.max_pixels, max_pages=item.pages, pdf_dpi=plan.pdf_dpi)
 
 
 def _columns(quality: Quality, suffix: str) -> dict:
