@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tounum_tasks.cli.items import ItemWriter, find_files, in_batches, read_items, row
+from tounum_tasks.cli.items import ItemWriter, find_files, read_items, row
 from tounum_tasks.errors import ConfigurationError, ErrorCode, FailureRateExceeded, ItemError
 from tounum_tasks.images.limits import ImageLimits
 
@@ -52,7 +52,7 @@ def test_nothing_to_do_is_wrong_usage(tmp_path):
 
 
 def test_every_page_comes_once_and_a_bad_file_as_an_error(folder):
-    items = list(read_items(find_files([str(folder)]), ImageLimits()))
+    items = list(read_items(find_files([str(folder)]), ImageLimits(), 2**20))
     assert [(item.path.name, item.page, item.error is None) for item in items] == [
         ("c.png", 1, True),
         ("junk.png", 1, False),
@@ -66,17 +66,13 @@ def test_every_page_comes_once_and_a_bad_file_as_an_error(folder):
 
 
 def test_a_file_that_vanished_is_an_error_of_that_file(tmp_path):
-    (item,) = read_items([tmp_path / "gone.png"], ImageLimits())
+    (item,) = read_items([tmp_path / "gone.png"], ImageLimits(), 2**20)
     assert item.error.code is ErrorCode.INTERNAL
 
 
 def test_a_page_above_the_pixel_limit_is_an_error_of_that_page(folder):
-    (item,) = read_items([folder / "c.png"], ImageLimits(max_pixels=40))
+    (item,) = read_items([folder / "c.png"], ImageLimits(max_pixels=40), 2**20)
     assert item.error.code is ErrorCode.TOO_MANY_PIXELS
-
-
-def test_batches():
-    assert list(in_batches(iter(range(5)), 2)) == [[0, 1], [2, 3], [4]]
 
 
 def test_rows_have_all_columns_and_null_where_they_do_not_apply(tmp_path, capsys):
@@ -142,3 +138,9 @@ def test_captioning_files_gives_a_row_for_every_page(folder, tmp_path, capsys):
             assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-4)
             assert found["confidence"] == max(found["probabilities"].values())
             assert found["caption"].lower().rstrip(".").split() == found["words"]
+
+
+def test_a_pipe_or_too_large_a_file_is_one_item_with_its_reason(folder):
+    os.mkfifo(folder / "pipe.png")
+    errors = [item.error for item in read_items([folder / "pipe.png", folder / "c.png"], ImageLimits(), 10)]
+    assert [error.code for error in errors if error] == ["unsupported", "file_too_large"]

@@ -16,13 +16,13 @@ from tounum_tasks.cli.items import (
     ItemWriter,
     add_arguments,
     find_files,
-    in_batches,
     limits_of,
     read_items,
     row,
 )
 from tounum_tasks.errors import ItemError
 from tounum_tasks.settings import load_settings
+from tounum_tasks.stages import in_batches
 
 if TYPE_CHECKING:
     from tounum_tasks.caption.captioner import Captioner
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     files = find_files(arguments.paths)
     models = Models.load(settings.lake_root, Path(settings.model_cache), settings.classifier, settings.captioner)
     with ItemWriter(arguments.json) as writer:
-        inputs = (shrunk(item) for item in read_items(files, limits_of(settings)))
+        inputs = (shrunk(item) for item in read_items(files, limits_of(settings), settings.max_file_bytes))
         for batch in in_batches(inputs, AT_ONCE):
             for found in models.describe(batch, beam=settings.beam, caption_all=arguments.caption_all):
                 writer.write(found)

@@ -15,13 +15,13 @@ from tounum_tasks.cli.items import (
     ItemWriter,
     add_arguments,
     find_files,
-    in_batches,
     limits_of,
     read_items,
     row,
 )
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.settings import load_settings
+from tounum_tasks.stages import in_batches
 
 AT_ONCE = 64
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
     classifier = Classifier.load(registry.resolve("classifier", settings.classifier).folder)
     with ItemWriter(arguments.json) as writer:
-        inputs = (shrunk(item) for item in read_items(files, limits_of(settings)))
+        inputs = (shrunk(item) for item in read_items(files, limits_of(settings), settings.max_file_bytes))
         for batch in in_batches(inputs, AT_ONCE):
             readable = [item.rgb for item in batch if item.rgb is not None]
             distributions = iter(classifier.predict(np.stack(readable)) if readable else ())

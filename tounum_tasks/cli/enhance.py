@@ -18,8 +18,8 @@ from typing import Literal
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from tounum_tasks.cli.items import PROGRESS_SECONDS, find_files, in_batches, limits_of
-from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, FailureRateExceeded, ItemError
+from tounum_tasks.cli.items import PROGRESS_SECONDS, find_files, limits_of, read_file
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, ItemError
 from tounum_tasks.images.decode import DecodedImage, decode
 from tounum_tasks.images.encode import encode, stored_as
 from tounum_tasks.images.limits import ImageLimits
@@ -28,6 +28,7 @@ from tounum_tasks.names import display_name
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import Enhancement, enhance
 from tounum_tasks.settings import load_settings
+from tounum_tasks.stages import in_batches
 
 Method = Literal["auto", "classic"]
 Fate = Literal["improved", "copied", "reverted", "failed"]
@@ -75,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
     waiting = [(source, target) for source, target in jobs if not (arguments.resume and target.exists())]
     fates: Counter[str] = Counter()
     shown = time.monotonic()
-    work = partial(enhance_file, method=arguments.method, limits=limits_of(settings))
+    limit = settings.max_file_bytes
+    work = partial(enhance_file, method=arguments.method, limits=limits_of(settings), max_file_bytes=limit)
     with ThreadPoolExecutor(settings.decode_threads) as pool:
         for batch in in_batches(waiting, 4 * settings.decode_threads):
             for outcome in pool.map(lambda job: work(*job), batch):
@@ -123,7 +125,7 @@ def find_jobs(source: Path, target: Path, *, as_folder: bool) -> list[tuple[Path
     return [(source, target)]
 
 
-def enhance_file(source: Path, target: Path, *, method: Method, limits: ImageLimits) -> Outcome:
+def enhance_file(source: Path, target: Path, *, method: Method, limits: ImageLimits, max_file_bytes: int) -> Outcome:
     """Writes the improved file, or a copy; a file that cannot be read is reported and not written.
 
     Raises:
@@ -131,11 +133,7 @@ def enhance_file(source: Path, target: Path, *, method: Method, limits: ImageLim
     """
     name = display_name(str(source))
     try:
-        data = source.read_bytes()
-    except OSError as error:
-        return Outcome("failed", f"{name}: {ErrorCode.INTERNAL}: the file cannot be read ({error.strerror})")
-    try:
-        fate, improved, story = _improve(data, method, limits)
+        fate, improved, story = _improve(read_file(source, max_file_bytes), method, limits)
     except ItemError as error:
         return Outcome("failed", f"{name}: {error.code}: {error}")
     _write(target, improved)

@@ -7,6 +7,7 @@ import json
 import logging
 from pathlib import Path
 
+from tounum_tasks.cli.items import write_json
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.settings import load_settings
 
@@ -65,9 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
             for index, image in enumerate(images)
         ],
     }
-    try:
-        Path(arguments.json).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{arguments.json} cannot be written: {error.strerror}.") from error
-    print(json.dumps(figures, indent=2))
+    write_json(arguments.json, report)
+    log.info("%s", json.dumps(figures))
     return 0

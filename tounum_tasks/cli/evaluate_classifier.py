@@ -1,11 +1,11 @@
 """``evaluate classifier``: measure a version on labelled images."""
 
 import argparse
-import json
 import logging
 import time
 from pathlib import Path
 
+from tounum_tasks.cli.items import write_json
 from tounum_tasks.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "calibration and accuracy per source as JSON, and plots beside it.",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with one folder per class")
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the measures go")
+    parser.add_argument("--json", required=True, metavar="FILE", help="where the measures go; plots beside it")
     parser.add_argument("--classifier", metavar="VERSION", help="default: production")
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
     parser.add_argument("--limit-per-source", type=int, metavar="N", help="use at most N images of each source")
@@ -56,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         "classifier": {"version": version.version, "digest": version.digest},
         "images_per_second": round(len(examples) / seconds, 1),
     }
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
-    plot_confusion(measures, arguments.json.with_suffix(".confusion.png"))
-    plot_reliability(measures, arguments.json.with_suffix(".reliability.png"))
+    write_json(arguments.json, measures)
+    if arguments.json != "-":
+        plot_confusion(measures, Path(arguments.json).with_suffix(".confusion.png"))
+        plot_reliability(measures, Path(arguments.json).with_suffix(".reliability.png"))
     log.info("macro F1 %.3f, accuracy %.3f on %d images", measures["macro_f1"], measures["accuracy"], len(examples))
     return 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.errors import ConfigurationError, ErrorCode, FailureRateExceeded, ItemError
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, FailureRateExceeded, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
@@ -26,7 +26,6 @@ from tounum_tasks.names import READY_MARKER, display_name, is_ignored
 from tounum_tasks.settings import Settings
 
 PROGRESS_SECONDS = 5.0
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,31 @@ def _files_below(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def read_items(paths: Iterable[Path], limits: ImageLimits) -> Iterator[FileItem]:
+def read_file(path: Path, max_file_bytes: int) -> bytes:
+    """The bytes of a regular file; a pipe or device is not opened for waiting on.
+
+    Raises:
+        ItemError: it is no regular file, too large, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ItemError(ErrorCode.UNSUPPORTED, "it is no regular file")
+            if status.st_size > max_file_bytes:
+                message = f"the file has {status.st_size} bytes; the limit is {max_file_bytes}"
+                raise ItemError(ErrorCode.FILE_TOO_LARGE, message)
+            return file.read()
+    except OSError as error:
+        raise ItemError(ErrorCode.INTERNAL, f"the file cannot be read ({error.strerror})") from error
+
+
+def read_items(paths: Iterable[Path], limits: ImageLimits, max_file_bytes: int) -> Iterator[FileItem]:
     """Every page of every file, one at a time, so that memory does not grow with their number."""
     for path in paths:
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            message = f"the file cannot be read ({error.strerror})"
-            yield FileItem(path, 1, None, ItemError(ErrorCode.INTERNAL, message))
-            continue
-        try:
+            data = read_file(path, max_file_bytes)
             pages = inspect(data, path.name, limits=limits).pages
         except ItemError as error:
             yield FileItem(path, 1, None, error)
@@ -105,13 +119,6 @@ def read_items(paths: Iterable[Path], limits: ImageLimits) -> Iterator[FileItem]
                 yield FileItem(path, page, decode(data, page=page, limits=limits).rgb)
             except ItemError as error:
                 yield FileItem(path, page, None, error)
-
-
-def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The same items in lists of ``size``, the last one shorter."""
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
 
 
 def row(path: Path, page: int, error: ItemError | None = None, **found: Any) -> dict[str, Any]:
@@ -128,6 +135,23 @@ def row(path: Path, page: int, error: ItemError | None = None, **found: Any) -> 
         "error_message": str(error) if error else None,
         **found,
     }
+
+
+def write_json(destination: str, content: dict[str, Any]) -> None:
+    """Write one JSON object to a file, or to standard output for ``-``.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    if destination == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(destination).parent.mkdir(parents=True, exist_ok=True)
+        Path(destination).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{destination} cannot be written: {error.strerror}.") from error
 
 
 class ItemWriter:
@@ -157,7 +181,11 @@ class ItemWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closing.close()
+        try:
+            self._closing.close()
+        except OSError:  # what could not be written was told when it was written
+            if error is None:
+                raise
 
     def write(self, found: dict[str, Any]) -> None:
         """Writes one row (see :func:`row`)."""
@@ -165,7 +193,12 @@ class ItemWriter:
         self.failures += found["error_code"] is not None
         # Escaped to ASCII: names may hold anything, line separators and bytes that are not UTF-8 included.
         line = json.dumps(found) if self._as_json else _readable(found)
-        print(line, file=self._stream, flush=True)
+        try:
+            print(line, file=self._stream, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise EnvironmentFault(f"The results cannot be written: {error.strerror}.") from error
         if time.monotonic() - self._shown > PROGRESS_SECONDS:
             self._shown = time.monotonic()
             rate = self.items / (self._shown - self._started)

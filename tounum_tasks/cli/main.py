@@ -43,12 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
+    except Exception:
+        logging.exception("This is a fault of the program.")
+        return _say("The program failed; the lines above say where. Please report them.", EXIT_USAGE)
     except KeyboardInterrupt:
         return _say("Interrupted: what was finished is kept, run the same command again to go on.", EXIT_INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tounum_tasks", description=(tounum_tasks.__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tounum_tasks", description=(tounum_tasks.__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--version", action="version", version=tounum_tasks.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (run, enhance, classify, caption, show, models, sample):

@@ -27,7 +27,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "moment, the same command goes on at its last checkpoint.",
     )
     parser.add_argument("--data", required=True, metavar="PATH", help="folder, .tsv or COCO captions_*.json")
-    parser.add_argument("--out", required=True, metavar="DIR", help="for versions, curves, caches and checkpoints")
+    parser.add_argument(
+        "--out", default="data/training/captioner", metavar="DIR", help="for versions, curves, caches and checkpoints"
+    )
     parser.add_argument(
         "--extractor",
         default="production",

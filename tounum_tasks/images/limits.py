@@ -19,7 +19,7 @@ class ImageLimits:
             ``max_pixels``.
     """
 
-    max_pixels: int = 200_000_000
+    max_pixels: int = 100_000_000
     max_pages: int = 2_000
     pdf_dpi: float = 300.0
 

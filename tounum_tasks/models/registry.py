@@ -173,7 +173,10 @@ class Registry:
         chosen = self.resolve(name, version)
         for partner in chosen.card.partners:
             self.partner(chosen, partner)
-        before = self._promoted(name)
+        try:
+            before = self._promoted(name)
+        except ConfigurationError:
+            before = []  # a damaged list is replaced: this is how it is mended
         if not before:
             before = self._starter_versions(name)[-1:]
         if before[-1:] != [version]:
