@@ -15,7 +15,7 @@ export XDG_CACHE_HOME := $(CURDIR)/data/cache
 export KERAS_HOME := $(CURDIR)/data/cache/keras
 export MPLCONFIGDIR := $(CURDIR)/data/cache/matplotlib
 
-.PHONY: help run ui test test-fast lint lock clean
+.PHONY: help run ui airflow test test-fast lint lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -25,6 +25,9 @@ run: $(READY)  ## set everything up, send a sample batch through the nightly DAG
 
 ui: $(READY)  ## the same installation with the web UI left running (PORT=8080)
 	@$(PYTHON) -m tounum_airflow.local ui --port $(PORT)
+
+airflow: $(READY)  ## Airflow's own command line: make airflow ARGS="backfill create --help"
+	@$(PYTHON) -m tounum_airflow.local airflow $(ARGS)
 
 test: $(READY)  ## the whole test suite, with a real Airflow (minutes)
 	$(PYTHON) -m pytest

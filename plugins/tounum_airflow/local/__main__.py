@@ -1,8 +1,9 @@
-"""``make run`` and ``make ui``: ``python -m tounum_airflow.local run|ui``."""
+"""``make run``, ``make ui`` and ``make airflow``: ``python -m tounum_airflow.local run|ui|airflow``."""
 
 import argparse
 import datetime as dt
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from tounum_airflow.local.follow import follow, reasons
 from tounum_airflow.local.installation import PROJECT, USER, LocalAirflow
-from tounum_tasks.errors import TounumError
+from tounum_tasks.errors import ConfigurationError, TounumError
 from tounum_tasks.names import batch_slug
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.settings import Settings, load_settings
@@ -28,12 +29,18 @@ DONE, TOO_MANY_FAILURES, WRONG, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit code: 0 done, 1 done with more failed images than accepted, 2 wrong configuration or faults."""
     parser = argparse.ArgumentParser(prog="python -m tounum_airflow.local", description=__doc__)
-    parser.add_argument("command", choices=["run", "ui"])
-    parser.add_argument("--port", type=int, help=f"of the web UI; default: {UI_PORT} for ui, any free one for run")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("run", "send a sample batch through the nightly DAG"), ("ui", "leave the web UI running")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--port", type=int, help=f"of the web UI; default: {UI_PORT} for ui, any free one for run")
+    airflow = commands.add_parser("airflow", help="run an airflow command on this installation")
+    airflow.add_argument("arguments", nargs=argparse.REMAINDER)
     given = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        if given.command == "airflow":
+            return airflow_command(given.arguments)
         return sample_run(given.port) if given.command == "run" else web_ui(given.port or UI_PORT)
     except TounumError as error:
         print(f"\n{error}", file=sys.stderr)
@@ -102,6 +109,15 @@ def web_ui(port: int) -> int:
         while True:
             airflow.check()
             time.sleep(2)
+
+
+def airflow_command(arguments: list[str]) -> int:
+    """Run Airflow's own command line with the installation's environment; return its exit code."""
+    installation = LocalAirflow(PROJECT / "data" / "airflow", workdir=PROJECT)
+    if not installation.passwords_file.exists():
+        raise ConfigurationError("There is no installation yet: `make run` or `make ui` sets it up.")
+    command = [sys.executable, "-m", "airflow", *arguments]
+    return subprocess.run(command, env=installation.environment(), cwd=PROJECT, check=False).returncode
 
 
 @contextmanager
