@@ -347,3 +347,10 @@ def test_times_of_the_page_are_those_of_the_configured_zone(settings: Settings, 
     berlin = settings.model_copy(update={"timezone": "Europe/Berlin"})
     plan = make_plan(batch, started_at=dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC))
     assert "Run started 2026-11-20 11:00:00 CET" in page_of(plan, berlin)[0]
+
+
+def test_a_batch_that_was_kept_out_is_the_headline(settings: Settings) -> None:
+    batch = publish(settings, [ok_row(settings, "a.png", "Photo")])
+    plan = make_plan(batch).model_copy(update={"faults": ["Batch 'large' stays in ingest: it needs 9 GiB."]})
+    page, _ = page_of(plan, settings)
+    assert "A batch was kept out" in page and "stays in ingest: it needs 9 GiB" in page

@@ -21,7 +21,7 @@ from tounum_tasks.storage import open_storage
 
 STATUSES = (STATUS_OK, STATUS_QUARANTINED, STATUS_FAILED)
 METRICS = ("blur_laplacian_var", "noise_sigma")
-TIMED_STAGES = ("measure", "classify", "features", "caption")
+TIMED_STAGES = ("measure", "classify", "route", "features", "caption")
 
 COLUMNS = (
     "batch_name",
@@ -236,8 +236,9 @@ class RunFigures:
             batch for batch in self.batches
             if batch.outcome != "missing" and batch.failure_rate > self.plan.max_failure_rate
         ]  # fmt: skip
-        if missing or over:
-            sentences = [
+        if missing or over or self.plan.faults:
+            sentences = [*self.plan.faults]
+            sentences += [
                 f"Batch {batch.plan.batch_id} has no manifest: it was not published, see the log of publish."
                 for batch in missing
             ] + [
@@ -245,7 +246,8 @@ class RunFigures:
                 f"no result ({percent(batch.failure_rate)}); the limit is {limit}. All rows are published."
                 for batch in over
             ]
-            return Verdict("bad", "Failure limit exceeded" if over else "Not published", headline, sentences)
+            word = "Failure limit exceeded" if over else "Not published" if missing else "A batch was kept out"
+            return Verdict("bad", word, headline, sentences)
         without = sum(batch.without_result for batch in self.batches)
         if not without:
             return Verdict("good", "All done", headline, ["Every image has a result."])
