@@ -32,6 +32,12 @@ def image_file(seed: int, *, format: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
+def _write_batch(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
 class AirflowInstallation:
     """Starts the same components as ``make run``, in a temporary folder, with small shards and short waits.
 
@@ -85,15 +91,11 @@ class AirflowInstallation:
 
     # Ingest
 
-    def drop(self, batch: str, files: Mapping[str, bytes], *, ready: bool = True) -> Path:
+    def drop(self, batch: str, files: Mapping[str, bytes], *, ready: bool = True) -> None:
         """Put a batch into ingest; without ``ready`` it counts as still settling."""
-        folder = self.ingest / batch
-        folder.mkdir()
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        _write_batch(self.ingest / batch, files)
         if ready:
             self.mark_ready(batch)
-        return folder
 
     def mark_ready(self, batch: str) -> None:
         """Say that a batch is complete."""
@@ -101,9 +103,11 @@ class AirflowInstallation:
 
     def take_in_earlier(self, day: str, batch: str, files: Mapping[str, bytes]) -> RunPlan:
         """Take a batch in as a run of an earlier day did that ended before it worked on the batch."""
-        self.drop(batch, files)
+        ingest = self.ingest.with_name(f"ingest on {day}")  # what lies in ingest today was not there then
+        _write_batch(ingest / batch, {**files, "_READY": b""})
+        settings = self.settings.model_copy(update={"ingest_root": f"file://{ingest}"})
         started_at = dt.datetime.fromisoformat(f"{day}T02:00:00+00:00")
-        return register(RunRequest(run_id=f"earlier-{day}", started_at=started_at), self.settings)
+        return register(RunRequest(run_id=f"earlier-{day}", started_at=started_at), settings)
 
     # Runs
 
