@@ -1,7 +1,7 @@
 """The engine behind mode ``auto``: denoises what is noisy, sharpens what is blurred, leaves the rest alone.
 
-The thresholds and strengths were chosen on degraded photographs of BSDS500 train; docs/enhancement.md has the
-figures, benchmarks/enhancement.py measures them again.
+The thresholds and strengths were chosen on degraded photographs of BSDS500; docs/enhancement.md has the figures,
+benchmarks/enhancement.py measures them again.
 """
 
 from dataclasses import dataclass
