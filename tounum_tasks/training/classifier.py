@@ -4,8 +4,7 @@
    computed once with the layers as they came, and a linear head is fitted to them. That takes minutes and is also what
    leave-one-source-out validation uses: the head is fitted once for every source, without it, and tested on it.
 2. All layers are trained together at a very small learning rate, on damaged copies drawn anew, classes and sources
-   balanced. More is not better: with one or two sources of every class left out, 3,200 images at ten times this
-   rate took the accuracy on those sources from .906 to .865.
+   balanced. More is not better: it costs accuracy on sources that were left out (docs/classifier.md has the figures).
 3. On request the weights of the result and of its start are averaged (Wortsman et al. 2022, "Robust fine-tuning of
    zero-shot models"), which gives some of that back.
 4. One temperature makes the probabilities honest.
@@ -345,7 +344,8 @@ def train(
         "seed": recipe.seed,
     }
     feature_folder = out / f"features-{fingerprint(**features_state)[:16]}"
-    tuning_folder = out / f"tuning-{fingerprint(**features_state, recipe=asdict(recipe))[:16]}"
+    tuned_by = {name: value for name, value in asdict(recipe).items() if name != "blend"}
+    tuning_folder = out / f"tuning-{fingerprint(**features_state, recipe=tuned_by)[:16]}"
     training, validation = split(examples, recipe.validation_share)
     sources = _sources(examples)
     log.info("%d training and %d validation images of %d sources", len(training), len(validation), len(sources))
