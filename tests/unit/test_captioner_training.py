@@ -17,6 +17,7 @@ from PIL import Image
 
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
+from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
 from tounum_tasks.training.captioner_version import draw_curves
 
@@ -139,10 +140,14 @@ def test_a_killed_training_goes_on_and_ends_where_an_unbroken_one_does(data, tmp
         assert (tmp_path / name / "curves.png").stat().st_size > 1000
         card = json.loads((tmp_path / name / "captioner" / "v1" / "model.json").read_text())
         assert json.loads(output)["dev"] == card["metrics"]["dev"]
-        results.append(card["digest"])
+        results.append(read_safetensors(tmp_path / name / "work" / "decoder.safetensors"))
         # The extractor was not trained, so the captioner belongs to the one that is there already.
         assert not (tmp_path / name / "extractor" / "v1").exists()
-    assert results[0] == results[1]
+    killed, unbroken = results
+    assert killed.keys() == unbroken.keys()
+    for name in killed:
+        # Threads add up in no fixed order: two unbroken runs differ by 1e-5, too. A lost optimizer differs by 1e-3.
+        np.testing.assert_allclose(killed[name], unbroken[name], rtol=0, atol=1e-4, err_msg=name)
 
 
 def test_curves_are_drawn_from_the_table(tmp_path):
