@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
+TIMEOUT_SECONDS = 900
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -21,14 +23,28 @@ def tounum(tmp_path: Path) -> Command:
     place = tmp_path / "elsewhere"
     place.mkdir()
 
-    def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tounum_tasks", *map(str, arguments)],
+    def run(*arguments: str | Path, kill_at: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        """``kill_at``: text of the log at which the process is killed."""
+        command = [sys.executable, "-m", "tounum_tasks", *map(str, arguments)]
+        with subprocess.Popen(
+            command,
             cwd=place,
             env=environment | variables,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=600,
-        )
+        ) as process:
+            assert process.stderr
+            if kill_at:
+                for line in process.stderr:
+                    if kill_at in line:
+                        process.kill()
+                        break
+            try:
+                out, err = process.communicate(timeout=TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     return run

@@ -1,6 +1,7 @@
 """``python -m tounum_tasks run``: all stages in one process."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pandas as pd
@@ -59,7 +60,28 @@ def test_an_item_alone_and_among_others_gives_the_same_row(tounum: Command, samp
     pd.testing.assert_frame_equal(*frames)
 
 
-def test_a_stopped_run_goes_on_and_a_second_one_computes_nothing(tounum: Command, sample: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["classify", "caption"])
+def test_a_killed_run_goes_on_where_it_was(tounum: Command, sample: Path, tmp_path: Path, step: str) -> None:
+    """SIGKILL when a step begins; the same command then gives the manifest of an undisturbed run."""
+    few = tmp_path / "few"
+    for name in ("photographs/cat.png", "photographs/copy broke off.jpg", "texts/letter.jpg"):
+        (few / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(sample / name, few / name)
+    (few / "_READY").touch()
+    for lake in ("undisturbed", "killed"):
+        deliver(few, tmp_path / f"ingest {lake}")
+    undisturbed = ("run", "--ingest", tmp_path / "ingest undisturbed", "--lake", tmp_path / "undisturbed")
+    killed = ("run", "--ingest", tmp_path / "ingest killed", "--lake", tmp_path / "killed")
+    assert tounum(*undisturbed, "--max-failure-rate", "1").returncode == 0
+    assert tounum(*killed, "--max-failure-rate", "1", kill_at=f": {step}").returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "manifests").exists()
+    assert tounum(*killed, "--max-failure-rate", "1").returncode == 0
+    own = [name for name in ITEM_COLUMNS if name.endswith("_uri")]
+    frames = [manifest(tmp_path / lake)[list(ITEM_COLUMNS)].drop(columns=own) for lake in ("undisturbed", "killed")]
+    pd.testing.assert_frame_equal(*frames)
+
+
+def test_a_second_run_computes_nothing(tounum: Command, sample: Path, tmp_path: Path) -> None:
     deliver(sample, tmp_path / "ingest")
     places = ("--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
     assert tounum("run", *places).returncode == 0
