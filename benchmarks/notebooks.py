@@ -93,6 +93,8 @@ LINES: list[tuple[str, list[str], list[str]]] = [
     ("InceptionV3 features", ["features"], ["features"]),
     ("captions (beam of 3)", ["caption"], ["caption, beam"]),
     ("captions (greedy)", ["caption"], ["caption, greedy"]),
+    ("these four (auto, beam of 3)", NOTEBOOKS, ["measure, auto", "classify", "features", "caption, beam"]),
+    ("these four (classic, greedy)", NOTEBOOKS, ["measure, classic", "classify", "features", "caption, greedy"]),
     (EXTRA, [], [EXTRA]),
     ("overall (auto, beam of 3)", NOTEBOOKS, ["measure, auto", "classify", "features", "caption, beam", EXTRA]),
     ("overall (classic, greedy)", NOTEBOOKS, ["measure, classic", "classify", "features", "caption, greedy", EXTRA]),
