@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples write to disks that are slow when the machine is busy; that is no failure.
+settings.register_profile("tounum", deadline=None)
+settings.load_profile("tounum")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
