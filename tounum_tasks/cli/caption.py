@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tounum_tasks.classify.labels import PHOTO
-from tounum_tasks.cli.classify import class_columns, shrunk
+from tounum_tasks.cli.classify import add_model_arguments, class_columns, shrunk
 from tounum_tasks.cli.items import (
     FileItem,
     ItemWriter,
@@ -43,8 +43,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--beam", type=_beam, metavar="N", help="beam width, 1 is greedy search (TOUNUM_BEAM, 3)")
     parser.add_argument("--caption-all", action="store_true", help="caption what is no photograph, too")
     parser.add_argument("--captioner", metavar="VERSION", help="default: production")
-    parser.add_argument("--classifier", metavar="VERSION", help="default: production")
-    parser.add_argument("--lake", metavar="DIR", help="lake whose models are used (TOUNUM_LAKE_ROOT)")
+    add_model_arguments(parser)
     parser.set_defaults(run=run)
 
 

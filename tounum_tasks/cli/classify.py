@@ -34,9 +34,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         description="Tells photographs from paintings, schematics, sketches and pages of text.",
     )
     add_arguments(parser)
+    add_model_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--classifier`` and ``--lake``."""
     parser.add_argument("--classifier", metavar="VERSION", help="default: production")
     parser.add_argument("--lake", metavar="DIR", help="lake whose models are used (TOUNUM_LAKE_ROOT)")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

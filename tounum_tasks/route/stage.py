@@ -17,7 +17,7 @@ from tounum_tasks.items import Item
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality import stage as measure_stage
-from tounum_tasks.quality.stage import limits_of
+from tounum_tasks.quality.stage import limits_of, read_original
 from tounum_tasks.settings import Settings
 from tounum_tasks.stages import ShardWork
 from tounum_tasks.storage import Storage, open_storage
@@ -138,7 +138,7 @@ def _page_as_png(work: ShardWork, item: Item, measured: dict) -> bytes:
     if measured["enhanced"]:
         page = decode(work.lake.read_bytes(measured["enhanced"]), limits=limits_of(work.plan, item))
     else:
-        page = decode(work.lake.read_bytes(item.original), page=item.page, limits=limits_of(work.plan, item))
+        page = decode(read_original(work, item), page=item.page, limits=limits_of(work.plan, item))
     return encode(page.rgb, format=ImageFormat.PNG, dpi=measured["dpi"])
 
 
