@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 Words = Sequence[str]
+_Vector = tuple[dict[tuple[str, ...], float], float]
 LONGEST = 4
 
 
@@ -56,37 +57,55 @@ def rouge_l(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) 
 
 
 def cider(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
-    """CIDEr-D of every image (Vedantam et al. 2015), sigma 6; the corpus's figure is their mean."""
-    sigma = 6.0
-    frequency: Counter[tuple[str, ...]] = Counter()
-    for known in references:
-        frequency.update({gram for words in known for n in range(1, LONGEST + 1) for gram in _ngrams(words, n)})
-    images = math.log(len(references))
+    """CIDEr-D of every image (:class:`CiderD`); the corpus's figure is their mean."""
+    scorer = CiderD(references)
+    return [scorer.score(image, candidate) for image, candidate in enumerate(candidates)]
 
-    def weights(words: Words) -> list[dict[tuple[str, ...], float]]:
-        return [
-            {gram: count * (images - math.log(max(1, frequency[gram]))) for gram, count in _ngrams(words, n).items()}
-            for n in range(1, LONGEST + 1)
-        ]
 
-    def length(vector: dict[tuple[str, ...], float]) -> float:
-        return math.sqrt(sum(weight**2 for weight in vector.values()))
+class CiderD:
+    """CIDEr-D (Vedantam et al. 2015, sigma 6) of captions for the images of one corpus.
 
-    scores = []
-    for candidate, known in zip(candidates, references, strict=True):
-        ours = weights(candidate)
+    The references' vectors are computed once, so that many captions of an image can be scored.
+    """
+
+    _sigma = 6.0
+
+    def __init__(self, references: Sequence[Sequence[Words]]) -> None:
+        """``references``: of every image; how rare a group of words is depends on all of them."""
+        self._references = references
+        self._frequency: Counter[tuple[str, ...]] = Counter()
+        for known in references:
+            self._frequency.update(
+                {gram for words in known for n in range(1, LONGEST + 1) for gram in _ngrams(words, n)}
+            )
+        self._images = math.log(len(references))
+        self._vectors: dict[int, list[list[_Vector]]] = {}
+
+    def score(self, image: int, candidate: Words) -> float:
+        """Score, 0 to 10, of one caption for the image with this index."""
+        if image not in self._vectors:
+            self._vectors[image] = [self._weights(words) for words in self._references[image]]
+        known = self._references[image]
+        ours = self._weights(candidate)
         score = 0.0
-        for words in known:
-            theirs = weights(words)
+        for words, theirs in zip(known, self._vectors[image], strict=True):
             # The package counts bigrams where it means words; kept, so that the figures agree.
             difference = max(0, len(candidate) - 1) - max(0, len(words) - 1)
-            penalty = math.exp(-(difference**2) / (2 * sigma**2))
-            for mine, other in zip(ours, theirs, strict=True):
+            penalty = math.exp(-(difference**2) / (2 * self._sigma**2))
+            for (mine, my_length), (other, their_length) in zip(ours, theirs, strict=True):
                 common = sum(min(weight, other.get(gram, 0.0)) * other.get(gram, 0.0) for gram, weight in mine.items())
-                norm = length(mine) * length(other)
+                norm = my_length * their_length
                 score += common / norm * penalty if norm else 0.0
-        scores.append(10 * score / LONGEST / len(known))
-    return scores
+        return 10 * score / LONGEST / len(known)
+
+    def _weights(self, words: Words) -> list[_Vector]:
+        """For n of 1 to 4, the weight of every group of n words (tf-idf), and the length of that vector."""
+        vectors = []
+        for n in range(1, LONGEST + 1):
+            counts = _ngrams(words, n).items()
+            vector = {gram: count * (self._images - math.log(max(1, self._frequency[gram]))) for gram, count in counts}
+            vectors.append((vector, math.sqrt(sum(weight**2 for weight in vector.values()))))
+        return vectors
 
 
 def repeats_a_bigram(words: Words) -> bool:
