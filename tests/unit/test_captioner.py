@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.decode import Sampling
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary
 from tounum_tasks.errors import ConfigurationError
@@ -107,19 +108,33 @@ def test_a_caption_does_not_depend_on_its_batch_mates(beam):
 def test_samples_are_the_same_for_the_same_seed_and_follow_the_distribution():
     captioner, network = make_captioner(max_words=1)
     image = features(1)[0]
-    drawn = captioner.sample(np.repeat(image[None], 2000, axis=0), seed=3)
-    again = captioner.sample(np.repeat(image[None], 70, axis=0), seed=3)
-    assert [caption.text for caption in again] == [caption.text for caption in drawn[:70]]
+    drawn = captioner.sample(np.repeat(image[None], 400, axis=0), samples=5, seed=3)
+    again = captioner.sample(np.repeat(image[None], 70, axis=0), samples=5, seed=3)
+    assert again == drawn[:70]
     for word in range(len(SPECIAL), len(SPECIAL) + WORDS):
-        share = np.mean([caption.words == (captioner.vocabulary.words[word],) for caption in drawn])
+        share = np.mean([words == (captioner.vocabulary.words[word],) for samples in drawn for words in samples])
         assert share == pytest.approx(math.exp(log_probability(network, image, [word])), abs=0.04)
+
+
+def test_samples_come_with_their_log_probability():
+    _, network = make_captioner()
+    images = features(3).astype(np.float32)
+    uniform = np.random.default_rng(0).random((3, 4, MAX_WORDS), np.float32)
+    words, totals = Sampling(network, max_words=MAX_WORDS, samples=4).predict_on_batch((images, uniform))
+    assert words.shape == (3, 4, MAX_WORDS)
+    for image, rows, known in zip(images, words.tolist(), totals, strict=True):
+        for row, total in zip(rows, known, strict=True):
+            said = row[: row.index(END) + 1] if END in row else row
+            assert may_be_said(said)
+            assert total == pytest.approx(log_probability(network, image, said), abs=1e-3)
 
 
 def test_unknown_words_are_never_said():
     captioner, network = make_captioner(words=8)
     network.named_weights()["output_bias"].assign(np.where(np.isin(np.arange(12), [PAD, START, UNK]), 50.0, 0.0))
-    found = [*captioner.caption(features(8), beam=3), *captioner.sample(features(8))]
-    assert not {"<unk>", "<pad>", "<start>"} & {word for caption in found for word in caption.words}
+    found = {word for caption in captioner.caption(features(8), beam=3) for word in caption.words}
+    found |= {word for samples in captioner.sample(features(8), samples=2) for words in samples for word in words}
+    assert not {"<unk>", "<pad>", "<start>"} & found
 
 
 def test_no_images_give_no_captions():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,7 @@ class Captioner:
                 f"The captioner was made for {network.sizes.vocabulary} words, its vocabulary has {len(vocabulary)}."
             )
         self._network = network
-        self._searches: dict[tuple[str, float], keras.Model] = {}
+        self._searches: dict[tuple[Any, ...], keras.Model] = {}
 
     @classmethod
     def load(cls, folder: Path, *, extractor_digest: str) -> Captioner:
@@ -98,7 +98,7 @@ class Captioner:
             options = SearchOptions(**card.training["search"])
         except (KeyError, TypeError) as error:
             raise ConfigurationError(f"The card of the captioner {folder} does not describe its network.") from error
-        network = CaptionNetwork(shape, encoder_policy=compute_policy())
+        network = CaptionNetwork(shape, policy=compute_policy())
         network.build()
         set_weights(network, read_safetensors(folder / WEIGHTS_FILE))
         return cls(network, vocabulary, digest=card.digest, options=options)
@@ -109,38 +109,47 @@ class Captioner:
 
     def caption(self, features: NDArray[np.floating], *, beam: int = 3) -> list[Caption]:
         """Captions by beam search (1: greedy); features N x 64 x 2048, any float type."""
-        search = self._search(("beam", float(beam)))
+        from tounum_tasks.caption.decode import BeamSearch
+
+        options = self.options
+        search = self._search(
+            ("beam", beam),
+            lambda: BeamSearch(
+                self._network, beam=beam, max_words=options.max_words, length_power=options.length_power
+            ),
+        )
         return [
             caption
             for batch in _batches(features)
             for caption in self._captions(search.predict_on_batch(_padded(batch)), len(batch))
         ]
 
-    def sample(self, features: NDArray[np.floating], *, seed: int = 0, temperature: float = 1.0) -> list[Caption]:
-        """Captions drawn at random; the i-th one depends on its features, ``seed`` and i only."""
-        search = self._search(("sampling", temperature))
-        numbers = np.stack(
-            [np.random.default_rng([seed, i]).random(self.options.max_words) for i in range(len(features))]
-        ).astype(np.float32)
-        captions: list[Caption] = []
+    def sample(
+        self, features: NDArray[np.floating], *, samples: int = 1, seed: int = 0, temperature: float = 1.0
+    ) -> list[list[tuple[str, ...]]]:
+        """Words of captions drawn at random, ``samples`` for each image.
+
+        Those of the i-th image depend on its features, ``seed``, ``samples`` and i only.
+        """
+        from tounum_tasks.caption.decode import Sampling
+
+        words = self.options.max_words
+        search = self._search(
+            ("sampling", samples, temperature),
+            lambda: Sampling(self._network, max_words=words, temperature=temperature, samples=samples),
+        )
+        generators = [np.random.default_rng([seed, index]) for index in range(len(features))]
+        numbers = np.array([generator.random((samples, words)) for generator in generators], np.float32)
+        drawn: list[list[tuple[str, ...]]] = []
         for batch, uniform in zip(_batches(features), _batches(numbers), strict=True):
-            result = search.predict_on_batch((_padded(batch), _padded(uniform)))
-            captions += self._captions(result, len(batch))
-        return captions
+            found, _ = search.predict_on_batch((_padded(batch), _padded(uniform)))
+            drawn += [[tuple(self.vocabulary.decode(row)) for row in rows] for rows in found[: len(batch)].tolist()]
+        return drawn
 
-    def _search(self, key: tuple[str, float]) -> keras.Model:
+    def _search(self, key: tuple[Any, ...], make: Callable[[], keras.Model]) -> keras.Model:
         """The compiled graph for one way of searching, made when first asked for."""
-        from tounum_tasks.caption.decode import BeamSearch, Sampling
-
         if key not in self._searches:
-            kind, number = key
-            words = self.options.max_words
-            if kind == "beam":
-                self._searches[key] = BeamSearch(
-                    self._network, beam=int(number), max_words=words, length_power=self.options.length_power
-                )
-            else:
-                self._searches[key] = Sampling(self._network, max_words=words, temperature=number)
+            self._searches[key] = make()
         return self._searches[key]
 
     def _captions(self, result: tuple[NDArray[Any], ...], count: int) -> Iterator[Caption]:

@@ -92,59 +92,58 @@ class BeamSearch(keras.Model):
 
 
 class Sampling(keras.Model):
-    """Draws one caption per image from the model's own distribution.
+    """Draws captions from the model's own distribution, several for each image.
 
-    Inputs: features N x 64 x channels, and uniform random numbers in [0, 1), N x T, one for each word: they come from
-    outside, so that an image's caption depends on its own numbers only. Outputs as of :class:`BeamSearch` with a beam
-    of one.
+    Inputs: features N x 64 x channels, and uniform random numbers in [0, 1), N x samples x T, one for each word: they
+    come from outside, so that an image's captions depend on its own numbers only. Outputs: words int N x samples x T
+    (``<end>`` after the last word) and log-probability N x samples (as of :class:`BeamSearch`, at temperature 1).
     """
 
-    def __init__(self, network: CaptionNetwork, *, max_words: int, temperature: float) -> None:
+    def __init__(self, network: CaptionNetwork, *, max_words: int, temperature: float = 1.0, samples: int = 1) -> None:
         super().__init__()
         self.network = network
         self._steps = max_words
         self._temperature = temperature
+        self._samples = samples
 
-    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    def call(self, inputs: tuple[Tensor, Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
         """Draws the captions."""
         features, uniform = inputs
-        steps, sizes = self._steps, self.network.sizes
+        samples, steps, sizes = self._samples, self._steps, self.network.sizes
         count = features.shape[0]
-        memory, state = self.network.encode(features)
+        rows = count * samples
+        memory, first = self.network.encode(features)
+        memory = Memory(*(ops.repeat(part, samples, axis=0) for part in memory))
+        uniform = ops.reshape(uniform, (rows, steps))
 
         def unfinished(step: Tensor, words: Tensor, *rest: Tensor) -> Tensor:
             return ops.logical_and(step < steps, ops.logical_not(ops.all(rest[2])))
 
-        def advance(
-            step: Tensor, words: Tensor, state: Tensor, total: Tensor, finished: Tensor, maps: Tensor
-        ) -> tuple[Tensor, ...]:
+        def advance(step: Tensor, words: Tensor, state: Tensor, total: Tensor, finished: Tensor) -> tuple[Tensor, ...]:
             last = _column(words, step - 1, before=START)
-            state, output, attention = self.network.step(last, state, memory)
+            state, output, _ = self.network.step(last, state, memory)
             known = _log_probabilities(self.network.logits(output), words, last, step)
             drawn = ops.cumsum(ops.softmax(known / self._temperature, axis=-1), axis=-1)
             threshold = _column(uniform, step, before=0.0)[:, None] * drawn[:, -1:]
             chosen = ops.sum(ops.cast(drawn <= threshold, "int32"), axis=-1)
             chosen = ops.where(finished, END, ops.minimum(chosen, sizes.vocabulary - 1))
             gained = ops.take_along_axis(known, chosen[:, None], axis=1)[:, 0]
-            here = ops.arange(steps) == step
-            words = ops.where(here[None, :], chosen[:, None], words)
-            maps = ops.where(here[None, :, None], attention[:, None, :], maps)
+            words = ops.where((ops.arange(steps) == step)[None, :], chosen[:, None], words)
             total = total + ops.where(finished, 0.0, gained)
-            return step + 1, words, state, total, ops.logical_or(finished, chosen == END), maps
+            return step + 1, words, state, total, ops.logical_or(finished, chosen == END)
 
-        _, words, _, total, _, maps = ops.while_loop(
+        _, words, _, total, _ = ops.while_loop(
             unfinished,
             advance,
             (
                 ops.convert_to_tensor(0, "int32"),
-                ops.full((count, steps), END, dtype="int32"),
-                state,
-                ops.zeros((count,)),
-                ops.zeros((count,), "bool"),
-                ops.zeros((count, steps, sizes.positions)),
+                ops.full((rows, steps), END, dtype="int32"),
+                ops.repeat(first, samples, axis=0),
+                ops.zeros((rows,)),
+                ops.zeros((rows,), "bool"),
             ),
         )
-        return words[:, None], total[:, None], maps[:, None]
+        return ops.reshape(words, (count, samples, steps)), ops.reshape(total, (count, samples))
 
 
 def _column(table: Tensor, step: Tensor, *, before: float) -> Tensor:

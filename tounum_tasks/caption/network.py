@@ -44,18 +44,18 @@ class Memory(NamedTuple):
 class CaptionNetwork(keras.Layer):
     """Encoder, attention and GRU; one step at a time, so that training and every kind of search share it."""
 
-    def __init__(self, shape: NetworkShape, *, encoder_policy: str = "float32", seed: int = 0) -> None:
-        """``encoder_policy``: dtype policy of the large product over all positions (see ``compute_policy``)."""
+    def __init__(self, shape: NetworkShape, *, policy: str = "float32", seed: int = 0) -> None:
+        """``policy``: dtype policy of the matrix products (see ``compute_policy``); sums and softmax stay float32."""
         super().__init__(name="captioner", dtype="float32")
         self.sizes = shape
         seeds = keras.random.SeedGenerator(seed)
 
         def dense(units: int, name: str, **options: Any) -> keras.layers.Dense:
             initializer = keras.initializers.GlorotUniform(seed=seeds)
-            return keras.layers.Dense(units, name=name, kernel_initializer=initializer, **options)
+            return keras.layers.Dense(units, name=name, kernel_initializer=initializer, dtype=policy, **options)
 
-        self.encoder = dense(shape.embedding, "encoder", activation="relu", dtype=encoder_policy)
-        self.attention_keys = dense(shape.attention, "attention_keys", dtype=encoder_policy)
+        self.encoder = dense(shape.embedding, "encoder", activation="relu")
+        self.attention_keys = dense(shape.attention, "attention_keys")
         self.attention_query = dense(shape.attention, "attention_query", use_bias=False)
         self.attention_score = dense(1, "attention_score", use_bias=False)
         self.gate = dense(shape.embedding, "gate", activation="sigmoid")
@@ -70,11 +70,12 @@ class CaptionNetwork(keras.Layer):
             shape.units,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seeds),
             recurrent_initializer=keras.initializers.Orthogonal(seed=seeds),
+            dtype=policy,
             name="gru",
         )
         self.output_state = dense(shape.embedding, "output_state")
         self.output_context = dense(shape.embedding, "output_context", use_bias=False)
-        self.dropout = keras.layers.Dropout(shape.dropout, seed=seed)
+        self.dropout = keras.layers.Dropout(shape.dropout, seed=seed, dtype=policy)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all variables; their shapes follow from the sizes alone."""
@@ -116,10 +117,8 @@ class CaptionNetwork(keras.Layer):
 
     def encode(self, features: Tensor, *, training: bool = False) -> tuple[Memory, Tensor]:
         """Features N x 64 x channels -> the memory and the first state N x units."""
-        encoded = self.encoder(features)
-        keys = ops.cast(self.attention_keys(encoded), "float32")
-        values = self.dropout(ops.cast(encoded, "float32"), training=training)
-        return Memory(values, keys), self.first_state(ops.mean(values, axis=1))
+        values = self.dropout(self.encoder(features), training=training)
+        return Memory(values, self.attention_keys(values)), self.first_state(ops.mean(values, axis=1))
 
     def step(
         self, words: Tensor, state: Tensor, memory: Memory, *, training: bool = False
@@ -136,14 +135,15 @@ class CaptionNetwork(keras.Layer):
         """
         query = ops.expand_dims(self.attention_query(state), 1)
         scores = ops.squeeze(self.attention_score(ops.tanh(memory.keys + query)), -1)
-        attention = ops.softmax(scores, axis=-1)
-        attended = ops.squeeze(ops.matmul(ops.expand_dims(attention, 1), memory.values), 1)
-        attended = self.gate(state) * attended
-        word = self.words(words)
+        attention = ops.softmax(ops.cast(scores, "float32"), axis=-1)
+        looked_at = ops.cast(ops.expand_dims(attention, 1), memory.values.dtype)
+        attended = self.gate(state) * ops.squeeze(ops.matmul(looked_at, memory.values), 1)
+        word = ops.cast(self.words(words), attended.dtype)
         state, _ = self.gru(ops.concatenate([word, attended], axis=-1), [state])
         output = ops.tanh(self.output_state(state) + self.output_context(attended) + word)
         return state, self.dropout(output, training=training), attention
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """Outputs R x embedding -> scores of every word, R x vocabulary."""
-        return ops.matmul(outputs, ops.transpose(self.words.embeddings)) + self.output_bias
+        """Outputs R x embedding -> scores of every word, R x vocabulary, float32."""
+        words = ops.cast(ops.transpose(self.words.embeddings), outputs.dtype)
+        return ops.cast(ops.matmul(outputs, words), "float32") + self.output_bias
