@@ -1,12 +1,17 @@
 """Training of the captioner, and of the extractor underneath it.
 
-Four phases, each optional but the last:
+The phases, each optional but the third and fourth:
 
 1. ``head``: the output of ``mixed8`` is computed once and kept on disk; the two blocks above it learn together with the
    decoder. This is where kernels that the initial weights lack come to life.
 2. ``full``: every layer of InceptionV3 learns, from pixels (mirrored at random), at a small rate.
 3. The extractor is rounded to float16, as it will be stored, and the features of all images are computed with it.
-4. ``decoder``: the captioner alone learns on exactly these features.
+4. ``decoder``: the captioner alone learns on exactly these features, and on those of the mirrored images.
+5. ``reward``: it is rewarded for captions that resemble the references as a whole, rather than word by word
+   (:mod:`~tounum_tasks.training.reward`).
+
+The last two phases are scored on the dev split after every pass, with averaged weights; the best pass is kept, and a
+phase ends early when ``patience`` passes brought nothing better.
 
 Everything is in one work folder: caches, checkpoints, curves. A run that was killed goes on at its last checkpoint.
 """
@@ -29,8 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import Captioner
+from tounum_tasks.caption.decode import Sampling
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
-from tounum_tasks.caption.vocabulary import Vocabulary
+from tounum_tasks.caption.vocabulary import END, Vocabulary
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.captioner import score
 from tounum_tasks.features import extractor as inception
@@ -39,13 +45,14 @@ from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
 from tounum_tasks.training.data import CaptionData, CaptionedImage, read_input
 from tounum_tasks.training.feature_cache import FeatureCache
+from tounum_tasks.training.reward import CaptionReward, advantages
 
 CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)
 FEATURE_SHAPE = (inception.POSITIONS, inception.CHANNELS)
 CHECKPOINT_SECONDS = 300.0
 CURVES_FILE = "curves.csv"
-CURVES = ("phase", "pass", "train_loss", "dev_loss", "seconds", "bleu_4", "cider")
+CURVES = ("phase", "pass", "train_loss", "train_reward", "dev_loss", "seconds", "bleu_4", "cider")
 
 log = logging.getLogger(__name__)
 
@@ -58,28 +65,36 @@ class TrainingSettings:
     vocabulary_size: int = 3000
     max_words: int = 20
     captions_per_image: int = 5
+    mirrored: bool = True
     label_smoothing: float = 0.1
     dropout: float = 0.4
     head_epochs: int = 0
     full_epochs: int = 0
     decoder_epochs: int = 10
+    reward_epochs: int = 0
+    patience: int = 3
     batch_images: int = 16
     head_learning_rate: float = 1e-3
     full_learning_rate: float = 5e-4
-    decoder_learning_rate: float = 5e-4
+    decoder_learning_rate: float = 7e-4
+    reward_learning_rate: float = 5e-5
 
 
 @dataclass(frozen=True)
 class Phase:
     """One phase: what its images come in as, how long it lasts, and how fast which weights move."""
 
-    name: Literal["head", "full", "decoder"]
+    name: Literal["head", "full", "decoder", "reward"]
     epochs: int
     learning_rate: float
     batch_images: int
     drawn_factor: float = 1.0
     known_factor: float = 1.0
-    averaged: bool = False
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the extractor is finished: the captioner learns alone, is averaged and scored after every pass."""
+        return self.name in ("decoder", "reward")
 
 
 Batch = tuple[list[CaptionedImage], NDArray[Any]]
@@ -112,7 +127,7 @@ class CaptionerTraining:
         keras.utils.set_random_seed(settings.seed)
         self.policy = inception.compute_policy()
         shape = NetworkShape(vocabulary=len(self.vocabulary), dropout=settings.dropout)
-        self.captioner = CaptionNetwork(shape, encoder_policy=self.policy, seed=settings.seed)
+        self.captioner = CaptionNetwork(shape, policy=self.policy, seed=settings.seed)
         self.captioner.build()
         self.network = inception.build_network(self.policy)
         inception.set_weights(self.network, self.initial)
@@ -124,7 +139,9 @@ class CaptionerTraining:
             self._phase(Phase("head", s.head_epochs, s.head_learning_rate, s.batch_images, 0.5, 0.1))
         if s.full_epochs:
             self._phase(Phase("full", s.full_epochs, s.full_learning_rate, s.batch_images, 0.1, 0.05))
-        self._phase(Phase("decoder", s.decoder_epochs, s.decoder_learning_rate, 2 * s.batch_images, averaged=True))
+        self._phase(Phase("decoder", s.decoder_epochs, s.decoder_learning_rate, 2 * s.batch_images))
+        if s.reward_epochs:
+            self._phase(Phase("reward", s.reward_epochs, s.reward_learning_rate, 2 * s.batch_images))
 
     def extractor_weights(self) -> dict[str, NDArray[np.float16]]:
         """The extractor's weights as they are stored."""
@@ -159,14 +176,14 @@ class CaptionerTraining:
         caches = self._caches(phase)
         captions = phase.batch_images * self.settings.captions_per_image
         rows = staircase(self._lengths, captions, self.settings.max_words)
-        model = TrainingModel(self.captioner, front, rows, label_smoothing=self.settings.label_smoothing)
+        smoothing = 0.0 if phase.name == "reward" else self.settings.label_smoothing
+        model = TrainingModel(self.captioner, front, rows, label_smoothing=smoothing)
         steps = -(-len(self.train_images) // phase.batch_images)
         optimizer = self._optimizer(phase, model, steps * phase.epochs)
         model.compile(optimizer=optimizer)
         optimizer.build(model.trainable_variables)
-        _Loop(self, phase, model, caches, rows, steps).run()
-        if phase.averaged:
-            optimizer.finalize_variable_values(model.trainable_variables)
+        loop = _RewardLoop if phase.name == "reward" else _Loop
+        loop(self, phase, model, caches, rows, steps).run()
         write_safetensors(result, self._snapshot())
 
     def _optimizer(self, phase: Phase, model: TrainingModel, steps: int) -> keras.optimizers.Optimizer:
@@ -182,7 +199,7 @@ class CaptionerTraining:
         for name, layer in inception.convolutions(self.network).items():
             factor = phase.drawn_factor if f"{name}/kernel" in self.drawn else phase.known_factor
             factors.update({layer.kernel.path: factor, layer.bias.path: factor})
-        averaging = {"use_ema": True, "ema_momentum": 0.995} if phase.averaged else {}
+        averaging = {"use_ema": True, "ema_momentum": 0.995} if phase.has_features else {}
         return ScaledAdam(schedule, factors, global_clipnorm=5.0, **averaging)
 
     def _caches(self, phase: Phase) -> dict[str, FeatureCache]:
@@ -193,9 +210,12 @@ class CaptionerTraining:
         shape = CUT_SHAPE if phase.name == "head" else FEATURE_SHAPE
         head = inception.split_network(self.network, CUT)[0] if phase.name == "head" else self.network
         caches = {}
-        for name, images in (("train", self.train_images), ("dev", self.dev_images)):
+        wanted = {"train": self.train_images, "dev": self.dev_images}
+        if self.settings.mirrored:
+            wanted["mirrored"] = self.train_images
+        for name, images in wanted.items():
             caches[name] = FeatureCache(self.work / "cache" / kind / name, images, shape)
-            caches[name].fill(lambda members: extract(head, members))
+            caches[name].fill(lambda members, name=name: extract(head, members, mirrored=name == "mirrored"))
         return caches
 
     # State
@@ -213,8 +233,38 @@ class CaptionerTraining:
         )
 
 
+class _Best:
+    """Weights of the best pass so far, by CIDEr on the dev split, and how many passes ago that was."""
+
+    def __init__(self) -> None:
+        self.cider = -1.0
+        self.waited = 0
+        self.weights: list[NDArray[Any]] = []
+
+    def offer(self, cider: float | None, model: TrainingModel) -> None:
+        """Takes the model's weights if they are the best; without a figure nothing is ever better or worse."""
+        if cider is None:
+            return
+        self.waited += 1
+        if cider > self.cider:
+            self.cider, self.waited = cider, 0
+            self.weights = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """For a checkpoint."""
+        state = {"best_cider": np.array(self.cider), "best_waited": np.array(self.waited)}
+        return state | {f"best/{index:04}": array for index, array in enumerate(self.weights)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """From a checkpoint."""
+        self.cider, self.waited = float(arrays["best_cider"].item()), int(arrays["best_waited"].item())
+        self.weights = [arrays[name] for name in sorted(arrays) if name.startswith("best/")]
+
+
 class _Loop:
     """The passes of one phase, with checkpoints."""
+
+    figure = "train_loss"
 
     def __init__(
         self,
@@ -233,37 +283,65 @@ class _Loop:
         self.steps = steps
         self.search = Captioner(training.captioner, training.vocabulary, digest="in training")
         self.checkpoint = training.work / f"{phase.name}.checkpoint.safetensors"
+        self.best = _Best()
 
     def run(self) -> None:
+        """Runs the passes that are still to do; afterwards the network has the weights of the best one."""
         done = self._load_checkpoint()
         for epoch in range(done // self.steps, self.phase.epochs):
+            if self.best.waited >= self.training.settings.patience:
+                log.info("%s: nothing better in %d passes, so it ends here", self.phase.name, self.best.waited)
+                break
             started = time.monotonic()
-            loss = self._train_epoch(epoch, done - epoch * self.steps)
+            figure = self._train_epoch(epoch, done - epoch * self.steps)
             done = (epoch + 1) * self.steps
-            dev = self._dev_loss()
-            seconds = time.monotonic() - started
-            log.info("%s pass %d of %d: loss %.4f, dev loss %.4f, %.0f s", self.phase.name, epoch + 1,
-                     self.phase.epochs, loss, dev, seconds)  # fmt: skip
-            self._record(epoch, train_loss=loss, dev_loss=dev, seconds=seconds, **self._dev_scores())
+            current = self._average()
+            figures = {self.figure: figure, "dev_loss": self._dev_loss(), **self._dev_scores()}
+            self.best.offer(figures.get("cider"), self.model)
+            self._set_weights(current)
+            figures["seconds"] = time.monotonic() - started
+            told = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+            log.info("%s pass %d of %d: %s", self.phase.name, epoch + 1, self.phase.epochs, told)
+            self._record(epoch, **figures)
             self._save_checkpoint(done)
+        if self.best.weights:
+            self._set_weights(self.best.weights)
+        else:
+            self._average()
         self.checkpoint.unlink(missing_ok=True)
 
+    def _average(self) -> list[NDArray[Any]]:
+        """Puts the averaged weights into the network, where the phase keeps them; returns those that were there."""
+        current = [keras.ops.convert_to_numpy(variable) for variable in self.model.trainable_variables]
+        if self.phase.has_features:
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        return current
+
+    def _set_weights(self, weights: Sequence[NDArray[Any]]) -> None:
+        for variable, array in zip(self.model.trainable_variables, weights, strict=True):
+            variable.assign(array)
+
     def _train_epoch(self, epoch: int, first_step: int) -> float:
-        """Mean loss of the steps that were still to do."""
+        """Mean figure of the steps that were still to do."""
         saved = time.monotonic()
-        losses: list[float] = []
+        found: list[float] = []
         for step, (images, features) in _prefetched(self._batches(epoch, first_step)):
             generator = np.random.default_rng([self.training.settings.seed, len(self.phase.name), epoch, step])
-            inputs = self._inputs(images, features, generator)
             self.model.reset_metrics()
-            losses.append(float(self.model.train_on_batch(inputs)))
+            found.append(self._train_step(images, features, generator))
             if step % 20 == 19:
-                loss = float(np.mean(losses[-20:]))
-                log.info("%s pass %d, step %d of %d: loss %.4f", self.phase.name, epoch + 1, step + 1, self.steps, loss)
+                log.info("%s pass %d, step %d of %d: %s %.4f", self.phase.name, epoch + 1, step + 1, self.steps,
+                         self.figure, np.mean(found[-20:]))  # fmt: skip
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save_checkpoint(epoch * self.steps + step + 1)
                 saved = time.monotonic()
-        return float(np.mean(losses)) if losses else float("nan")
+        return float(np.mean(found)) if found else float("nan")
+
+    def _train_step(
+        self, images: Sequence[CaptionedImage], features: NDArray[Any], generator: np.random.Generator
+    ) -> float:
+        """Loss of one step."""
+        return float(self.model.train_on_batch(self._inputs(images, features, generator)))
 
     def _dev_loss(self) -> float:
         """Loss per word on the dev split, neither dropout nor smoothing; NaN without dev images."""
@@ -327,12 +405,17 @@ class _Loop:
             )
 
     def _cached_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
-        """Two shards at a time are mixed; rows that do not fill a batch wait for the next pair."""
+        """Two shards at a time are mixed; rows that do not fill a batch wait for the next pair.
+
+        Each shard is taken as it is or mirrored, by lot.
+        """
         cache = self.caches["train"]
+        sides = [self.caches[name] for name in ("train", "mirrored") if name in self.caches]
         pool: list[tuple[int, int]] = []
         kept: dict[int, NDArray[np.float16]] = {}
         size = self.phase.batch_images
         order = generator.permutation(cache.shards)
+        side = generator.integers(len(sides), size=cache.shards)
         for start in range(0, len(order), 2):
             pair = order[start : start + 2]
             fresh = [(int(shard), row) for shard in pair for row in range(len(cache.members(int(shard))))]
@@ -348,15 +431,15 @@ class _Loop:
                         del kept[shard]
                     for shard, _ in chosen:
                         if shard not in kept:
-                            kept[shard] = cache.read(shard)
+                            kept[shard] = sides[side[shard]].read(shard)
                     return np.stack([kept[shard][row] for shard, row in chosen])
 
                 yield [cache.members(shard)[row] for shard, row in chosen], load
 
     def _dev_scores(self) -> dict[str, float]:
-        """BLEU-4 and CIDEr of greedy captions on the dev split, in the phase in which features are given."""
+        """BLEU-4 and CIDEr of greedy captions on the dev split, in the phases in which features are given."""
         training = self.training
-        if self.phase.name != "decoder" or not training.dev_images:
+        if not self.phase.has_features or not training.dev_images:
             return {}
         cache = self.caches["dev"]
         captions = [c.text for i in range(cache.shards) for c in self.search.caption(cache.read(i), beam=1)]
@@ -381,7 +464,7 @@ class _Loop:
         arrays |= {
             f"optimizer/{i:04}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.model.optimizer.variables)
         }
-        arrays["done"] = np.array(done, np.int64)
+        arrays |= {"done": np.array(done, np.int64), **self.best.arrays()}
         write_safetensors(self.checkpoint, arrays)
 
     def _load_checkpoint(self) -> int:
@@ -392,9 +475,56 @@ class _Loop:
         for kind, variables in (("model", self.model.variables), ("optimizer", self.model.optimizer.variables)):
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{kind}/{index:04}"].reshape(variable.shape))
+        self.best.restore(arrays)
         done = int(arrays["done"].item())
         log.info("%s goes on after step %d", self.phase.name, done)
         return done
+
+
+class _RewardLoop(_Loop):
+    """Captions are drawn from the captioner itself and rewarded by CIDEr-D, compared with one another."""
+
+    figure = "train_reward"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        training = self.training
+        encode = training.vocabulary.encode
+        self._reward = CaptionReward({i.name: [encode(text) for text in i.captions] for i in training.train_images})
+        settings = training.settings
+        self._sampling = Sampling(
+            training.captioner, max_words=settings.max_words, temperature=1.0, samples=settings.captions_per_image
+        )
+        self.best.offer(self._dev_scores().get("cider"), self.model)
+
+    def _train_step(
+        self, images: Sequence[CaptionedImage], features: NDArray[Any], generator: np.random.Generator
+    ) -> float:
+        """Mean reward of the captions that were drawn."""
+        settings = self.training.settings
+        padded = np.zeros((self.phase.batch_images, *features.shape[1:]), np.float32)
+        padded[: len(features)] = features
+        shape = (len(padded), settings.captions_per_image, settings.max_words)
+        drawn = self._sampling.predict_on_batch((padded, generator.random(shape, dtype=np.float32)))[0]
+        captions = [[caption[: _end(caption)].tolist() for caption in rows] for rows in drawn[: len(images)]]
+        rewards = np.array(
+            [[self._reward(image.name, text) for text in rows] for image, rows in zip(images, captions, strict=True)]
+        )
+        said = [text for rows in captions for text in rows]
+        owners = [index for index, rows in enumerate(captions) for _ in rows]
+        worth = advantages(rewards).ravel()
+        missing = self.rows[0] - len(said)
+        inputs = teacher_forcing(
+            said + [[]] * missing, owners + [0] * missing, self.rows, worth=np.append(worth, np.zeros(missing))
+        )
+        self.model.train_on_batch({"features": padded, **inputs})
+        return float(rewards.mean())
+
+
+def _end(caption: NDArray[np.integer]) -> int:
+    """Number of words before the end."""
+    ends = np.flatnonzero(caption == END)
+    return int(ends[0]) if len(ends) else len(caption)
 
 
 def read_curves(work: Path) -> list[dict[str, str]]:
@@ -406,11 +536,13 @@ def read_curves(work: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def extract(network: keras.Model, images: Sequence[CaptionedImage]) -> NDArray[np.float16]:
-    """Outputs of a network for images on disk, float16."""
+def extract(network: keras.Model, images: Sequence[CaptionedImage], *, mirrored: bool = False) -> NDArray[np.float16]:
+    """Outputs of a network for images on disk, float16; on request of the images seen in a mirror."""
+    step = -1 if mirrored else 1
     outputs = []
     for start in range(0, len(images), inception.BATCH_SIZE):
-        batch = np.stack([read_input(image.path) for image in images[start : start + inception.BATCH_SIZE]])
+        chosen = images[start : start + inception.BATCH_SIZE]
+        batch = np.stack([read_input(image.path)[:, ::step] for image in chosen])
         outputs.append(inception.predict_padded(network, batch).astype(np.float16))
     return np.concatenate(outputs)
 

@@ -34,7 +34,11 @@ def staircase(lengths: Sequence[int], captions: int, max_words: int) -> tuple[in
 
 
 def teacher_forcing(
-    captions: Sequence[Sequence[int]], images: Sequence[int], rows: Sequence[int]
+    captions: Sequence[Sequence[int]],
+    images: Sequence[int],
+    rows: Sequence[int],
+    *,
+    worth: NDArray[np.floating] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Lays the captions of one batch out for :class:`TrainingModel`.
 
@@ -42,6 +46,7 @@ def teacher_forcing(
         captions: word numbers of every caption, without start and end; an empty one has no weight.
         images: for each caption, which image of the batch it belongs to.
         rows: see :func:`staircase`; ``rows[0]`` captions.
+        worth: how much each caption counts, which may be less than nothing; all count 1 by default.
 
     Returns:
         ``image`` int N, ``words`` int N x T (read), ``targets`` and ``weights`` R (to be said; step by step, the rows
@@ -52,12 +57,15 @@ def teacher_forcing(
     words = np.full((rows[0], steps), PAD, np.int32)
     targets = np.full((rows[0], steps), PAD, np.int32)
     image = np.zeros(rows[0], np.int32)
+    worths = np.ones(rows[0], np.float32)
     for row, index in enumerate(order[: rows[0]]):
         said = [*captions[index], END][:steps] if captions[index] else []
         read = [START, *captions[index]][:steps] if captions[index] else []
         targets[row, : len(said)], words[row, : len(read)], image[row] = said, read, images[index]
+        if worth is not None:
+            worths[row] = worth[index]
     flat = np.concatenate([targets[:count, step] for step, count in enumerate(rows)])
-    weights = ((flat != PAD) & (flat != UNK)).astype(np.float32)
+    weights = np.concatenate([worths[:count] for count in rows]) * ((flat != PAD) & (flat != UNK))
     return {"image": image, "words": words, "targets": flat, "weights": weights}
 
 
@@ -86,7 +94,7 @@ class TrainingModel(keras.Model):
         self.built = True
 
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> Tensor:
-        """Mean loss per word: cross-entropy, smoothed over the vocabulary while training."""
+        """Mean loss per word, each times its weight: cross-entropy, smoothed over the vocabulary while training."""
         sizes = self.captioner.sizes
         features = inputs["features"]
         if self.front is not None:
@@ -112,7 +120,7 @@ class TrainingModel(keras.Model):
         if training and self._smoothing:
             uniform = normaliser - ops.mean(logits, axis=-1)
             losses = (1 - self._smoothing) * losses + self._smoothing * uniform
-        return ops.sum(losses * weights) / ops.maximum(ops.sum(weights), 1.0)
+        return ops.sum(losses * weights) / ops.maximum(ops.sum(ops.cast(weights != 0, "float32")), 1.0)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
