@@ -43,6 +43,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--full-epochs", type=int, default=0, metavar="N", help="passes of every layer, slow (default: 0)"
     )
+    parser.add_argument(
+        "--reward-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="passes in which the decoder is rewarded for whole captions (default: 0)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=3,
+        metavar="N",
+        help="end a phase of the decoder when N passes brought nothing better on the dev split (default: 3)",
+    )
+    parser.add_argument("--no-mirror", action="store_true", help="do not learn from mirrored images too")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split")
@@ -65,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.training.captioner_version import draw_curves, write_versions
     from tounum_tasks.training.data import load_captions
 
-    if min(arguments.epochs, arguments.batch_images) < 1 or min(arguments.head_epochs, arguments.full_epochs) < 0:
+    passes = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs)
+    if min(arguments.epochs, arguments.batch_images, arguments.patience) < 1 or min(passes) < 0:
         raise ConfigurationError("Passes and batches must be positive numbers.")
     out = Path(arguments.out)
     data = load_captions(Path(arguments.data), seed=arguments.seed, limit=arguments.limit)
@@ -76,6 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
         head_epochs=arguments.head_epochs,
         full_epochs=arguments.full_epochs,
         decoder_epochs=arguments.epochs,
+        reward_epochs=arguments.reward_epochs,
+        patience=arguments.patience,
+        mirrored=not arguments.no_mirror,
         batch_images=arguments.batch_images,
     )
     training = CaptionerTraining(data, out / "work", settings, initial)
