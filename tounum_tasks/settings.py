@@ -99,6 +99,14 @@ class Settings(BaseSettings):
         0.2, description="Share of failed and quarantined items above which a run ends failed, after publishing"
     )
 
+    # History
+    keep_days: Annotated[int, Field(ge=1)] = Field(
+        90, description="How many days the command prune keeps replaced manifests and the results that they need"
+    )
+    reprocess_schedule: str = Field(
+        "0 5 * * *", description="Cron expression of tounum_reprocess, which brings old batches to the models in production"
+    )
+
     @field_validator("ingest_root", "lake_root", "non_photos_root", "quarantine_root")
     @classmethod
     def _as_url(cls, value: str) -> str:
