@@ -79,19 +79,104 @@ def test_an_empty_folder_is_refused(tmp_path):
         load_captions(tmp_path)
 
 
-def test_coco_annotations_with_images_beside_them(tmp_path):
-    names = [f"COCO_train2014_{i:012}.jpg" for i in range(10)]
-    write_images(tmp_path / "train2014", names)
+def write_coco(root, split="train", count=10, **changes):
+    """A miniature of MS-COCO: ``annotations/captions_{split}2014.json`` and ``{split}2014/*.jpg``."""
+    names = [f"COCO_{split}2014_{i:012}.jpg" for i in range(count)]
+    write_images(root / f"{split}2014", names)
     content = {
         "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
-        "annotations": [{"image_id": i, "caption": f"caption {n}"} for i in range(10) for n in range(5)],
+        "annotations": [{"id": n, "image_id": i, "caption": f"caption {n}"} for i in range(count) for n in range(5)],
     }
-    (tmp_path / "annotations").mkdir()
-    (tmp_path / "annotations" / "captions_train2014.json").write_text(json.dumps(content))
+    path = root / "annotations" / f"captions_{split}2014.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content | changes))
+    return path
+
+
+def test_coco_annotations_with_images_beside_them(tmp_path):
+    path = write_coco(tmp_path)
     data = load_captions(tmp_path, seed=3)
     assert (len(data.split("train")), len(data.split("dev"))) == (8, 2)
     assert all(len(image.captions) == 5 and image.path.is_file() for image in data.images)
-    assert load_captions(tmp_path, seed=3) == data
+    assert load_captions(path, seed=3) == data
+    assert len(load_captions(tmp_path, train_share=0.5).split("dev")) == 5
+    assert len(load_captions(tmp_path, limit=3).split("train")) == 3
+
+
+def test_the_two_files_of_coco_are_train_and_dev(tmp_path):
+    train = write_coco(tmp_path, "train", 6)
+    write_coco(tmp_path, "val", 3)
+    data = load_captions(tmp_path)
+    assert {image.name[:10] for image in data.split("train")} == {"COCO_train"}
+    assert {image.name[:8] for image in data.split("dev")} == {"COCO_val"}
+    assert (len(data.split("train")), len(data.split("dev"))) == (6, 3)
+    assert len(load_captions(train).images) == 6
+    write_coco(tmp_path, "other", 2)
+    with pytest.raises(ConfigurationError, match="several annotation files .*, name one of them"):
+        load_captions(tmp_path)
+
+
+def test_images_without_captions_are_left_out(tmp_path):
+    annotations = [{"image_id": 2, "caption": "a dog"}, {"image_id": 2, "caption": "a dog"}]
+    write_coco(tmp_path, annotations=annotations)
+    assert [image.captions for image in load_captions(tmp_path).images] == [("a dog", "a dog")]
+
+
+def test_an_image_that_is_listed_but_not_there_is_named(tmp_path):
+    write_coco(tmp_path)
+    (tmp_path / "train2014" / "COCO_train2014_000000000004.jpg").unlink()
+    with pytest.raises(ConfigurationError, match=r"names COCO_train2014_000000000004\.jpg, but .* does not exist"):
+        load_captions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]}, "two images have the id 1"),
+        ({"annotations": [{"image_id": 77, "caption": "x"}]}, "a caption for the image 77, which it does not list"),
+        ({"annotations": [{"image_id": 1}]}, "is no COCO captions file: KeyError"),
+        ({"annotations": []}, "holds no captions"),
+    ],
+)
+def test_what_is_wrong_with_a_coco_file_is_said(tmp_path, changes, sentence):
+    write_coco(tmp_path, **changes)
+    with pytest.raises(ConfigurationError, match=sentence):
+        load_captions(tmp_path)
+
+
+def test_images_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
+    write_images(tmp_path, ["one/1.png", "two/1.png"])
+    path = tmp_path / "captions_mine.json"
+    content = {"images": [{"id": 0, "file_name": "two/1.png"}], "annotations": [{"image_id": 0, "caption": "x"}]}
+    path.write_text(json.dumps(content))
+    assert load_captions(path).images[0].path == tmp_path / "two" / "1.png"
+    path.write_text(json.dumps(content).replace("two/1.png", "1.png"))
+    with pytest.raises(ConfigurationError, match=r"1\.png, which is there twice"):
+        load_captions(path)
+
+
+@pytest.mark.parametrize("options", [{"limit": 0}, {"limit": -3}, {"train_share": 0}, {"train_share": 1.5}])
+def test_impossible_sizes_are_refused(table, options):
+    with pytest.raises(ConfigurationError, match=r"at least 1|between 0 and 1"):
+        load_captions(table, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"image\tsplit\tcaption\na.png\ttrain\n", "line 2 has too few columns"),
+        (b"image\tsplit\tcaption\na.png\ttrain\t\xff\n", "cannot be read"),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path, content, sentence):
+    (tmp_path / "captions.tsv").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=sentence):
+        load_captions(tmp_path)
+
+
+def test_data_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigurationError, match="nothing does not exist"):
+        load_captions(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "{", '{"images": [], "annotations": [{"image_id": 1}]}'])

@@ -61,6 +61,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split")
+    parser.add_argument(
+        "--train-share", type=float, default=0.8, metavar="X", help="where the data brings no split (default: 0.8)"
+    )
     parser.add_argument("--batch-images", type=int, default=16, metavar="N", help="default: 16")
     parser.add_argument("--version", metavar="V", help="of what is written (default: today's date and a number)")
     parser.add_argument("--licence", default="", metavar="TEXT", help="of the data, for the cards")
@@ -84,7 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     if min(arguments.epochs, arguments.batch_images, arguments.patience) < 1 or min(passes) < 0:
         raise ConfigurationError("Passes and batches must be positive numbers.")
     out = Path(arguments.out)
-    data = load_captions(Path(arguments.data), seed=arguments.seed, limit=arguments.limit)
+    data = load_captions(
+        Path(arguments.data), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share
+    )
     initial, digest = _extractor(arguments)
     settings = TrainingSettings(
         seed=arguments.seed,

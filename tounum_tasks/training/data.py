@@ -1,6 +1,6 @@
 """Captioned images for training: MS-COCO annotation files and tab-separated tables.
 
-A *data set* is a list of images, each with its captions and one split, ``train`` or ``dev``. The split is always by
+A *data set* is a list of images, each with its captions and one split: ``train``, ``dev`` or ``test``. The split is always by
 image: no image has captions in both.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from tounum_tasks.images.decode import decode
 from tounum_tasks.images.model_input import to_model_input
 
 TRAIN_SHARE = 0.8
+SPLITS = ("train", "dev", "test")
+# What MS-COCO calls its files, and what we call the splits.
+COCO_SPLITS = {"train": "train", "val": "dev", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -45,27 +49,46 @@ class CaptionData:
         return [image for image in self.images if image.split == name]
 
 
-def load_captions(data: Path, *, seed: int = 0, limit: int | None = None) -> CaptionData:
+def load_captions(
+    data: Path, *, seed: int = 0, limit: int | None = None, train_share: float = TRAIN_SHARE
+) -> CaptionData:
     """Reads a data set.
 
     Args:
         data: a ``.tsv`` file with the header ``image<TAB>split<TAB>caption`` (images relative to the file), a COCO
-            ``captions_*.json``, or a folder that holds one of them. A COCO file's images are looked for by name
-            anywhere below the folder of the JSON file, or below its parent when that folder is ``annotations``.
-        seed: of the 80/20 split, where the data brings none.
+            ``captions_*.json``, or a folder that holds one of them, or ``captions_train*.json`` beside
+            ``captions_val*.json`` (which is then the dev split). A COCO file's images are looked for anywhere below
+            the folder of the JSON file, or below its parent when that folder is ``annotations``.
+        seed: of the split, where the data brings none.
         limit: take only so many images of each split (a random but fixed choice).
+        train_share: share of the images, above 0 and at most 1, that is trained on, where the data brings no split.
 
     Raises:
         ConfigurationError: nothing usable is there, or an image of the table is missing.
     """
-    source = _find_source(data)
-    captions, splits, paths = _read_tsv(source) if source.suffix == ".tsv" else _read_coco(source)
+    if limit is not None and limit < 1:
+        raise ConfigurationError(f"{limit} images are too few: the limit must be at least 1.")
+    if not 0 < train_share <= 1:
+        raise ConfigurationError(f"The share of the images to train on must lie between 0 and 1, not be {train_share}.")
+    sources = _find_sources(data)
+    source = data if len(sources) > 1 else next(iter(sources))
+    captions: dict[str, list[str]] = {}
+    splits: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+    for file, split in sources.items():
+        found, found_splits, found_paths = _read_tsv(file) if file.suffix == ".tsv" else _read_coco(file, split)
+        both = captions.keys() & found.keys()
+        if both:
+            raise ConfigurationError(f"{data}: {min(both)} is in two splits.")
+        captions |= found
+        splits |= found_splits
+        paths |= found_paths
     if not captions:
         raise ConfigurationError(f"{source} holds no captions.")
     names = sorted(captions)
     if not all(splits.get(name) for name in names):
-        splits = split_by_name(names, seed)
-    unknown = sorted(set(splits.values()) - {"train", "dev", "test"})
+        splits = split_by_name(names, seed, train_share)
+    unknown = sorted(set(splits.values()) - set(SPLITS))
     if unknown:
         raise ConfigurationError(f"{source} has the split {unknown[0]!r}; known are train, dev and test.")
     kept = _limited(names, splits, seed, limit)
@@ -77,10 +100,10 @@ def load_captions(data: Path, *, seed: int = 0, limit: int | None = None) -> Cap
     return CaptionData(images, fingerprint(captions=content))
 
 
-def split_by_name(names: Sequence[str], seed: int) -> dict[str, str]:
+def split_by_name(names: Sequence[str], seed: int, train_share: float = TRAIN_SHARE) -> dict[str, str]:
     """Deals images to ``train`` (80 %) and ``dev`` (20 %) at random, the same way for the same names and seed."""
     order = np.random.default_rng(seed).permutation(len(names))
-    in_train = set(order[: round(TRAIN_SHARE * len(names))].tolist())
+    in_train = set(order[: round(train_share * len(names))].tolist())
     return {name: "train" if index in in_train else "dev" for index, name in enumerate(names)}
 
 
@@ -96,45 +119,82 @@ def read_input(path: Path) -> NDArray[np.uint8]:
         raise ConfigurationError(f"{path} cannot be trained on: {error}.") from error
 
 
-def _find_source(data: Path) -> Path:
+def _find_sources(data: Path) -> dict[Path, str]:
+    """The annotation files of a data set, each with the split that it is, or with nothing if it is the only one."""
     if data.is_file():
-        return data
+        return {data: ""}
+    if not data.is_dir():
+        raise ConfigurationError(f"{data} does not exist.")
     found = sorted(data.glob("captions_*.json")) or sorted(data.glob("annotations/captions_*.json"))
     found = found or sorted(data.glob("*.tsv"))
-    if len(found) != 1:
-        what = "no captions_*.json and no .tsv" if not found else "several annotation files, name one of them"
-        raise ConfigurationError(f"{data}: {what}.")
-    return found[0]
+    if not found:
+        raise ConfigurationError(f"{data}: no captions_*.json and no .tsv.")
+    if len(found) == 1:
+        return {found[0]: ""}
+    named = {path: split for path in found for part, split in COCO_SPLITS.items() if f"captions_{part}" in path.name}
+    if len(named) < len(found) or len(set(named.values())) < len(found):
+        raise ConfigurationError(f"{data}: several annotation files ({_listed(found)}), name one of them.")
+    return named
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
 
 
 def _read_tsv(source: Path) -> tuple[dict[str, list[str]], dict[str, str], dict[str, Path]]:
     captions: dict[str, list[str]] = {}
     splits: dict[str, str] = {}
-    with source.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if not {"image", "caption"} <= set(reader.fieldnames or ()):
-            raise ConfigurationError(f"{source}: the first line must be image<TAB>split<TAB>caption.")
-        for row in reader:
-            name, split = row["image"], row.get("split") or ""
-            if splits.setdefault(name, split) != split:
-                raise ConfigurationError(f"{source}: {name} is in two splits.")
-            captions.setdefault(name, []).append(row["caption"])
+    try:
+        with source.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            if not {"image", "caption"} <= set(reader.fieldnames or ()):
+                raise ConfigurationError(f"{source}: the first line must be image<TAB>split<TAB>caption.")
+            for row in reader:
+                name, split, caption = row["image"], row.get("split") or "", row["caption"]
+                if not name or caption is None:
+                    raise ConfigurationError(f"{source}: line {reader.line_num} has too few columns.")
+                if splits.setdefault(name, split) != split:
+                    raise ConfigurationError(f"{source}: {name} is in two splits.")
+                captions.setdefault(name, []).append(caption)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigurationError(f"{source} cannot be read: {error}.") from error
     return captions, splits, {name: source.parent / name for name in captions}
 
 
-def _read_coco(source: Path) -> tuple[dict[str, list[str]], dict[str, str], dict[str, Path]]:
+def _read_coco(source: Path, split: str) -> tuple[dict[str, list[str]], dict[str, str], dict[str, Path]]:
     try:
         content = json.loads(source.read_text(encoding="utf-8"))
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        annotations = [(names[a["image_id"]], a["caption"]) for a in content["annotations"]]
+        listed = [(image["id"], str(image["file_name"])) for image in content["images"]]
+        annotations = [(entry["image_id"], str(entry["caption"])) for entry in content["annotations"]]
+        names = dict(listed)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(f"{source} is no COCO captions file: {error!r}.") from error
-    root = source.parent.parent if source.parent.name == "annotations" else source.parent
-    lying = {path.name: path for path in root.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}}
+    if len(names) < len(listed):
+        twice = next(number for number, count in Counter(number for number, _ in listed).items() if count > 1)
+        raise ConfigurationError(f"{source}: two images have the id {twice}.")
     captions: dict[str, list[str]] = {}
-    for name, caption in annotations:
-        captions.setdefault(name, []).append(caption)
-    return captions, {}, {name: lying.get(Path(name).name, root / name) for name in captions}
+    for number, caption in annotations:
+        if number not in names:
+            raise ConfigurationError(f"{source} has a caption for the image {number}, which it does not list.")
+        captions.setdefault(names[number], []).append(caption)
+    return captions, dict.fromkeys(captions, split), _coco_paths(source, captions)
+
+
+def _coco_paths(source: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where the images lie: where their names say, or else the only file of that name below the data set's folder."""
+    root = source.parent.parent if source.parent.name == "annotations" else source.parent
+    lying: dict[str, list[Path]] = {}
+    for path in root.rglob("*"):
+        if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
+            lying.setdefault(path.name, []).append(path)
+    paths = {}
+    for name in names:
+        found = lying.get(Path(name).name, [])
+        exact = root / name
+        if exact not in found and len(found) > 1:
+            raise ConfigurationError(f"{source} names {name}, which is there twice: {found[0]} and {found[1]}.")
+        paths[name] = exact if exact in found or not found else found[0]
+    return paths
 
 
 def _limited(names: Sequence[str], splits: dict[str, str], seed: int, limit: int | None) -> list[str]:
