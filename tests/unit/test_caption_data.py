@@ -112,7 +112,7 @@ def test_the_two_files_of_coco_are_train_and_dev(tmp_path):
     assert (len(data.split("train")), len(data.split("dev"))) == (6, 3)
     assert len(load_captions(train).images) == 6
     write_coco(tmp_path, "other", 2)
-    with pytest.raises(ConfigurationError, match="several annotation files .*, name one of them"):
+    with pytest.raises(ConfigurationError, match=r"several annotation files .*, name one of them"):
         load_captions(tmp_path)
 
 

@@ -1,7 +1,7 @@
 """Captioned images for training: MS-COCO annotation files and tab-separated tables.
 
-A *data set* is a list of images, each with its captions and one split: ``train``, ``dev`` or ``test``. The split is always by
-image: no image has captions in both.
+A *data set* is a list of images, each with its captions and one split: ``train``, ``dev`` or ``test``. The split is
+always by image: no image has captions in two.
 """
 
 from __future__ import annotations
