@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         90, description="How many days the command prune keeps replaced manifests and the results that they need"
     )
     reprocess_schedule: str = Field(
-        "0 5 * * *", description="Cron expression of tounum_reprocess, which brings old batches to the models in production"
+        "0 5 * * *", description="Cron expression of tounum_reprocess, which brings batches to the models in production"
     )
 
     @field_validator("ingest_root", "lake_root", "non_photos_root", "quarantine_root")
