@@ -78,6 +78,7 @@ class ShardRef(_Frozen):
 class RunPlan(_Frozen):
     """Everything that the tasks of one run agree on, fixed by register.
 
+    ``in_production`` names the models for which the run asked for whatever is in production, rather than for a version.
     ``waiting``, ``left_behind`` and ``faults`` are sentences for people; faults turn the run red at its end.
     """
 
@@ -94,6 +95,7 @@ class RunPlan(_Frozen):
     classifier: ModelPin
     extractor: ModelPin
     captioner: ModelPin
+    in_production: list[str] = []
     code_version: str
     batches: list[BatchPlan]
     waiting: list[str] = []

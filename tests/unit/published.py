@@ -9,13 +9,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from tounum_tasks.caption import stage as caption_stage
 from tounum_tasks.classify import stage as classify_stage
 from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.features import stage as features_stage
 from tounum_tasks.intake.take_in import take_in
 from tounum_tasks.items import read_items
-from tounum_tasks.manifest.read import latest_version
+from tounum_tasks.manifest.read import latest_version, manifest_path
 from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan
+from tounum_tasks.publish import stage as publish
 from tounum_tasks.quality import stage as measure_stage
 from tounum_tasks.route import stage as route_stage
 from tounum_tasks.settings import Settings
@@ -36,13 +41,15 @@ def small_settings(folder: Path, **options: object) -> Settings:
     )
 
 
-def drop_pages(settings: Settings, count: int = 3) -> None:
-    """Put a marked batch ``Box`` of small drawings and one broken file into ingest."""
+def drop_pages(settings: Settings, count: int = 3, *, noisy: bool = False) -> None:
+    """Put a marked batch ``Box`` of small drawings and one broken file into ingest; noisy ones can be enhanced."""
     box = Path(settings.ingest_root.removeprefix("file://"), "Box")
     box.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         picture = np.full((40, 60, 3), 255, np.uint8)
         cv2.line(picture, (number, 0), (59, 39), (0, 0, 0), 2)
+        if noisy:
+            picture = np.random.default_rng(number).integers(0, 256, picture.shape, np.uint8)
         cv2.imwrite(str(box / f"{number}.png"), picture)
     (box / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
     (box / "_READY").touch()
@@ -110,3 +117,66 @@ def classify_as(plan: RunPlan, work: ShardWork, label: str) -> None:
         for fingerprint in {work.fingerprints.classify(item) for item in measure_stage.measured(work)}
     ]
     work.cache(classify_stage.STAGE, classify_stage.SCHEMA).commit(rows)
+
+
+def pin(name: str, version: str) -> ModelPin:
+    """A model that is not in any registry; its digest is its version."""
+    return ModelPin(name=name, version=version, digest=version)
+
+
+def caption_all(plan: RunPlan, settings: Settings, caption: str) -> None:
+    """Run the stages for photographs; every readable image gets ``caption`` and features of nothing."""
+    process(plan, settings, label="Photo")
+    for shard in plan.shards():
+        work = ShardWork(plan, shard, settings)
+        photos = classify_stage.photographs(work)
+        common = {"run_id": plan.run_id, "seconds": 0.0}
+        features = {work.fingerprints.features(item) for item in photos}
+        rows = [{"fingerprint": one, **common, "features": bytes(64 * 2048 * 2)} for one in features]
+        features_stage.cache_of(work).commit(rows)
+        said = {"caption": caption, "words": caption.split(), "log_probability": -1.0, "alternatives": []}
+        captions = {work.fingerprints.caption(item) for item in photos}
+        rows = [{"fingerprint": one, **common, **said} for one in captions]
+        work.cache(caption_stage.STAGE, caption_stage.SCHEMA).commit(rows)
+
+
+class Night:
+    """One batch of three pages and a broken file, in shards of two."""
+
+    def __init__(self, folder: Path, *, noisy: bool = False) -> None:
+        self.root = folder
+        self.settings = small_settings(folder, shard_size=2)
+        drop_pages(self.settings, noisy=noisy)
+        self.lake = open_storage(self.settings.lake_root)
+
+    def plan(self, run_id: str, **options: object) -> RunPlan:
+        return plan_for(self.settings, run_id, **options)
+
+    def publish(self, plan: RunPlan) -> dict:
+        (batch,) = publish.run(plan, self.settings)["batches"]
+        return batch
+
+    def table(self, plan: RunPlan) -> pa.Table:
+        return self.lake_table(plan.batches[0].batch_id)
+
+    def lake_table(self, batch_id: str) -> pa.Table:
+        """The manifest that is installed."""
+        with self.lake.open(manifest_path(DATE, batch_id)) as file:
+            return pq.read_table(file)
+
+    def column(self, plan: RunPlan, name: str) -> list:
+        return self.table(plan)[name].to_pylist()
+
+    def copies(self, name: str) -> list[str]:
+        """The buckets in which a file of the batch lies."""
+        found = [path.relative_to(self.root) for path in self.root.rglob(name)]
+        buckets = [str(path).partition(f"/{DATE}/")[0].removeprefix("lake/") for path in found]
+        return sorted(bucket for bucket in buckets if bucket != "originals")
+
+    @property
+    def batch_id(self) -> str:
+        (entry,) = self.lake.list_folder(f"manifests_history/{DATE}")
+        return entry.name
+
+    def statuses(self, plan: RunPlan) -> dict[str, str]:
+        return {row["source_path"]: row["status"] for row in self.table(plan).to_pylist()}

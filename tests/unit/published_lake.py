@@ -155,7 +155,7 @@ def publish(settings: Settings, rows: Sequence[dict], *, version: int = 1, base_
     """Commit and install a manifest of ``rows``, and return the batch as a plan has it."""
     table = pa.Table.from_pylist([{**row, "manifest_version": version} for row in rows], schema=SCHEMA)
     lake, first = open_storage(settings.lake_root), rows[0]
-    commit_version(lake, table, version=version, expected_rows=len(rows))
+    commit_version(lake, table, version=version, expected_rows=len(rows), run_id=first["run_id"])
     install_latest(lake, first["batch_date"], first["batch_id"])
     return BatchPlan(
         batch_id=first["batch_id"],

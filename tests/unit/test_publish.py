@@ -5,41 +5,18 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.published import DATE, drop_pages, plan_for, process, small_settings
+from tests.unit.published import DATE, Night, caption_all, drop_pages, pin, plan_for, process, small_settings
 from tounum_tasks.errors import EnvironmentFault, FailureRateExceeded
 from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
 from tounum_tasks.manifest.read import failed_keys, latest_version, manifest_path
-from tounum_tasks.manifest.schema import ITEM_COLUMNS, RUN_COLUMNS, SCHEMA
-from tounum_tasks.plan import RunPlan
-from tounum_tasks.publish import stage as publish
+from tounum_tasks.manifest.schema import ITEM_COLUMNS, RUN_COLUMNS, SCHEMA, without_publication
+from tounum_tasks.models.pins import pin_models
+from tounum_tasks.plan import RunRequest
 from tounum_tasks.publish import verdict
-from tounum_tasks.storage import open_storage
-
-
-class Night:
-    """One batch of three pages and a broken file, in shards of two."""
-
-    def __init__(self, folder: Path) -> None:
-        self.settings = small_settings(folder, shard_size=2)
-        drop_pages(self.settings)
-        self.lake = open_storage(self.settings.lake_root)
-
-    def plan(self, run_id: str, **options: object) -> RunPlan:
-        return plan_for(self.settings, run_id, **options)
-
-    def publish(self, plan: RunPlan) -> dict:
-        (batch,) = publish.run(plan, self.settings)["batches"]
-        return batch
-
-    def table(self, plan: RunPlan) -> pa.Table:
-        with self.lake.open(manifest_path(DATE, plan.batches[0].batch_id)) as file:
-            return pq.read_table(file)
-
-    def statuses(self, plan: RunPlan) -> dict[str, str]:
-        return {row["source_path"]: row["status"] for row in self.table(plan).to_pylist()}
+from tounum_tasks.publish.overtaken import MODEL_COLUMNS as MODELS
+from tounum_tasks.publish.verdict import Overtaken
 
 
 @pytest.fixture
@@ -52,7 +29,7 @@ def test_a_row_for_every_item_in_the_published_columns(night: Night) -> None:
     process(plan, night.settings)
     assert night.publish(plan)["outcome"] == "published"
     table = night.table(plan)
-    assert table.schema.equals(SCHEMA, check_metadata=True)
+    assert without_publication(table).schema.equals(SCHEMA, check_metadata=True)
     assert night.statuses(plan) == {"0.png": "ok", "1.png": "ok", "2.png": "ok", "broken.jpg": "quarantined"}
     row = table.to_pylist()[0]
     assert row["label"] == "Text" and row["is_photo"] is False and row["caption"] is None
@@ -156,11 +133,11 @@ def test_a_committed_version_is_installed_by_the_next_who_looks(night: Night) ->
         SCHEMA.field("manifest_version"),
         pa.array([2] * 4, pa.int32()),
     )
-    commit_version(night.lake, second, version=2, expected_rows=4)  # and the process dies here
+    commit_version(night.lake, second, version=2, expected_rows=4, run_id="x")  # and the process dies here
     assert install_latest(night.lake, DATE, batch_id) == 2
     assert night.table(plan)["manifest_version"].to_pylist() == [2] * 4
     with pytest.raises(StaleRun):
-        commit_version(night.lake, second, version=2, expected_rows=4)
+        commit_version(night.lake, second, version=2, expected_rows=4, run_id="x")
 
 
 def test_a_manifest_that_is_not_what_was_registered_is_refused(night: Night) -> None:
@@ -169,11 +146,13 @@ def test_a_manifest_that_is_not_what_was_registered_is_refused(night: Night) -> 
     night.publish(plan)
     table = night.table(plan)
     with pytest.raises(ValueError, match="rows for 4 items"):
-        commit_version(night.lake, table.slice(0, 3), version=2, expected_rows=4)
+        commit_version(night.lake, table.slice(0, 3), version=2, expected_rows=4, run_id="x")
     with pytest.raises(ValueError, match="two rows for one item"):
-        commit_version(night.lake, pa.concat_tables([table.slice(0, 3), table.slice(0, 1)]), version=2, expected_rows=4)
+        commit_version(
+            night.lake, pa.concat_tables([table.slice(0, 3), table.slice(0, 1)]), version=2, expected_rows=4, run_id="x"
+        )
     with pytest.raises(ValueError, match="published columns"):
-        commit_version(night.lake, table.drop_columns(["caption"]), version=2, expected_rows=4)
+        commit_version(night.lake, table.drop_columns(["caption"]), version=2, expected_rows=4, run_id="x")
     assert latest_version(night.lake, DATE, plan.batches[0].batch_id) == 1
 
 
@@ -190,21 +169,119 @@ def test_a_late_loser_is_known_by_rows_that_it_shares_with_the_winner(night: Nig
     first = night.plan("first")
     process(first, night.settings, shards=[0])
     night.publish(first)
-    second = night.plan("second", items="failed")
-    process(second, night.settings)
+    second = night.plan("second", items="failed", classifier=pin("classifier", "2"))
+    process(second, night.settings, label="Sketch")
     assert night.publish(second)["version"] == 2  # holds rows of both runs
+    process(first, night.settings)  # a worker that was given up for dead wakes up
     assert night.publish(first)["outcome"] == "stale"
-    assert set(night.statuses(first).values()) == {"ok", "quarantined"}
+    assert night.column(first, "label") == ["Text", "Text", "Sketch", None]
 
 
-def test_a_photograph_that_another_run_replaced_is_put_back(night: Night) -> None:
+def test_who_comes_late_with_the_same_results_has_nothing_to_complain_about(night: Night) -> None:
+    one, other = night.plan("one"), night.plan("other")
+    for plan in (one, other):
+        process(plan, night.settings)
+    assert [night.publish(plan)["outcome"] for plan in (one, other)] == ["published", "unchanged"]
+    assert "3 ok" in verdict.check(other, night.settings)
+
+
+def test_a_run_that_another_one_overtook_is_red_and_says_who_won(night: Night) -> None:
+    loser = night.plan("loser", classifier=pin("classifier", "1"))
+    winner = night.plan("winner", classifier=pin("classifier", "2"))
+    process(winner, night.settings, label="Sketch")
+    process(loser, night.settings)
+    night.publish(winner)
+    assert night.publish(loser)["outcome"] == "stale"
+    with pytest.raises(Overtaken, match=r"published by another run \(winner\).*Start this run again"):
+        verdict.check(loser, night.settings)
+    assert "3 ok" in verdict.check(winner, night.settings)
+
+
+def test_a_run_that_a_promotion_overtook_is_green(night: Night) -> None:
+    """It asked for whatever is in production, and that is what the batch has now."""
+    today = dict(zip(MODELS, pin_models(RunRequest(run_id="x"), night.settings), strict=True))
+    before = today | {"captioner": pin("captioner", "1")}
+    asked = list(MODELS)
+    loser = night.plan("loser", in_production=asked, **before)
+    winner = night.plan("winner", in_production=asked, **today)
+    caption_all(loser, night.settings, "a dog")
+    caption_all(winner, night.settings, "a cat")
+    night.publish(winner)
+    assert night.publish(loser)["outcome"] == "stale"
+    assert night.column(winner, "caption") == ["a cat"] * 3 + [None]
+    assert "3 ok" in verdict.check(loser, night.settings)
+    with pytest.raises(Overtaken):
+        verdict.check(loser.model_copy(update={"in_production": ["classifier"]}), night.settings)
+
+
+def test_a_photograph_with_other_content_is_put_right_by_the_next_publish(night: Night) -> None:
     plan = night.plan("a")
-    process(plan, night.settings, label="Photo")
+    caption_all(plan, night.settings, "a dog")
+    night.publish(plan)
     photo = next(Path(night.lake.root.removeprefix("file://"), "photos").rglob("0.png"))
     content = photo.read_bytes()
     photo.write_bytes(b"other settings")
-    process(night.plan("b"), night.settings, label="Photo")
+    again = night.plan("b")
+    caption_all(again, night.settings, "a dog")
+    assert photo.read_bytes() == b"other settings"  # a run that has not published anything replaces nothing
+    assert night.publish(again)["outcome"] == "unchanged"
     assert photo.read_bytes() == content
+
+
+def test_a_loser_leaves_the_winners_photographs_alone(tmp_path: Path) -> None:
+    """Two runs with other settings for the enhancement, in any order: the files are those of the manifest."""
+    for number, order in enumerate([("one", "other"), ("other", "one")]):
+        night = Night(tmp_path / str(number), noisy=True)
+        plans = {"one": night.plan("one", enhancement="classic"), "other": night.plan("other", enhancement="off")}
+        for name in order:
+            caption_all(plans[name], night.settings, "a dog")
+        assert [night.publish(plans[name])["outcome"] for name in ("one", "other")] == ["published", "stale"]
+        row = night.table(plans["one"]).to_pylist()[0]
+        assert row["enhancement_accepted"] is True
+        lies_there = Path(row["destination_uri"].removeprefix("file://")).read_bytes()
+        assert lies_there != night.lake.read_bytes(night.lake.relative(row["original_uri"]))
+        assert lies_there == next(night.root.rglob(f"enhanced/{row['fingerprint_measure']}.png")).read_bytes()
+
+
+def test_an_item_whose_class_changed_moves_when_that_is_published(night: Night) -> None:
+    first = night.plan("a")
+    process(first, night.settings)
+    night.publish(first)
+    second = night.plan("b", classifier=pin("classifier", "2"))
+    process(second, night.settings, label="Sketch", shards=[0])
+    assert night.copies("0.png") == ["non_photos/sketch", "non_photos/text"]
+    (night.root / "non_photos/text" / DATE / "a file of somebody else.txt").write_bytes(b"x")
+    night.publish(second)
+    assert night.copies("0.png") == ["non_photos/sketch"]
+    assert night.copies("2.png") == ["non_photos/text"]  # an ok row is never replaced by a failed one
+    assert (night.root / "non_photos/text" / DATE / "a file of somebody else.txt").exists()
+    third = night.plan("c", classifier=pin("classifier", "3"))
+    caption_all(third, night.settings, "a dog")
+    night.publish(third)
+    assert night.copies("0.png") == night.copies("2.png") == ["photos"]
+    assert night.copies("broken.jpg") == ["quarantine"]
+    back = night.plan("d")
+    process(back, night.settings)
+    night.publish(back)
+    assert night.copies("0.png") == ["non_photos/text"]
+
+
+def test_copies_of_a_run_that_never_published_go_with_the_next_publish(night: Night) -> None:
+    killed, other = night.plan("killed", classifier=pin("classifier", "2")), night.plan("other")
+    process(killed, night.settings, label="Sketch")
+    process(other, night.settings)
+    night.publish(other)
+    assert night.copies("0.png") == ["non_photos/text"]
+
+
+def test_what_another_publisher_removed_is_put_back_before_it_is_named(night: Night) -> None:
+    first, second = night.plan("a"), night.plan("b", classifier=pin("classifier", "2"))
+    process(first, night.settings)
+    process(second, night.settings, label="Sketch")
+    night.publish(first)  # removes the copies of the run that goes on
+    later = second.model_copy(update={"batches": night.plan("b").batches})
+    night.publish(later)
+    assert night.copies("0.png") == ["non_photos/sketch"]
 
 
 def test_derived_names_do_not_meet_files_of_the_batch(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
 from tounum_tasks.items import read_items, register_path, registered_batches
 from tounum_tasks.manifest.read import latest_version
-from tounum_tasks.models.pins import pin_models
+from tounum_tasks.models.pins import asked_of_production, pin_models
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
 from tounum_tasks.settings import Settings
 from tounum_tasks.storage import Storage, open_storage
@@ -65,6 +65,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         classifier=classifier,
         extractor=extractor,
         captioner=captioner,
+        in_production=asked_of_production(request, settings),
         code_version=tounum_tasks.__version__,
         batches=batches,
         waiting=_shortened([*intake.waiting, *postponed]),

@@ -7,6 +7,8 @@ the one that read the list of versions first may install the lower one for the m
 follows every installation, sees it.
 """
 
+import contextlib
+import datetime as dt
 import io
 
 import pyarrow as pa
@@ -14,23 +16,39 @@ import pyarrow.parquet as pq
 
 from tounum_tasks.errors import TounumError
 from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
-from tounum_tasks.manifest.schema import KEY_COLUMNS, SCHEMA
+from tounum_tasks.manifest.schema import KEY_COLUMNS, PUBLISHED_AT, PUBLISHED_BY, SCHEMA, without_publication
 from tounum_tasks.storage import Storage
+
+LOCK_WAIT_SECONDS = 600
 
 
 class StaleRun(TounumError):
     """Another run has published this batch since: nothing was changed."""
 
 
-def commit_version(lake: Storage, table: pa.Table, *, version: int, expected_rows: int) -> None:
+def batch_lock(lake: Storage, batch_id: str) -> contextlib.AbstractContextManager[None]:
+    """Context in which a batch is published: one process at a time.
+
+    It spares two publishers work and keeps the files of one out of the other's way; which of them wins is decided by
+    :func:`commit_version` alone, also in object stores, which have no locks.
+    """
+    return lake.lock(f"registers/locks/{batch_id}.lock", LOCK_WAIT_SECONDS)
+
+
+def commit_version(lake: Storage, table: pa.Table, *, version: int, expected_rows: int, run_id: str) -> None:
     """Validate ``table`` as it will lie on disk and commit it as ``version``; it is not installed yet.
+
+    Args:
+        run_id: who publishes the version; the file says so, and when.
 
     Raises:
         StaleRun: the version exists already.
         ValueError: schema, row count or keys are not what was registered; nothing was written.
     """
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", store_schema=True)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    said = {**(table.schema.metadata or {}), PUBLISHED_BY: run_id.encode(), PUBLISHED_AT: now.encode()}
+    pq.write_table(table.replace_schema_metadata(said), buffer, compression="zstd", store_schema=True)
     staged = buffer.getvalue()
     _validate(pq.read_table(io.BytesIO(staged)), expected_rows)
     batch_date, batch_id = table["batch_date"][0].as_py(), table["batch_id"][0].as_py()
@@ -50,7 +68,7 @@ def install_latest(lake: Storage, batch_date: str, batch_id: str) -> int:
 
 
 def _validate(table: pa.Table, expected_rows: int) -> None:
-    if not table.schema.equals(SCHEMA, check_metadata=True):
+    if not without_publication(table).schema.equals(SCHEMA, check_metadata=True):
         raise ValueError("the manifest does not have the published columns")
     if table.num_rows != expected_rows:
         raise ValueError(f"the manifest has {table.num_rows} rows for {expected_rows} items")

@@ -1,11 +1,26 @@
 """Reading manifests that were published."""
 
+import datetime as dt
+from dataclasses import dataclass
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tounum_tasks.items import ItemKey
-from tounum_tasks.manifest.schema import STATUS_OK
+from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, without_publication
 from tounum_tasks.storage import Storage
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Who published one version of a manifest, and when.
+
+    ``run_id`` is None for versions of the first releases, which did not write it down; their time is that of the file.
+    """
+
+    version: int
+    run_id: str | None
+    at: dt.datetime
 
 
 def manifest_path(batch_date: str, batch_id: str) -> str:
@@ -16,17 +31,33 @@ def history_path(batch_date: str, batch_id: str, version: int) -> str:
     return f"manifests_history/{batch_date}/{batch_id}/{version}.parquet"
 
 
+def versions(lake: Storage, batch_date: str, batch_id: str) -> list[int]:
+    """Return the versions that were committed and are still kept, in order."""
+    entries = lake.list_folder(f"manifests_history/{batch_date}/{batch_id}")
+    numbers = [entry.name.removesuffix(".parquet") for entry in entries if entry.name.endswith(".parquet")]
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
 def latest_version(lake: Storage, batch_date: str, batch_id: str) -> int:
     """Return the highest version that was committed, or 0 if there is none."""
-    entries = lake.list_folder(f"manifests_history/{batch_date}/{batch_id}")
-    numbers = [entry.name.removesuffix(".parquet") for entry in entries]
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+    return max(versions(lake, batch_date, batch_id), default=0)
 
 
 def read_version(lake: Storage, batch_date: str, batch_id: str, version: int) -> pa.Table:
-    """Return one committed version of a manifest."""
+    """Return one committed version of a manifest; what the file says about its publication is left out."""
     with lake.open(history_path(batch_date, batch_id, version)) as file:
-        return pq.read_table(file)
+        return without_publication(pq.read_table(file))
+
+
+def read_publication(lake: Storage, batch_date: str, batch_id: str, version: int) -> Publication:
+    """Return who published a version, and when; only the end of the file is read."""
+    path = history_path(batch_date, batch_id, version)
+    with lake.open(path) as file:
+        said = pq.read_schema(file).metadata or {}
+    if PUBLISHED_BY not in said:
+        at = dt.datetime.fromtimestamp(lake.entry(path).mtime_ns / 1e9, dt.UTC)
+        return Publication(version, None, at)
+    return Publication(version, said[PUBLISHED_BY].decode(), dt.datetime.fromisoformat(said[PUBLISHED_AT].decode()))
 
 
 def failed_keys(lake: Storage, batch_date: str, batch_id: str, version: int) -> frozenset[ItemKey]:

@@ -14,6 +14,9 @@ CLASS_COLUMNS = {
 
 STATUS_OK, STATUS_QUARANTINED, STATUS_FAILED = "ok", "quarantined", "failed"
 
+# What a file's own metadata say about the version as a whole, beside the columns.
+PUBLISHED_BY, PUBLISHED_AT = b"published_by", b"published_at"
+
 # Parquet calls the elements of a list "element"; so do we, for a manifest that is read back equals what was written.
 _text, _real, _flag = pa.string(), pa.float64(), pa.bool_()
 _texts = pa.list_(pa.field("element", pa.string()))
@@ -136,3 +139,10 @@ def round_floats(row: dict) -> dict:
         if value is not None and b"decimals" in field.metadata:
             rounded[field.name] = round(float(value), int(field.metadata[b"decimals"]))
     return rounded
+
+
+def without_publication(table: pa.Table) -> pa.Table:
+    """Return ``table`` without what its file said about the version as a whole."""
+    metadata = table.schema.metadata or {}
+    kept = {key: value for key, value in metadata.items() if key not in (PUBLISHED_BY, PUBLISHED_AT)}
+    return table.replace_schema_metadata(kept)

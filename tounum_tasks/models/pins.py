@@ -34,6 +34,12 @@ def pin_models(request: RunRequest, settings: Settings) -> tuple[ModelPin, Model
     return _pin(registry.resolve("classifier", request.classifier)), _pin(extractor), _pin(captioner)
 
 
+def asked_of_production(request: RunRequest, settings: Settings) -> list[str]:
+    """Return the names of the models for which a run asks for whatever is in production."""
+    asked = {"classifier": request.classifier, "extractor": settings.extractor, "captioner": request.captioner}
+    return [name for name, version in asked.items() if version == PRODUCTION]
+
+
 def load_classifier(pin: ModelPin, settings: Settings) -> Classifier:
     return _classifier(_folder(pin, settings))
 

@@ -33,6 +33,9 @@ MEASURED_COLUMNS = [
 ]
 
 
+STAGES = ("measure", "classify", "route", "features", "caption")
+
+
 def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int) -> list[dict]:
     """Return one row per item of a batch that the run works on, in the order of the register."""
     rows: list[dict] = []
@@ -72,13 +75,7 @@ def _shard_rows(work: ShardWork, version: int) -> Iterable[dict]:
             **_run(work, version),
             "reused_stages": [
                 stage
-                for stage, found in (
-                    ("measure", measured),
-                    ("classify", classified),
-                    ("route", routed),
-                    ("features", features),
-                    ("caption", captions),
-                )
+                for stage, found in zip(STAGES, (measured, classified, routed, features, captions), strict=True)
                 if key in found and found[key]["run_id"] != work.plan.run_id
             ],
         }
@@ -130,7 +127,7 @@ def _classified(work: ShardWork, item: Item, row: dict | None) -> dict:
         **{CLASS_COLUMNS[name]: value for name, value in zip(CLASSES, row["probabilities"], strict=True)},
         "is_photo": row["label"] == PHOTO,
         "needs_review": row["confidence"] < work.plan.review_confidence,
-        "classifier_version": _version(work.plan.classifier),
+        "classifier_version": version_of(work.plan.classifier),
         "fingerprint_classify": work.fingerprints.classify(item),
         "seconds_classify": row["seconds"],
     }
@@ -151,7 +148,7 @@ def _features(work: ShardWork, item: Item, row: dict | None) -> dict:
         return {}
     return {
         "features_uri": work.lake.url(features_stage.cache_of(work).folder),
-        "extractor_version": _version(work.plan.extractor),
+        "extractor_version": version_of(work.plan.extractor),
         "fingerprint_features": work.fingerprints.features(item),
         "seconds_features": row["seconds"],
     }
@@ -166,7 +163,7 @@ def _captioned(work: ShardWork, item: Item, row: dict | None) -> dict:
         "caption_log_probability": row["log_probability"],
         "caption_alternatives": row["alternatives"],
         "attention_uri": work.lake.url(caption_stage.attention_of(work).folder),
-        "captioner_version": _version(work.plan.captioner),
+        "captioner_version": version_of(work.plan.captioner),
         "fingerprint_caption": work.fingerprints.caption(item),
         "seconds_caption": row["seconds"],
     }
@@ -210,5 +207,6 @@ def _run(work: ShardWork, version: int) -> dict:
     }
 
 
-def _version(pin: ModelPin) -> str:
+def version_of(pin: ModelPin) -> str:
+    """How the manifest names a model: version and the beginning of its digest."""
     return f"{pin.version}@{pin.digest[:12]}"

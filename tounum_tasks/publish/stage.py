@@ -10,11 +10,13 @@ from collections import Counter
 import pyarrow as pa
 
 from tounum_tasks.errors import EnvironmentFault, TounumError
-from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
+from tounum_tasks.manifest.commit import StaleRun, batch_lock, commit_version, install_latest
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, STATUS_OK
 from tounum_tasks.plan import BatchPlan, RunPlan
-from tounum_tasks.publish.rows import build_rows, to_table
+from tounum_tasks.publish.overtaken import other_publishers
+from tounum_tasks.publish.rows import STAGES, build_rows, to_table
+from tounum_tasks.route.settle import BatchFiles
 from tounum_tasks.settings import Settings
 from tounum_tasks.storage import Storage, open_storage
 
@@ -25,7 +27,7 @@ def run(plan: RunPlan, settings: Settings) -> dict:
     """Publish every batch of the plan; return ``{"batches": [...]}`` with version, outcome and counts of each.
 
     ``outcome`` is published, unchanged (the rows that describe the items are those of the current version) or stale
-    (another run has published the batch since this one began; it wins whole).
+    (another run has published other results since this one began; it wins whole).
 
     Raises:
         EnvironmentFault: at least one batch could not be published; all others were.
@@ -46,14 +48,17 @@ def run(plan: RunPlan, settings: Settings) -> dict:
 
 def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
     lake = open_storage(settings.lake_root)
-    try:
-        outcome, table = _commit(lake, plan, batch, settings)
-    except StaleRun as stale:
-        log.warning(str(stale))
-        outcome, table = "stale", None
-    version = install_latest(lake, batch.batch_date, batch.batch_id)
-    if table is None:
-        table = read_version(lake, batch.batch_date, batch.batch_id, version)
+    files = BatchFiles(batch.batch_date, batch.batch_id, settings)
+    with batch_lock(lake, batch.batch_id):
+        try:
+            outcome, table = _commit(lake, plan, batch, files)
+        except StaleRun as stale:
+            log.warning(str(stale))
+            outcome, table = "stale", None
+        version = install_latest(lake, batch.batch_date, batch.batch_id)
+        if table is None:
+            table = read_version(lake, batch.batch_date, batch.batch_id, version)
+        files.settle(table)
     counts = dict(Counter(table["status"].to_pylist()))
     log.info("%s: version %d %s, %s.", batch.batch_id, version, outcome, counts)
     return {
@@ -66,31 +71,39 @@ def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
     }
 
 
-def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, settings: Settings) -> tuple[str, pa.Table]:
+def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, files: BatchFiles) -> tuple[str, pa.Table]:
+    """Commit the rows of a run, unless they are those of the current version.
+
+    Raises:
+        StaleRun: another run has published other rows since this one began.
+    """
     current = latest_version(lake, batch.batch_date, batch.batch_id)
     earlier = read_version(lake, batch.batch_date, batch.batch_id, current) if current else None
-    if current > batch.base_version and earlier is not None:
-        others = _runs(earlier) - {plan.run_id}
-        if batch.base_version:
-            others -= _runs(read_version(lake, batch.batch_date, batch.batch_id, batch.base_version))
-        if others:
-            raise StaleRun(
-                f"{batch.batch_id}: version {current} was published by another run ({', '.join(sorted(others))}) "
-                f"after this run began at version {batch.base_version}; it stays, and nothing was changed."
-            )
-    rows = build_rows(plan, batch, settings, current + 1)
+    rows = build_rows(plan, batch, files.settings, current + 1)
+    _log_reuse(batch, rows)
     if earlier is not None:
         rows = _keep_earlier_rows(rows, earlier, current + 1)
     table = to_table(rows)
     if earlier is not None and _same_items(table, earlier):
         return "unchanged", earlier
-    commit_version(lake, table, version=current + 1, expected_rows=batch.items)
+    if others := other_publishers(lake, plan, batch):
+        raise StaleRun(
+            f"{batch.batch_id}: version {current} was published by another run ({', '.join(others)}) after this run "
+            f"began at version {batch.base_version}, with other results; it stays, and nothing was changed."
+        )
+    files.put_missing(table)
+    commit_version(lake, table, version=current + 1, expected_rows=batch.items, run_id=plan.run_id)
     return "published", table
 
 
-def _runs(table: pa.Table) -> set[str]:
-    """The runs that made the rows of a manifest."""
-    return set(table["run_id"].to_pylist())
+def _log_reuse(batch: BatchPlan, rows: list[dict]) -> None:
+    """Say how many results each stage computed in this run, and how many were taken as they were."""
+    told = []
+    for stage in STAGES:
+        found = [row for row in rows if row.get(f"seconds_{stage}") is not None]
+        reused = sum(stage in row["reused_stages"] for row in found)
+        told.append(f"{stage} {len(found) - reused} computed, {reused} reused")
+    log.info("%s: %s.", batch.batch_id, "; ".join(told))
 
 
 def _keep_earlier_rows(rows: list[dict], earlier: pa.Table, version: int) -> list[dict]:

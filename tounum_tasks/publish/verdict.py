@@ -2,12 +2,17 @@
 
 from collections import Counter
 
-from tounum_tasks.errors import FailureRateExceeded
+from tounum_tasks.errors import FailureRateExceeded, TounumError
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import STATUS_OK
 from tounum_tasks.plan import RunPlan
+from tounum_tasks.publish.overtaken import complaint, other_publishers
 from tounum_tasks.settings import Settings
 from tounum_tasks.storage import open_storage
+
+
+class Overtaken(TounumError):
+    """Another run published a batch first, with other results (exit code 1)."""
 
 
 def check(plan: RunPlan, settings: Settings) -> str:
@@ -16,20 +21,24 @@ def check(plan: RunPlan, settings: Settings) -> str:
     Raises:
         FailureRateExceeded: of some batch more than ``max_failure_rate`` of the items failed or were quarantined, or
             a fault of the environment kept a batch out.
+        Overtaken: another run published a batch with other results, which nobody asked this run for.
     """
     lake = open_storage(settings.lake_root)
     total: Counter[str] = Counter()
-    exceeded = []
+    exceeded, complaints = [], []
     for batch in plan.batches:
         version = latest_version(lake, batch.batch_date, batch.batch_id)
         if version == 0:
             exceeded.append(f"{batch.batch_id} has no manifest")
             continue
-        counts = Counter(read_version(lake, batch.batch_date, batch.batch_id, version)["status"].to_pylist())
+        table = read_version(lake, batch.batch_date, batch.batch_id, version)
+        counts = Counter(table["status"].to_pylist())
         bad = batch.items - counts[STATUS_OK]
         if bad / batch.items > plan.max_failure_rate:
             exceeded.append(f"{bad} of {batch.items} images of {batch.batch_id} failed or were quarantined")
         total += counts
+        if others := other_publishers(lake, plan, batch):
+            complaints.append(complaint(plan, batch, table, others, settings))
     if exceeded:
         raise FailureRateExceeded(
             f"{'; '.join(exceeded)}: the limit is {plan.max_failure_rate:.0%}. "
@@ -37,6 +46,8 @@ def check(plan: RunPlan, settings: Settings) -> str:
         )
     if plan.faults:
         raise FailureRateExceeded(" ".join(plan.faults))
+    if told := [sentence for sentence in complaints if sentence]:
+        raise Overtaken("; ".join(told) + ".")
     if not plan.batches:
         return "Nothing arrived."
     return f"{total.total()} images in {len(plan.batches)} batches: " + ", ".join(

@@ -24,6 +24,7 @@ from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.settings import Settings
 from tounum_tasks.stages import ShardWork, in_batches
+from tounum_tasks.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, 
     """Fill ``row`` and return the enhanced pixels, uint8 height x width x 3."""
     if item.error_code:
         raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
-    image = decode(read_original(work, item), page=item.page, limits=limits_of(work.plan, item))
+    image = decode(read_original(work.lake, item), page=item.page, limits=limits_of(work.plan, item))
     before = measure(image.rgb)
     enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before)
     row.update(
@@ -152,12 +153,17 @@ def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, 
         enhancement_reason=enhancement.reason,
     )
     if enhancement.accepted:
-        row["enhanced"] = f"{folder}/enhanced/{fingerprint}{extension(image.format)}"
+        row["enhanced"] = enhanced_path(folder, fingerprint, image.format)
         work.lake.write_bytes(row["enhanced"], encode(enhancement.rgb, format=image.format, dpi=image.dpi))
     return enhancement.rgb
 
 
-def read_original(work: ShardWork, item: Item) -> bytes:
+def enhanced_path(folder: str, fingerprint: str, format: str) -> str:
+    """Where the enhanced pixels of an image lie; ``folder`` holds the rows of its shard."""
+    return f"{folder}/enhanced/{fingerprint}{extension(format)}"
+
+
+def read_original(lake: Storage, item: Item) -> bytes:
     """Return the bytes of an original.
 
     Raises:
@@ -165,9 +171,9 @@ def read_original(work: ShardWork, item: Item) -> bytes:
         ItemError: ORIGINAL_DAMAGED, if it is not what was taken in.
     """
     try:
-        data = work.lake.read_bytes(item.original)
+        data = lake.read_bytes(item.original)
     except FileNotFoundError as error:
-        raise EnvironmentFault(f"{work.lake.url(item.original)} is gone: restore it, then run again.") from error
+        raise EnvironmentFault(f"{lake.url(item.original)} is gone: restore it, then run again.") from error
     if hashlib.sha256(data).hexdigest() != item.sha256:
         raise ItemError(
             ErrorCode.ORIGINAL_DAMAGED, "the original in the lake is not what was taken in: restore it from a backup"

@@ -1,0 +1,128 @@
+"""Where the items of a batch can lie, and what belongs there.
+
+Every item has few possible places: one per class of non-photos, one or two among the photographs, one in quarantine.
+The paths follow from the item alone, so that a copy which no manifest names can be told from other people's files.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.images.decode import decode
+from tounum_tasks.images.encode import encode, extension
+from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.images.pages import ImageFormat
+from tounum_tasks.items import Item
+from tounum_tasks.names import MAX_NAME_BYTES, safe_key
+from tounum_tasks.quality.stage import read_original
+from tounum_tasks.settings import Settings
+from tounum_tasks.storage import Storage, open_storage
+
+# Names that tell the same format, by the extension that is written.
+SAME_FORMAT = {
+    ".jpg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    ".tif": (".tif", ".tiff"),
+    ".jp2": (".jp2", ".j2k", ".jpx"),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A path in one of the buckets."""
+
+    storage: Storage
+    path: str
+
+    @property
+    def uri(self) -> str:
+        return self.storage.url(self.path)
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of the items of one batch.
+
+    Args:
+        settings: name the buckets.
+        is_original: whether a path below the lake is that of an original, with which a derived name must not collide.
+    """
+
+    settings: Settings
+    is_original: Callable[[str], bool]
+
+    @property
+    def lake(self) -> Storage:
+        return open_storage(self.settings.lake_root)
+
+    def of_class(self, item: Item, label: str) -> Place:
+        """Where an item of a class other than Photo goes."""
+        return Place(open_storage(self.settings.non_photos_root), f"{label.lower()}/{_below(item)}")
+
+    def in_quarantine(self, item: Item) -> Place:
+        return Place(open_storage(self.settings.quarantine_root), _below(item))
+
+    def of_reason(self, item: Item) -> Place:
+        """The note beside a quarantined file that says what is wrong with it, or with one of its pages."""
+        suffix = f".p{item.page:04d}.reason.json" if item.pages > 1 else ".reason.json"
+        return Place(open_storage(self.settings.quarantine_root), self._derived(item, suffix))
+
+    def of_photo(self, item: Item, *, enhanced: bool) -> Place:
+        """Where a photograph goes; its name tells the format of what lies there."""
+        if item.pages > 1:
+            return Place(self.lake, f"photos/{self._derived(item, f'.p{item.page:04d}.png')}")
+        written = extension(item.format or "")
+        if not enhanced or _below(item).lower().endswith(SAME_FORMAT.get(written, (written,))):
+            return Place(self.lake, f"photos/{_below(item)}")
+        return Place(self.lake, f"photos/{self._derived(item, written)}")
+
+    def all_of(self, item: Item) -> Iterator[Place]:
+        """Every place at which any run could have put an item."""
+        yield from (self.of_class(item, label) for label in CLASSES if label != PHOTO)
+        yield from {self.of_photo(item, enhanced=enhanced) for enhanced in (False, True)}
+        yield self.in_quarantine(item)
+        yield self.of_reason(item)
+
+    def _derived(self, item: Item, suffix: str) -> str:
+        """Append ``suffix`` to the path of a file: ``a/plan.tif`` gives ``a/plan.tif.p0003.png``.
+
+        A name that would be too long for a file system, or that another file of the batch has, gets a hash instead.
+        """
+        folder, _, name = _below(item).rpartition("/")
+        if len((name + suffix).encode()) > MAX_NAME_BYTES:
+            name = safe_key(name)
+        elif self.is_original(f"originals/{folder}/{name}{suffix}"):
+            name = f"{name}.{safe_key(name)[:8]}"
+        return f"{folder}/{name}{suffix}"
+
+
+def _below(item: Item) -> str:
+    """The path of an item's file below each bucket: ``D/B/path``."""
+    return item.original.removeprefix("originals/")
+
+
+def photo_content(lake: Storage, item: Item, enhanced: bytes | None, dpi: float | None, limits: ImageLimits) -> bytes:
+    """Return what lies in ``photos`` for a photograph: the enhanced file or the original; of several pages one as PNG.
+
+    Args:
+        enhanced: the file with the enhanced pixels, or None if nothing was changed.
+        dpi: resolution that a PNG of one page states.
+    """
+    if item.pages == 1:
+        return enhanced if enhanced is not None else lake.read_bytes(item.original)
+    if enhanced is not None:
+        page = decode(enhanced, limits=limits)
+    else:
+        page = decode(read_original(lake, item), page=item.page, limits=limits)
+    return encode(page.rgb, format=ImageFormat.PNG, dpi=dpi)
+
+
+def reason_content(item: Item, error_code: str | None, error_message: str | None) -> bytes:
+    """Return the note that lies beside a quarantined file."""
+    reason = {
+        "source_path": item.source_path,
+        "page": item.page,
+        "error_code": error_code,
+        "error_message": error_message,
+    }
+    return json.dumps(reason, ensure_ascii=False, indent=2).encode()

@@ -1,0 +1,245 @@
+"""Bringing the buckets in line with a manifest: what it names lies there, and no other copy of its items does.
+
+Runs of different settings and models put their items into the same buckets before any of them is published, and every
+one may be killed at any moment. So nothing is taken away before a manifest is committed, and whatever is out of line
+is mended by whoever publishes or restores the batch next.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ItemError
+from tounum_tasks.images.decode import decode
+from tounum_tasks.images.encode import encode
+from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.items import Item, ItemKey, read_items
+from tounum_tasks.quality import stage as measure_stage
+from tounum_tasks.quality.metrics import measure
+from tounum_tasks.restore.enhance import enhance
+from tounum_tasks.route import stage as route_stage
+from tounum_tasks.route.places import Place, Places, photo_content, reason_content
+from tounum_tasks.settings import Settings
+from tounum_tasks.stages import Cache
+from tounum_tasks.storage import Storage, open_storage
+
+log = logging.getLogger(__name__)
+
+COLUMNS = (
+    "source_path", "page", "label", "width_px", "height_px", "dpi", "enhancement_method", "enhancement_operations",
+    "enhancement_accepted", "blur_laplacian_var_after", "destination_uri", "error_code", "error_message",
+    "fingerprint_measure", "fingerprint_route",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settling:
+    """What settling a batch came to: numbers of files."""
+
+    put: int
+    replaced: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class BatchFiles:
+    """The files of one batch in all buckets.
+
+    Args:
+        batch_date: its date.
+        batch_id: its id.
+        settings: name the buckets; what lies in buckets that they do not name any more is left alone.
+        certain: leave nothing to chance: photographs of which the stage cache does not know any more how they were are made
+            again and compared. A run can do without: it has just computed its own, or takes them as they are.
+    """
+
+    batch_date: str
+    batch_id: str
+    settings: Settings
+    certain: bool = False
+
+    def put_missing(self, table: pa.Table) -> int:
+        """Put everything that a manifest names and that does not lie there; return the number of files.
+
+        Nothing is replaced, but what would have to be is made once, so that an error is known before the manifest is
+        committed rather than after.
+
+        Raises:
+            ConfigurationError: something lies in a bucket that the settings do not name, and that must be ``certain``.
+            EnvironmentFault: an original is gone or damaged, or enhanced pixels cannot be made again as they were.
+        """
+        put, known = 0, self._sha256(table)
+        for row, place in self._named(table):
+            if place.uri not in self._present:
+                self._put(row, place)
+                put += 1
+            elif self._is_other(row, place, known):
+                self._photo(row)
+        return put
+
+    def settle(self, table: pa.Table) -> Settling:
+        """Put what is missing, replace what is not as it should be, and remove copies that the manifest does not name.
+
+        Args:
+            table: the rows of the manifest that is current: that were committed.
+        """
+        put, replaced, kept, known = 0, 0, set(), self._sha256(table)
+        for row, place in self._named(table):
+            kept.add(place.uri)
+            if place.uri not in self._present:
+                self._put(row, place)
+                put += 1
+            elif self._is_other(row, place, known):
+                place.storage.write_bytes(place.path, self._photo(row))
+                replaced += 1
+        removed = self._remove_others(table, kept)
+        if put or replaced or removed:
+            log.info(
+                "%s: %d copies put where the manifest says, %d replaced, %d of earlier classes or settings removed.",
+                self.batch_id, put, replaced, removed,
+            )  # fmt: skip
+        return Settling(put, replaced, removed)
+
+    # What there is
+
+    @cached_property
+    def _lake(self) -> Storage:
+        return open_storage(self.settings.lake_root)
+
+    @cached_property
+    def _items(self) -> dict[ItemKey, Item]:
+        return {item.key: item for item in read_items(self._lake, self.batch_date, self.batch_id)}
+
+    @cached_property
+    def _places(self) -> Places:
+        originals = frozenset(item.original for item in self._items.values())
+        return Places(self.settings, originals.__contains__)
+
+    @cached_property
+    def _present(self) -> dict[str, Place]:
+        """Every file of the batch in the buckets, by its URL."""
+        batch = f"{self.batch_date}/{self.batch_id}"
+        non_photos = open_storage(self.settings.non_photos_root)
+        roots = [Place(non_photos, f"{label.lower()}/{batch}") for label in CLASSES if label != PHOTO]
+        roots += [Place(self._lake, f"photos/{batch}"), Place(open_storage(self.settings.quarantine_root), batch)]
+        return {place.uri: place for root in roots for place in _files_below(root)}
+
+    def _sha256(self, table: pa.Table) -> dict[str, str]:
+        """What belongs at each destination, by fingerprint of the route, as far as the stage cache still says so."""
+        wanted: dict[int, list[str]] = {}
+        columns = (table[name].to_pylist() for name in ("source_path", "page", "fingerprint_route"))
+        for path, page, fingerprint in zip(*columns, strict=True):
+            if fingerprint:
+                wanted.setdefault(self._items[path, page].shard, []).append(fingerprint)
+        found = {}
+        for shard, fingerprints in wanted.items():
+            folder = f"stages/{route_stage.STAGE}/{self.batch_date}/{self.batch_id}/shard-{shard:04d}"
+            rows = Cache(self._lake, folder, route_stage.SCHEMA).rows(fingerprints, ["fingerprint", "sha256"])
+            found.update({fingerprint: row["sha256"] for fingerprint, row in rows.items()})
+        return found
+
+    # What there should be
+
+    def _named(self, table: pa.Table) -> Iterator[tuple[dict, Place]]:
+        """Yield the rows of a manifest with the place that each names, if it is one of today's buckets."""
+        for row in table.select(list(COLUMNS)).to_pylist():
+            item = self._items[row["source_path"], row["page"]]
+            place = next((place for place in self._places.all_of(item) if place.uri == row["destination_uri"]), None)
+            if place is not None:
+                yield row, place
+                if row["label"] is None:
+                    yield row, self._places.of_reason(item)
+            elif row["destination_uri"] and self.certain:
+                raise ConfigurationError(
+                    f"{row['destination_uri']} lies in none of the configured buckets: set TOUNUM_LAKE_ROOT, "
+                    "TOUNUM_NON_PHOTOS_ROOT and TOUNUM_QUARANTINE_ROOT as they were when it was put there."
+                )
+
+    def _is_other(self, row: dict, place: Place, known: dict[str, str]) -> bool:
+        """Whether a photograph is not the one that the manifest describes; everywhere else lies the original."""
+        if row["label"] != PHOTO:
+            return False
+        item = self._items[row["source_path"], row["page"]]
+        wanted = known.get(row["fingerprint_route"])
+        if wanted is None and item.pages == 1 and not row["enhancement_accepted"]:
+            wanted = item.sha256
+        if wanted is None and self.certain:
+            wanted = hashlib.sha256(self._photo(row)).hexdigest()
+        return wanted is not None and place.storage.sha256(place.path) != wanted
+
+    def _put(self, row: dict, place: Place) -> None:
+        item = self._items[row["source_path"], row["page"]]
+        if row["label"] == PHOTO:
+            place.storage.write_bytes(place.path, self._photo(row))
+        elif place == self._places.of_reason(item):
+            place.storage.write_bytes(place.path, reason_content(item, row["error_code"], row["error_message"]))
+        else:
+            try:
+                place.storage.copy_from(self._lake, item.original, place.path)
+            except FileNotFoundError as error:
+                raise self._gone(item) from error
+        self._present[place.uri] = place
+
+    def _remove_others(self, table: pa.Table, kept: set[str]) -> int:
+        """Remove every copy of the batch's items that is not in ``kept``; files of other people stay."""
+        removed = 0
+        for item in self._items.values():
+            for place in self._places.all_of(item):
+                if place.uri in self._present and place.uri not in kept:
+                    place.storage.remove(place.path)
+                    del self._present[place.uri]
+                    removed += 1
+        return removed
+
+    def _gone(self, item: Item) -> EnvironmentFault:
+        return EnvironmentFault(f"{self._lake.url(item.original)} is gone: restore it, then run again.")
+
+    # Photographs
+
+    def _photo(self, row: dict) -> bytes:
+        item = self._items[row["source_path"], row["page"]]
+        try:
+            enhanced = self._enhanced(row, item) if row["enhancement_accepted"] else None
+            return photo_content(self._lake, item, enhanced, row["dpi"], self._limits(row, item))
+        except FileNotFoundError as error:
+            raise self._gone(item) from error
+        except ItemError as error:
+            raise EnvironmentFault(f"{item.source_path} page {item.page}: {error}.") from error
+
+    def _enhanced(self, row: dict, item: Item) -> bytes:
+        """The file with the enhanced pixels, from the stage cache or made again from the original."""
+        folder = f"stages/{measure_stage.STAGE}/{self.batch_date}/{self.batch_id}/shard-{item.shard:04d}"
+        path = measure_stage.enhanced_path(folder, row["fingerprint_measure"], item.format or "")
+        if self._lake.exists(path):
+            return self._lake.read_bytes(path)
+        original = measure_stage.read_original(self._lake, item)
+        image = decode(original, page=item.page, limits=self._limits(row, item))
+        again = enhance(image.rgb, mode=row["enhancement_method"], before=measure(image.rgb))
+        if (
+            list(again.operations) != row["enhancement_operations"]
+            or round(again.after.blur_laplacian_var, 2) != row["blur_laplacian_var_after"]
+        ):
+            raise EnvironmentFault(
+                f"{item.source_path} page {item.page} cannot be enhanced again as it was: TouNum or its settings "
+                "have changed since, and the stage cache does not have it any more. Run the batch again instead."
+            )
+        return encode(again.rgb, format=image.format, dpi=image.dpi)
+
+    def _limits(self, row: dict, item: Item) -> ImageLimits:
+        """Limits that let through what was let through before."""
+        pixels = max(self.settings.max_pixels, (row["width_px"] or 0) * (row["height_px"] or 0))
+        return ImageLimits(max_pixels=pixels, max_pages=item.pages, pdf_dpi=self.settings.pdf_dpi)
+
+
+def _files_below(root: Place) -> Iterable[Place]:
+    for entry in root.storage.list_folder(root.path):
+        place = Place(root.storage, f"{root.path}/{entry.name}")
+        if entry.kind == "folder":
+            yield from _files_below(place)
+        elif entry.kind == "file":
+            yield place
