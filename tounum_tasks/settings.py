@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
     model_slots: Annotated[int, Field(ge=1)] = Field(2, description="Slots of the Airflow pool tounum_model")
     model_cache: str = Field("data/model_cache", description="Local copies of models that lie in remote storage")
+    datasets_root: str = Field(
+        "data/datasets", description="Folder of the data sets that the DAG tounum_retrain may train on"
+    )
+    training_root: str = Field(
+        "data/training", description="Folder for checkpoints and caches of trainings; shared by all workers"
+    )
 
     # Outcome
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -104,13 +110,22 @@ class Settings(BaseSettings):
         90, description="How many days the command prune keeps replaced manifests and the results that they need"
     )
     reprocess_schedule: str = Field(
-        "0 5 * * *", description="Cron expression of tounum_reprocess, which brings batches to the models in production"
+        "0 5 * * *",
+        description="Cron expression of tounum_reprocess, which brings old batches to the models in production",
     )
 
     @field_validator("ingest_root", "lake_root", "non_photos_root", "quarantine_root")
     @classmethod
     def _as_url(cls, value: str) -> str:
         return root_url(value)
+
+    @field_validator("datasets_root", "training_root")
+    @classmethod
+    def _as_folder(cls, value: str) -> str:
+        url = root_url(value)
+        if not url.startswith("file://"):
+            raise ValueError("training reads and writes folders; mount the bucket and give its folder")
+        return url
 
     @field_validator("timezone")
     @classmethod

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import time
 from pathlib import Path
 
 from tounum_tasks.cli.items import write_json
@@ -28,34 +27,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write JSON and plots, print the main figures."""
-    import numpy as np
-
-    from tounum_tasks.classify.classifier import Classifier
-    from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_reliability
-    from tounum_tasks.images.model_input import to_model_input
+    from tounum_tasks.evaluation.classifier import plot_confusion, plot_reliability
+    from tounum_tasks.evaluation.measure import measure_classifier
     from tounum_tasks.models.registry import Registry
-    from tounum_tasks.training.class_folders import load, read_class_folders
+    from tounum_tasks.training.class_folders import read_class_folders
 
     examples = read_class_folders(arguments.data, limit_per_source=arguments.limit_per_source)
     settings = load_settings(lake_root=arguments.lake, classifier=arguments.classifier)
     version = Registry(settings.lake_root, cache=Path(settings.model_cache)).resolve("classifier", settings.classifier)
-    classifier = Classifier.load(version.folder)
-    probabilities = []
-    began = time.monotonic()
-    for start in range(0, len(examples), 256):
-        inputs = np.stack([to_model_input(load(example)) for example in examples[start : start + 256]])
-        probabilities.append(classifier.predict(inputs))
-        log.info("%d of %d images", min(start + 256, len(examples)), len(examples))
-    seconds = time.monotonic() - began
-    measures = evaluate(
-        np.concatenate(probabilities),
-        np.array([example.label for example in examples]),
-        [example.source for example in examples],
-    )
-    measures |= {
-        "classifier": {"version": version.version, "digest": version.digest},
-        "images_per_second": round(len(examples) / seconds, 1),
-    }
+    measures = measure_classifier(version.folder, examples)
+    measures["classifier"] = {"version": version.version, "digest": version.digest}
     write_json(arguments.json, measures)
     if arguments.json != "-":
         plot_confusion(measures, Path(arguments.json).with_suffix(".confusion.png"))

@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         ConfigurationError: data, extractor or options are wrong.
     """
     from tounum_tasks.models.registry import next_version
-    from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings
-    from tounum_tasks.training.captioner_version import draw_curves, write_versions
+    from tounum_tasks.training.captioner import TrainingSettings
+    from tounum_tasks.training.captioner_run import train_captioner
     from tounum_tasks.training.data import load_captions
 
     passes = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs)
@@ -102,19 +102,18 @@ def run(arguments: argparse.Namespace) -> int:
         mirrored=not arguments.no_mirror,
         batch_images=arguments.batch_images,
     )
-    training = CaptionerTraining(data, out / "work", settings, initial)
-    training.run()
     taken = [folder.name for folder in (out / "captioner").glob("*")]
     version = arguments.version or next_version(dt.datetime.now(dt.UTC).date().isoformat(), taken)
-    figures = write_versions(
-        training,
+    figures = train_captioner(
+        data,
         out,
+        settings,
+        initial,
         version=version,
         licence=arguments.licence,
         notes=arguments.notes,
         extractor_digest=digest,
     )
-    draw_curves(out / "work", out / "curves.png")
     print(json.dumps({"version": version, "dev": figures}, indent=2))
     return 0
 

@@ -1,0 +1,136 @@
+"""The few lines between the tasks of the retraining DAG and the steps of ``tounum_tasks.retrain``."""
+
+from collections.abc import Callable
+from typing import Any
+
+from airflow.sdk import Param, get_current_context
+
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
+from tounum_tasks.settings import Settings, load_settings
+
+APPROVE_OPTION = "Approve"
+
+
+def retrain_params() -> dict[str, Param]:
+    """Return every parameter with type, title, description and a valid default."""
+    return {
+        "model": Param(
+            "captioner",
+            type="string",
+            enum=["captioner", "classifier"],
+            title="Model",
+            description="What to train.",
+        ),
+        "data": Param(
+            "",
+            type="string",
+            maxLength=1024,
+            title="Data set",
+            description="Path below the folder of data sets (TOUNUM_DATASETS_ROOT): captions as MS-COCO JSON or TSV "
+            "with images, or one folder per class.",
+        ),
+        "epochs": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            maximum=1000,
+            title="Passes",
+            description="Over the training images. Empty: 10 for the captioner, 0.5 for the classifier (0: its head "
+            "alone).",
+        ),
+        "extractor_epochs": _passes(
+            "Passes of the extractor",
+            "Captioner only: passes in which the last two blocks of the extractor learn too, before the others.",
+        ),
+        "reward_epochs": _passes(
+            "Passes with rewards",
+            "Captioner only: passes in which whole captions are rewarded for CIDEr, after the others.",
+        ),
+        "seed": Param(
+            0,
+            type="integer",
+            minimum=0,
+            maximum=2**31 - 1,
+            title="Seed",
+            description="Of everything that is drawn at random. The test images do not depend on it.",
+        ),
+        "auto_approve": Param(
+            False,
+            type="boolean",
+            title="Promote without asking if better",
+            description="A candidate that is not better waits for a person all the same.",
+        ),
+        "notes": Param(
+            "",
+            type="string",
+            format="multiline",
+            maxLength=2000,
+            title="Notes",
+            description="For the model's card and for whoever approves.",
+        ),
+    }
+
+
+def _passes(title: str, description: str) -> Param:
+    return Param(0, type="integer", minimum=0, maximum=1000, title=title, description=description)
+
+
+def plan_retraining(step: Callable[[RetrainRequest, Settings], RetrainPlan]) -> dict:
+    """Run ``prepare``; return its plan, which the run's other tasks pull."""
+    context: Any = get_current_context()
+    run = context["dag_run"]
+    request = RetrainRequest(run_id=run.run_id, started_at=run.run_after, **context["params"])
+    return step(request, load_settings()).to_json()
+
+
+def run_retraining(step: Callable[[RetrainPlan, Settings], Any]) -> Any:
+    """Run one step of a retraining; return its summary."""
+    return step(pull_retraining(), load_settings())
+
+
+def ask_or_promote(compare: Callable, may_promote_unasked: Callable) -> str:
+    """Run ``compare`` and return the id of the task that comes next; leave its page for a person who is asked."""
+    plan = pull_retraining()
+    comparison, page = compare(plan, load_settings())
+    ti: Any = get_current_context()["ti"]
+    ti.xcom_push(key="subject", value=comparison.subject)
+    ti.xcom_push(key="body", value=page)
+    return "promote" if may_promote_unasked(plan, is_better=comparison.is_better) else "approve"
+
+
+def promote_candidate(step: Callable[..., dict], models: Any) -> dict:
+    """Run ``promote`` and announce the version to the DAGs that wait for one.
+
+    Args:
+        models: the outlet event of the models' asset.
+    """
+    promoted = step(pull_retraining(), load_settings(), approved_by=approver())
+    models.extra = promoted
+    return promoted
+
+
+def approver() -> str | None:
+    """Return the name of who pressed *Approve*, None if nobody did."""
+    response = get_current_context()["ti"].xcom_pull(task_ids="approve")
+    if not response or response["chosen_options"] != [APPROVE_OPTION]:
+        return None
+    user = response.get("responded_by_user") or {}
+    return user.get("name") or user.get("id") or "somebody"
+
+
+def finish_retraining(step: Callable[..., str]) -> str:
+    """Run ``tidy`` on what ``promote`` returned, if it ran."""
+    return step(pull_retraining(), load_settings(), get_current_context()["ti"].xcom_pull(task_ids="promote"))
+
+
+def pull_retraining() -> RetrainPlan:
+    """Return the plan that ``prepare`` made.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    stored = get_current_context()["ti"].xcom_pull(task_ids="prepare")
+    if stored is None:
+        raise ConfigurationError("The task prepare left no plan: clear it, and the run begins again.")
+    return RetrainPlan.from_json(stored)

@@ -1,0 +1,328 @@
+"""Retraining: parameters, the table that people decide by, and what may go into production."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault
+from tounum_tasks.models.card import write_card
+from tounum_tasks.models.registry import Registry
+from tounum_tasks.retrain.compare import compare, comparison_of, escaped
+from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
+from tounum_tasks.retrain.prepare import prepare
+from tounum_tasks.retrain.promote import may_promote_unasked, promote, tidy
+from tounum_tasks.retrain.train import train
+from tounum_tasks.retrain.work_folder import candidate_folder, registry_of, remove_abandoned, work_folder
+from tounum_tasks.settings import Settings, load_settings
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    write_classes(tmp_path / "datasets" / "archive")
+    return load_settings(
+        datasets_root=str(tmp_path / "datasets"),
+        training_root=str(tmp_path / "training"),
+        lake_root=str(tmp_path / "lake"),
+        model_cache=str(tmp_path / "cache"),
+        min_free_gib=0,
+    )
+
+
+def write_classes(root: Path) -> None:
+    for part in (root, root / "test"):
+        for label, name in enumerate(CLASSES):
+            folder = part / name / "source"
+            folder.mkdir(parents=True)
+            for index in range(2):
+                cv2.imwrite(str(folder / f"{index}.png"), np.full((20, 20, 3), 50 * label, np.uint8))
+
+
+def request(**given: Any) -> RetrainRequest:
+    return RetrainRequest(**{"run_id": "manual__1", "model": "classifier", "data": "archive", **given})
+
+
+def class_figures(macro_f1: float) -> dict[str, Any]:
+    per_class = {name: {"precision": macro_f1, "recall": macro_f1} for name in CLASSES}
+    return {"macro_f1": macro_f1, "accuracy": macro_f1, "per_class": per_class, "calibration_error": 0.05}
+
+
+def caption_figures(cider: float) -> dict[str, Any]:
+    names = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "distinct_captions", "vocabulary_used"]
+    ways = dict.fromkeys([*names, "words_per_caption", "share_with_repeated_bigram"], 0.5)
+    return {"greedy": ways | {"cider": 0.1}, "beam_3": ways | {"cider": cider}}
+
+
+@pytest.fixture
+def trained(settings: Settings) -> RetrainPlan:
+    """A plan whose candidate lies in the work folder, as training leaves it."""
+    plan = prepare(request(), settings)
+    folder = candidate_folder(plan, settings)
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"new weights")
+    write_card(folder, name="classifier", version=plan.version)
+    (work_folder(plan, settings) / "features-123").mkdir()
+    (work_folder(plan, settings) / "curve.png").write_bytes(b"picture")
+    return plan
+
+
+def measured(plan: RetrainPlan, settings: Settings, production: float, candidate: float) -> dict[str, Any]:
+    """What ``evaluate`` would have written about these figures."""
+    card = json.loads((candidate_folder(plan, settings) / "model.json").read_text())
+    current = registry_of(settings).resolve(plan.model)
+    evaluation = {
+        "model": plan.model,
+        "images": 10,
+        "candidate": {"version": plan.version, "digest": card["digest"]},
+        "production": {"version": current.version, "digest": current.digest},
+        "figures": {"production": class_figures(production), "candidate": class_figures(candidate)},
+    }
+    (work_folder(plan, settings) / "evaluation.json").write_text(json.dumps(evaluation))
+    return evaluation
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Preparing
+
+
+def test_the_plan_is_the_same_for_every_attempt(settings: Settings) -> None:
+    asked = request(notes="first try", seed=3)
+    plan = prepare(asked, settings)
+    assert prepare(asked, settings) == plan == RetrainPlan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert plan.images == {"train": 10, "test": 10}
+    assert (plan.epochs, plan.seed, plan.initial.name) == (0.5, 3, "classifier")
+    assert prepare(request(run_id="manual__2"), settings).work != plan.work
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"data": "../archive"}, "is no data set"),
+        ({"data": "elsewhere"}, "There is no data set 'elsewhere'"),
+        ({"model": "captioner"}, "no captions_"),
+        ({"model": "captioner", "epochs": 0.5}, "no whole number"),
+        ({"model": "captioner", "epochs": 0}, "no whole number"),
+        ({"epochs": 1e9}, "0 to 1000"),
+        ({"reward_epochs": 2}, "are for the captioner"),
+    ],
+)
+def test_wrong_parameters_end_with_one_sentence(settings: Settings, given: dict, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        prepare(request(**given), settings)
+    assert "\n" not in str(caught.value)
+    assert not Path(settings.training_root.removeprefix("file://")).exists()
+
+
+def test_an_attempt_after_another_promotion_still_begins_with_the_same_weights(
+    settings: Settings, trained: RetrainPlan
+) -> None:
+    asked = request(started_at=trained_at(trained))
+    measured(trained, settings, 0.1, 0.9)
+    registry = registry_of(settings)
+    registry.register(candidate_folder(trained, settings))
+    other = request(run_id="manual__2", started_at=trained_at(trained).replace(microsecond=0, year=2020))
+    registry.promote("classifier", trained.version)
+    assert prepare(other, settings).initial.version == trained.version
+    with pytest.raises(ConfigurationError, match="start a new run"):
+        prepare(asked, settings)
+
+
+def trained_at(plan: RetrainPlan) -> Any:
+    import datetime as dt
+
+    return dt.datetime.strptime(plan.version, "%Y.%m.%d-%H%M%S").replace(tzinfo=dt.UTC)
+
+
+def test_checkpoints_on_other_data_are_thrown_away(settings: Settings, tmp_path: Path) -> None:
+    asked = request()
+    plan = prepare(asked, settings)
+    (work_folder(plan, settings) / "tuning-1").mkdir()
+    assert (work_folder(prepare(asked, settings), settings) / "tuning-1").exists()
+    cv2.imwrite(
+        str(tmp_path / "datasets" / "archive" / "Text" / "source" / "mended.png"), np.zeros((9, 9, 3), np.uint8)
+    )
+    again = prepare(asked, settings)
+    assert again.work == plan.work and again.data_fingerprint != plan.data_fingerprint
+    assert not (work_folder(again, settings) / "tuning-1").exists()
+
+
+def test_data_that_changes_underneath_a_training_is_refused(settings: Settings, tmp_path: Path) -> None:
+    plan = prepare(request(), settings)
+    (tmp_path / "datasets" / "archive" / "Text" / "source" / "0.png").unlink()
+    with pytest.raises(ConfigurationError, match="has changed since the run began"):
+        train(plan, settings)
+
+
+def test_a_full_disk_is_seen_before_the_training(settings: Settings) -> None:
+    with pytest.raises(EnvironmentFault, match="make room"):
+        prepare(request(), settings.model_copy(update={"min_free_gib": 10.0**9}))
+
+
+# Comparing
+
+
+@pytest.mark.parametrize(
+    ("production", "candidate", "verdict"), [(0.9, 0.91, "better"), (0.9, 0.9, "no better"), (0.9, 0.89, "worse")]
+)
+def test_better_is_a_higher_deciding_figure(
+    settings: Settings, trained: RetrainPlan, production: float, candidate: float, verdict: str
+) -> None:
+    evaluation = measured(trained, settings, production, candidate)
+    comparison = comparison_of(evaluation)
+    assert comparison.verdict == verdict
+    assert comparison.is_better is (verdict == "better")
+    page = compare(trained, settings)[1]
+    assert f"The candidate is {verdict.upper()} than production: macro F1 {candidate - production:+.3f}." in page
+    assert f"| **macro F1 (decides)** | **{production:.3f}** | **{candidate:.3f}** |" in page
+    assert "| Photo: recall |" in page and "few images" in page
+
+
+def test_beam_search_decides_for_captioners(settings: Settings) -> None:
+    evaluation = {
+        "model": "captioner",
+        "images": 1000,
+        "beam": 3,
+        "candidate": {"version": "new"},
+        "production": {"version": "old"},
+        "figures": {"production": caption_figures(0.5), "candidate": caption_figures(0.6)},
+        "examples": [{"image": "a.png", "production": "a dog", "candidate": "a brown dog"}],
+    }
+    comparison = comparison_of(evaluation)
+    assert comparison.is_better
+    assert comparison.rows[0].label == "CIDEr, beam 3"
+    assert comparison.examples == (("a.png", "a dog", "a brown dog"),)
+    assert comparison.subject == "Captioner new is better than old: CIDEr, beam 3 0.600 against 0.500. Promote it?"
+
+
+def test_notes_cannot_become_markup(settings: Settings) -> None:
+    hostile = "<img src=x onerror=alert(1)> | [here](javascript:alert(1)) `code`\n# Title\n\n| a | b |\u202e {{ ti }}"
+    plan = prepare(request(notes=hostile), settings)
+    folder = candidate_folder(plan, settings)
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"x")
+    write_card(folder, name="classifier", version=plan.version)
+    measured(plan, settings, 0.5, 0.6)
+    page = compare(plan, settings)[1]
+    (line,) = [line for line in page.splitlines() if line.startswith("Notes:")]
+    assert line.endswith(escaped(hostile))
+    assert not re.search(r"(?<!\\)[<\[\]`|#]|\u202e", line)
+
+
+# Promoting
+
+
+def test_an_approved_candidate_goes_into_production_and_can_be_rolled_back(
+    settings: Settings, trained: RetrainPlan
+) -> None:
+    measured(trained, settings, 0.9, 0.5)
+    promoted = promote(trained, settings, approved_by="Ada")
+    assert (promoted["version"], promoted["replaced"], promoted["approved_by"]) == (trained.version, "starter-1", "Ada")
+    registry = registry_of(settings)
+    assert registry.production("classifier") == trained.version
+    assert promote(trained, settings, approved_by="Ada") == promoted  # a retry after a kill
+    assert trained.version in tidy(trained, settings, promoted)
+    assert {path.name for path in work_folder(trained, settings).iterdir()} == {
+        "plan.json", "evaluation.json", "curve.png"
+    }  # fmt: skip
+    assert registry.rollback("classifier").version == "starter-1"
+
+
+@pytest.mark.parametrize(
+    ("auto_approve", "candidate", "goes"),
+    [(True, 0.91, True), (True, 0.9, False), (True, 0.5, False), (False, 1, False)],
+)
+def test_nothing_but_a_better_model_is_promoted_unasked(
+    settings: Settings, trained: RetrainPlan, auto_approve: bool, candidate: float, goes: bool
+) -> None:
+    plan = trained.model_copy(update={"auto_approve": auto_approve})
+    comparison = comparison_of(measured(plan, settings, 0.9, candidate))
+    assert may_promote_unasked(plan, is_better=comparison.is_better) is goes
+    if goes:
+        assert promote(plan, settings, approved_by=None)["approved_by"] is None
+    else:
+        with pytest.raises(ConfigurationError, match="Nobody approved"):
+            promote(plan, settings, approved_by=None)
+    assert (registry_of(settings).production("classifier") == plan.version) is goes
+
+
+def test_rejecting_leaves_production_and_registry_as_they_were(settings: Settings, trained: RetrainPlan) -> None:
+    measured(trained, settings, 0.9, 0.5)
+    lake = Path(settings.lake_root.removeprefix("file://"))
+    before = files_below(lake)
+    sentence = tidy(trained, settings, None)
+    assert "rejected: starter-1 stays in production, nothing was registered" in sentence
+    assert files_below(lake) == before
+    assert registry_of(settings).production("classifier") == "starter-1"
+    assert not (work_folder(trained, settings) / "features-123").exists()
+    assert Registry(settings.lake_root).register(candidate_folder(trained, settings)).version == trained.version
+
+
+def test_a_model_that_was_never_compared_with_production_is_not_promoted(
+    settings: Settings, trained: RetrainPlan, tmp_path: Path
+) -> None:
+    measured(trained, settings, 0.1, 0.9)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "weights.safetensors").write_bytes(b"somebody else's")
+    write_card(other, name="classifier", version="other-1")
+    registry = registry_of(settings)
+    registry.register(other)
+    registry.promote("classifier", "other-1")
+    with pytest.raises(ConfigurationError, match=r"other-1 was promoted since .* clear the task evaluate"):
+        promote(trained, settings, approved_by="Ada")
+    assert registry.production("classifier") == "other-1"
+
+
+def test_only_what_was_measured_is_promoted(settings: Settings, trained: RetrainPlan) -> None:
+    measured(trained, settings, 0.1, 0.9)
+    folder = candidate_folder(trained, settings)
+    (folder / "weights.safetensors").write_bytes(b"trained again meanwhile")
+    write_card(folder, name="classifier", version=trained.version)
+    with pytest.raises(ConfigurationError, match="is not what was measured and approved"):
+        promote(trained, settings, approved_by="Ada")
+    assert registry_of(settings).production("classifier") == "starter-1"
+
+
+def test_a_captioner_brings_its_new_extractor_along(settings: Settings, tmp_path: Path) -> None:
+    plan = prepare(request(), settings).model_copy(update={"model": "captioner"})
+    extractor, captioner = (candidate_folder(plan, settings, name) for name in ("extractor", "captioner"))
+    for folder in (extractor, captioner):
+        folder.mkdir(parents=True)
+        (folder / "weights.safetensors").write_bytes(folder.parent.name.encode())
+    digest = write_card(extractor, name="extractor", version=plan.version).digest
+    write_card(captioner, name="captioner", version=plan.version, partners={"extractor": digest})
+    evaluation = measured(plan, settings, 0, 0) | {"beam": 3}
+    evaluation["figures"] = {"production": caption_figures(0.5), "candidate": caption_figures(0.6)}
+    (work_folder(plan, settings) / "evaluation.json").write_text(json.dumps(evaluation))
+    promote(plan, settings, approved_by="Ada")
+    registry = registry_of(settings)
+    assert registry.partner(registry.resolve("captioner"), "extractor").version == plan.version
+
+
+# Tidying
+
+
+def test_only_abandoned_work_folders_are_cleared(settings: Settings, trained: RetrainPlan) -> None:
+    folder = work_folder(trained, settings)
+    stranger = folder.parent / "somebody's"
+    (stranger / "features").mkdir(parents=True)
+    assert remove_abandoned(settings) == []
+    now = folder.stat().st_mtime
+    for path in folder.parent.rglob("*"):
+        os.utime(path, (now, now))
+    assert remove_abandoned(settings, now=now + 29 * DAY) == []
+    assert remove_abandoned(settings, now=now + 31 * DAY) == [trained.work]
+    assert not (folder / "features-123").exists()
+    assert candidate_folder(trained, settings).exists() and (folder / "curve.png").exists()
+    assert (stranger / "features").exists()

@@ -1,0 +1,186 @@
+"""Decides whether a candidate is better than production, and shows the figures side by side.
+
+*Better* is one figure on the test images: CIDEr of beam search for captioners, macro F1 for classifiers. It must be
+higher, by however little; the same is not better.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tounum_tasks.names import display_name
+from tounum_tasks.retrain.plan import RetrainPlan
+from tounum_tasks.retrain.work_folder import (
+    COMPARISON_FILE,
+    EVALUATION_FILE,
+    read_json,
+    work_folder,
+    write_text,
+)
+from tounum_tasks.settings import Settings
+
+FEW_IMAGES = 200
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of both models; ``digits`` after the point are shown."""
+
+    label: str
+    production: float
+    candidate: float
+    digits: int = 3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The first row decides.
+
+    Attributes:
+        examples: what both models say about a few images: name, production's, candidate's.
+    """
+
+    model: str
+    candidate: str
+    production: str
+    images: int
+    rows: tuple[Row, ...]
+    examples: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the candidate is better than production."""
+        return self.rows[0].candidate > self.rows[0].production
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse`` or ``no better``."""
+        difference = self.rows[0].candidate - self.rows[0].production
+        return "better" if difference > 0 else "worse" if difference < 0 else "no better"
+
+    @property
+    def subject(self) -> str:
+        """One line for the list of what waits for a person."""
+        first = self.rows[0]
+        return (
+            f"{self.model.capitalize()} {self.candidate} is {self.verdict} than {self.production}: "
+            f"{first.label} {first.candidate:.3f} against {first.production:.3f}. Promote it?"
+        )
+
+
+def compare(plan: RetrainPlan, settings: Settings) -> tuple[Comparison, str]:
+    """Return the comparison, and its page in Markdown, which also goes into the work folder."""
+    folder = work_folder(plan, settings)
+    comparison = comparison_of(read_json(folder / EVALUATION_FILE))
+    page = markdown(comparison, plan, str(folder))
+    write_text(folder / COMPARISON_FILE, page)
+    return comparison, page
+
+
+def comparison_of(evaluation: Mapping[str, Any]) -> Comparison:
+    """Return the comparison of two models from what ``evaluate`` wrote."""
+    figures = evaluation["figures"]
+    rows = _caption_rows(figures, evaluation["beam"]) if evaluation["model"] == "captioner" else _class_rows(figures)
+    return Comparison(
+        model=evaluation["model"],
+        candidate=evaluation["candidate"]["version"],
+        production=evaluation["production"]["version"],
+        images=evaluation["images"],
+        rows=tuple(rows),
+        examples=tuple(
+            (example["image"], example["production"], example["candidate"])
+            for example in evaluation.get("examples", [])
+        ),
+    )
+
+
+def markdown(comparison: Comparison, plan: RetrainPlan, folder: str) -> str:
+    """Return the page on which a person decides; names and notes of others cannot become markup."""
+    first = comparison.rows[0]
+    production = escaped(comparison.production)
+    change = f"{first.candidate - first.production:+.3f}"
+    lines = [
+        f"**The candidate is {comparison.verdict.upper()} than production: {first.label} {change}.**",
+        "",
+        f"Both were measured anew on the same {comparison.images:,} test images of `{_code(plan.data)}` "
+        f"({plan.test}), on which the candidate was not trained.",
+    ]
+    if comparison.images < FEW_IMAGES:
+        lines += ["", "These are few images: a small difference may be chance."]
+    lines += [
+        "",
+        f"| measure | production {production} | candidate {escaped(comparison.candidate)} | change |",
+        "|---|---:|---:|---:|",
+        *_table(comparison),
+    ]
+    if comparison.examples:
+        lines += ["", "| image | production says | candidate says |", "|---|---|---|"]
+        lines += [f"| {' | '.join(map(escaped, example))} |" for example in comparison.examples]
+    counts = ", ".join(f"{count:,} {split}" for split, count in plan.images.items())
+    passes = f"{plan.epochs:g} passes"
+    passes += f", {plan.extractor_epochs} of the extractor" if plan.extractor_epochs else ""
+    passes += f", {plan.reward_epochs} with rewards" if plan.reward_epochs else ""
+    lines += [
+        "",
+        f"Trained on `{_code(plan.data)}` ({counts} images) with {passes} and seed {plan.seed}. "
+        f"Curves and all figures lie in `{_code(folder)}`.",
+    ]
+    if plan.notes.strip():
+        lines += ["", f"Notes: {escaped(plan.notes)}"]
+    lines += [
+        "",
+        f"**Approve** registers the candidate and puts it into production. **Reject** leaves {production} in "
+        "production and the registry as it is.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    for index, row in enumerate(comparison.rows):
+        cells = [
+            f"{row.label} (decides)" if index == 0 else row.label,
+            f"{row.production:,.{row.digits}f}",
+            f"{row.candidate:,.{row.digits}f}",
+            f"{row.candidate - row.production:+,.{row.digits}f}",
+        ]
+        yield f"| {' | '.join(f'**{cell}**' if index == 0 else cell for cell in cells)} |"
+
+
+def _caption_rows(figures: Mapping[str, Any], beam: int) -> Iterator[Row]:
+    wide = "greedy" if beam == 1 else f"beam_{beam}"
+    search = "greedy" if beam == 1 else f"beam {beam}"
+    wanted = [(wide, "cider", f"CIDEr, {search}", 3)]
+    wanted += [(wide, f"bleu_{n}", f"BLEU-{n}, {search}", 3) for n in (1, 2, 3, 4)]
+    wanted += [(wide, "rouge_l", f"ROUGE-L, {search}", 3)]
+    if beam > 1:
+        wanted += [("greedy", "cider", "CIDEr, greedy", 3), ("greedy", "bleu_4", "BLEU-4, greedy", 3)]
+    wanted += [
+        (wide, "distinct_captions", "distinct captions", 0),
+        (wide, "vocabulary_used", "words used", 0),
+        (wide, "words_per_caption", "words per caption", 1),
+        (wide, "share_with_repeated_bigram", "share with a repeated pair of words", 3),
+    ]
+    for way, figure, label, digits in wanted:
+        yield Row(label, figures["production"][way][figure], figures["candidate"][way][figure], digits)
+
+
+def _class_rows(figures: Mapping[str, Any]) -> Iterator[Row]:
+    production, candidate = figures["production"], figures["candidate"]
+    yield Row("macro F1", production["macro_f1"], candidate["macro_f1"])
+    yield Row("accuracy", production["accuracy"], candidate["accuracy"])
+    for name, of_production in production["per_class"].items():
+        for figure in ("precision", "recall"):
+            yield Row(f"{name}: {figure}", of_production[figure], candidate["per_class"][name][figure])
+    yield Row("calibration error (lower is better)", production["calibration_error"], candidate["calibration_error"])
+
+
+def escaped(text: str) -> str:
+    """Return a text that Markdown shows as it is, in one line."""
+    shown = " ".join(display_name(line) for line in text.split("\n"))
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&$:@-])", r"\\\1", shown)
+
+
+def _code(text: str) -> str:
+    """Return a text for a code span in a line or a table."""
+    return display_name(text).replace("`", "'").replace("|", "¦")

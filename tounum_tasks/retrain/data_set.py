@@ -1,0 +1,179 @@
+"""The data set of a retraining: found below the configured root, and divided so that the test images stay unseen.
+
+The division never depends on the seed of a training: two models that were trained on one data set are compared on
+images that neither of them has seen.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.errors import ConfigurationError, ItemError
+from tounum_tasks.fingerprint import fingerprint
+from tounum_tasks.names import display_name, validate_relative_path
+from tounum_tasks.settings import Settings
+from tounum_tasks.training.class_folders import Example, read_class_folders, split
+from tounum_tasks.training.data import CaptionData, CaptionedImage, load_captions
+
+TEST_FOLDER = "test"
+TEST_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Captioned images with the splits ``train``, ``dev`` and ``test``; ``test_source`` says what the last are."""
+
+    data: CaptionData
+    test_source: str
+
+
+@dataclass(frozen=True)
+class ClassData:
+    """Labelled images: ``training`` is what a training may use (it keeps some to validate on), ``test`` is not."""
+
+    training: tuple[Example, ...]
+    test: tuple[Example, ...]
+    fingerprint: str
+    test_source: str
+
+
+def find_data_set(name: str, settings: Settings) -> Path:
+    """Return the path of a data set below the root of data sets.
+
+    Args:
+        name: relative path of a folder or file, as a person typed it.
+
+    Raises:
+        ConfigurationError: the root is missing, the name is no relative path, leaves the root or names nothing.
+    """
+    root = datasets_folder(settings)
+    shown = display_name(name)[:200]
+    try:
+        relative = validate_relative_path(name.removesuffix("/"))
+    except ItemError as error:
+        raise ConfigurationError(
+            f"'{shown}' is no data set: give the path of a folder or file below {root}, without '..' and not "
+            f"absolute; there are: {_known(root)}."
+        ) from error
+    path = root / relative
+    if not path.exists():
+        raise ConfigurationError(f"There is no data set '{shown}' in {root}; there are: {_known(root)}.")
+    _check_inside(root, [path])
+    return path
+
+
+def datasets_folder(settings: Settings) -> Path:
+    """Return the root of the data sets.
+
+    Raises:
+        ConfigurationError: it does not exist.
+    """
+    root = Path(settings.datasets_root.removeprefix("file://"))
+    if not root.is_dir():
+        raise ConfigurationError(
+            f"The folder of data sets {root} does not exist: create it or set TOUNUM_DATASETS_ROOT."
+        )
+    return root
+
+
+def read_caption_data(name: str, settings: Settings) -> Captions:
+    """Read a captioned data set with the splits ``train``, ``dev`` and ``test``.
+
+    Where it brings no test images, half of its dev images become test images, chosen by the hash of their names.
+
+    Raises:
+        ConfigurationError: it cannot be used; the sentence says why.
+    """
+    path = find_data_set(name, settings)
+    data = load_captions(path)
+    _check_inside(datasets_folder(settings), (image.path for image in data.images))
+    test_source = "its split test"
+    if not data.split("test"):
+        data, test_source = _with_test_split(data), "half of its split dev"
+    for purpose in ("train", "test"):
+        if not data.split(purpose):
+            raise ConfigurationError(f"Data set '{display_name(name)}' has no images to {purpose} on: add some.")
+    return Captions(data, test_source)
+
+
+def _with_test_split(data: CaptionData) -> CaptionData:
+    dev = sorted(data.split("dev"), key=lambda image: hashlib.sha256(f"test{image.name}".encode()).hexdigest())
+    chosen = {image.name for image in dev[: (len(dev) + 1) // 2]}
+
+    def divided(image: CaptionedImage) -> CaptionedImage:
+        return replace(image, split="test") if image.name in chosen else image
+
+    return CaptionData(tuple(map(divided, data.images)), data.fingerprint)
+
+
+def read_class_data(name: str, settings: Settings) -> ClassData:
+    """Read a data set of one folder per class.
+
+    Test images are those of its folder ``test`` (one folder per class again), which ought to hold sources that the
+    others do not; without that folder, 15 % of the images and at least one of a class, chosen by the hash of their
+    names.
+
+    Raises:
+        ConfigurationError: it cannot be used; the sentence says why.
+    """
+    from tounum_tasks.training.classifier import Recipe
+
+    root = find_data_set(name, settings)
+    examples = read_class_folders(root)
+    has_test_folder = (root / TEST_FOLDER).is_dir()
+    if has_test_folder:
+        training, test = examples, read_class_folders(root / TEST_FOLDER)
+    else:
+        training, test = _hold_back(examples)
+    _check_inside(datasets_folder(settings), (example.path for example in [*training, *test]))
+    for part, purpose in ((training, "train"), (test, "test")):
+        present = {example.label for example in part}
+        if missing := ", ".join(CLASSES[label] for label in range(len(CLASSES)) if label not in present):
+            raise ConfigurationError(
+                f"Data set '{display_name(name)}' has no images of class {missing} to {purpose} on: add some."
+            )
+    if not split(training, Recipe().validation_share)[1]:
+        raise ConfigurationError(f"Data set '{display_name(name)}' has no images to validate on: add some.")
+    content = [
+        [[example.source, example.path.name, example.path.stat().st_size] for example in part]
+        for part in (training, test)
+    ]
+    source = f"its folder {TEST_FOLDER}" if has_test_folder else f"{TEST_SHARE:.0%} of its images, held out by name"
+    return ClassData(tuple(training), tuple(test), fingerprint(classes=content), source)
+
+
+def _hold_back(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Divide by each image's own lot: adding images does not move another one."""
+    lots = {example: _lot(example) for example in examples}
+    held = {example for example in examples if lots[example] < TEST_SHARE}
+    for label in {example.label for example in examples} - {example.label for example in held}:
+        held.add(min((example for example in examples if example.label == label), key=lots.__getitem__))
+    return [example for example in examples if example not in held], [e for e in examples if e in held]
+
+
+def _lot(example: Example) -> float:
+    """A number from 0 to 1, drawn from the name of an image."""
+    drawn = hashlib.sha256(f"retrain test {example.source}/{example.path.name}".encode("utf-8", "surrogateescape"))
+    return int(drawn.hexdigest()[:8], 16) / 2**32
+
+
+def _check_inside(root: Path, paths: Iterable[Path]) -> None:
+    """Refuse whatever leads out of the root by a symbolic link, or by a name in a table.
+
+    Raises:
+        ConfigurationError: a path does.
+    """
+    real_root = root.resolve()
+    for path in paths:
+        if not path.resolve().is_relative_to(real_root):
+            raise ConfigurationError(
+                f"{display_name(str(path))} leads out of the folder of data sets {root}: copy the data into it."
+            )
+
+
+def _known(root: Path) -> str:
+    names: Sequence[str] = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
+    shown = ", ".join(display_name(name) for name in names[:20])
+    return (shown + ", ..." if len(names) > 20 else shown) or "none"

@@ -1,0 +1,77 @@
+"""What a retraining was asked to do, and what was fixed at its start: plain JSON, small enough for XCom."""
+
+import datetime as dt
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tounum_tasks.plan import ModelPin
+
+Trainable = Literal["captioner", "classifier"]
+DEFAULT_EPOCHS: dict[str, float] = {"captioner": 10, "classifier": 0.5}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RetrainRequest(_Frozen):
+    """The parameters of a retraining, as a person gave them.
+
+    Attributes:
+        run_id: identity of the retraining: the same id goes on where an earlier attempt stopped.
+        data: path of the data set below the setting ``datasets_root``.
+        epochs: passes over the training images; None: as many as the model usually takes.
+        extractor_epochs: passes in which the last two blocks of the extractor learn too (captioner only).
+        reward_epochs: passes in which whole captions are rewarded, after the others (captioner only).
+        auto_approve: promote a better model without asking a person.
+        notes: for the model's card.
+    """
+
+    run_id: Annotated[str, Field(min_length=1, max_length=250)]
+    model: Trainable
+    data: str
+    epochs: float | None = None
+    extractor_epochs: int = 0
+    reward_epochs: int = 0
+    seed: int = 0
+    auto_approve: bool = False
+    notes: str = ""
+    started_at: dt.datetime = Field(default_factory=lambda: dt.datetime.now(dt.UTC))
+
+
+class RetrainPlan(_Frozen):
+    """Everything that the steps of one retraining agree on, fixed by ``prepare``.
+
+    Attributes:
+        version: of the candidate, made of the start of the retraining.
+        work: name of the work folder.
+        initial: the model that the training begins with: the classifier in production, or the extractor of the
+            captioner in production.
+        data_fingerprint: of the whole data set; a data set that changes underneath a retraining is refused.
+        images: number of images by split.
+        test: where the test images come from, for people.
+    """
+
+    run_id: str
+    model: Trainable
+    version: str
+    work: str
+    data: str
+    epochs: float
+    extractor_epochs: int
+    reward_epochs: int
+    seed: int
+    auto_approve: bool
+    notes: str
+    initial: ModelPin
+    data_fingerprint: str
+    images: dict[str, int]
+    test: str
+
+    @classmethod
+    def from_json(cls, value: dict) -> Self:
+        return cls.model_validate(value)
+
+    def to_json(self) -> dict:
+        return self.model_dump(mode="json")

@@ -1,0 +1,96 @@
+"""The work folder of a retraining: plan, checkpoints, caches, the candidate, what was measured.
+
+::
+
+    TRAINING/retrain/MODEL-VERSION-xxxxxxxx/plan.json
+                                            candidate.json, evaluation.json, comparison.md    small, kept
+                                            curves and other pictures                         small, kept
+                                            captioner|classifier|extractor/VERSION/           until registered
+                                            everything else                                   until the end
+
+It belongs to one run, is the same for every attempt of that run, and must be reachable from every worker.
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from tounum_tasks.models.registry import MODELS, Registry
+from tounum_tasks.retrain.plan import RetrainPlan
+from tounum_tasks.settings import Settings
+
+PLAN_FILE = "plan.json"
+EVALUATION_FILE = "evaluation.json"
+COMPARISON_FILE = "comparison.md"
+ABANDONED_DAYS = 30
+
+
+def registry_of(settings: Settings) -> Registry:
+    """Return the registry in the configured lake."""
+    return Registry(settings.lake_root, cache=Path(settings.model_cache))
+
+
+def retrain_folder(settings: Settings) -> Path:
+    """Return the folder that holds the work folders."""
+    return Path(settings.training_root.removeprefix("file://")) / "retrain"
+
+
+def work_folder(plan: RetrainPlan, settings: Settings) -> Path:
+    """Return the work folder of a retraining."""
+    return retrain_folder(settings) / plan.work
+
+
+def candidate_folder(plan: RetrainPlan, settings: Settings, name: str | None = None) -> Path:
+    """Return where the candidate lies; ``name`` is another model that was trained with it (``extractor``)."""
+    return work_folder(plan, settings) / (name or plan.model) / plan.version
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    staged = path.with_name(path.name + ".part")
+    staged.write_text(text, encoding="utf-8")
+    staged.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a file that :func:`write_json` wrote.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def remove_working_files(folder: Path, *, keep_candidate: bool) -> None:
+    """Remove caches and checkpoints from a work folder; files that lie directly in it stay.
+
+    Args:
+        keep_candidate: leave the versions that were trained.
+    """
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and not (keep_candidate and entry.name in MODELS):
+            shutil.rmtree(entry)
+
+
+def remove_abandoned(settings: Settings, *, now: float | None = None) -> list[str]:
+    """Remove caches and checkpoints of retrainings that nobody went on with for 30 days; return their folders' names.
+
+    Only folders that hold a plan are touched; what was measured, and candidates, stay.
+    """
+    border = (now or time.time()) - ABANDONED_DAYS * 24 * 3600
+    removed = []
+    for plan in sorted(retrain_folder(settings).glob(f"*/{PLAN_FILE}")):
+        folder = plan.parent
+        entries = [entry for entry in folder.rglob("*") if entry.is_dir() or entry.parent == folder]
+        leftovers = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name not in MODELS]
+        if leftovers and max(entry.stat().st_mtime for entry in entries) < border:
+            remove_working_files(folder, keep_candidate=True)
+            removed.append(folder.name)
+    return removed

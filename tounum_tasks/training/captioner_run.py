@@ -1,0 +1,36 @@
+"""The whole way from captioned images to version folders, as the command line and the retraining DAG go it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tounum_tasks.features.extractor import Weights
+from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings
+from tounum_tasks.training.captioner_version import draw_curves, write_versions
+from tounum_tasks.training.data import CaptionData
+
+
+def train_captioner(
+    data: CaptionData, out: Path, settings: TrainingSettings, initial: Weights, *, version: str, **described: Any
+) -> dict[str, Any]:
+    """Train and write ``OUT/captioner/VERSION``, ``OUT/extractor/VERSION`` if that is new, and ``OUT/curves.png``.
+
+    Checkpoints, caches and the table of the passes lie in ``OUT/work``; with the same arguments the training goes on
+    there after an interruption.
+
+    Args:
+        initial: weights of the extractor to begin with.
+        described: further arguments of :func:`~tounum_tasks.training.captioner_version.write_versions`.
+
+    Returns:
+        the figures on the dev split.
+
+    Raises:
+        ConfigurationError: data or options cannot be used, or ``OUT/work`` belongs to another training.
+    """
+    training = CaptionerTraining(data, out / "work", settings, initial)
+    training.run()
+    figures = write_versions(training, out, version=version, **described)
+    draw_curves(out / "work", out / "curves.png")
+    return figures
