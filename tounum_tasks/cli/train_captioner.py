@@ -14,6 +14,8 @@ from tounum_tasks.settings import load_settings
 
 if TYPE_CHECKING:
     from tounum_tasks.features.extractor import Weights
+    from tounum_tasks.models.registry import Registry
+    from tounum_tasks.training.captioner import TrainedCaptioner
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         default="production",
         metavar="WHICH",
         help="to begin with: production, a version, imagenet (a download) or an .npz file (default: production)",
+    )
+    parser.add_argument(
+        "--continue",
+        dest="going_on",
+        metavar="VERSION",
+        help="go on with this captioner and its extractor (production, or a version) in place of a new one",
     )
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="passes of the decoder (default: 10)")
     parser.add_argument(
@@ -84,12 +92,17 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.training.data import load_captions
 
     passes = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs)
-    if min(arguments.epochs, arguments.batch_images, arguments.patience) < 1 or min(passes) < 0:
+    if min(arguments.batch_images, arguments.patience) < 1 or min(arguments.epochs, *passes) < 0:
         raise ConfigurationError("Passes and batches must be positive numbers.")
+    if not arguments.epochs and not (arguments.going_on and arguments.reward_epochs):
+        raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue and --reward-epochs.")
+    if arguments.going_on and arguments.extractor != "production":
+        raise ConfigurationError("--continue brings its own extractor: leave --extractor out.")
     out = Path(arguments.out)
     data = load_captions(
         Path(arguments.data), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share
     )
+    captioner = _captioner(arguments)
     initial, digest = _extractor(arguments)
     settings = TrainingSettings(
         seed=arguments.seed,
@@ -109,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         out,
         settings,
         initial,
+        captioner,
         version=version,
         licence=arguments.licence,
         notes=arguments.notes,
@@ -118,17 +132,38 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
+    """The captioner to go on with, if one is asked for."""
+    from tounum_tasks.caption.captioner import VOCABULARY_FILE, WEIGHTS_FILE
+    from tounum_tasks.caption.vocabulary import Vocabulary
+    from tounum_tasks.models.weights import read_safetensors
+    from tounum_tasks.training.captioner import TrainedCaptioner
+
+    if not arguments.going_on:
+        return None
+    folder = _registry(arguments).resolve("captioner", arguments.going_on).folder
+    return TrainedCaptioner(Vocabulary.load(folder / VOCABULARY_FILE), read_safetensors(folder / WEIGHTS_FILE))
+
+
 def _extractor(arguments: argparse.Namespace) -> tuple[Weights, str | None]:
     """The weights to begin with, and their digest if they are a registered version's."""
     from tounum_tasks.features.extractor import imagenet_weights, read_npz
-    from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
 
     if arguments.extractor == "imagenet":
         return imagenet_weights(), None
     if arguments.extractor.endswith(".npz"):
         return read_npz(Path(arguments.extractor)), None
-    settings = load_settings(lake_root=arguments.lake)
-    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
-    found = registry.resolve("extractor", arguments.extractor)
+    registry = _registry(arguments)
+    if arguments.going_on:
+        found = registry.partner(registry.resolve("captioner", arguments.going_on), "extractor")
+    else:
+        found = registry.resolve("extractor", arguments.extractor)
     return read_safetensors(found.folder / "weights.safetensors"), found.digest
+
+
+def _registry(arguments: argparse.Namespace) -> Registry:
+    from tounum_tasks.models.registry import Registry
+
+    settings = load_settings(lake_root=arguments.lake)
+    return Registry(settings.lake_root, cache=Path(settings.model_cache))

@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Captioner
+from tounum_tasks.caption.captioner import Captioner, set_weights
 from tounum_tasks.caption.decode import Sampling
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, Vocabulary
@@ -51,6 +52,7 @@ CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)
 FEATURE_SHAPE = (inception.POSITIONS, inception.CHANNELS)
 CHECKPOINT_SECONDS = 300.0
+GOING_ON = 0.4  # share of the learning rate that is right for a captioner that was trained before
 CURVES_FILE = "curves.csv"
 CURVES = ("phase", "pass", "train_loss", "train_reward", "dev_loss", "seconds", "bleu_4", "cider")
 
@@ -100,11 +102,30 @@ class Phase:
 Batch = tuple[list[CaptionedImage], NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class TrainedCaptioner:
+    """A captioner to go on with: its vocabulary, and its weights by name (see ``CaptionNetwork.named_weights``)."""
+
+    vocabulary: Vocabulary
+    weights: Mapping[str, NDArray[Any]]
+
+
 class CaptionerTraining:
     """One training in one work folder."""
 
-    def __init__(self, data: CaptionData, work: Path, settings: TrainingSettings, initial: inception.Weights) -> None:
-        """``initial``: weights of the extractor to begin with; convolutions that it lacks are drawn at random.
+    def __init__(
+        self,
+        data: CaptionData,
+        work: Path,
+        settings: TrainingSettings,
+        initial: inception.Weights,
+        captioner: TrainedCaptioner | None = None,
+    ) -> None:
+        """Makes the networks.
+
+        Args:
+            initial: weights of the extractor to begin with; convolutions that it lacks are drawn at random.
+            captioner: of features of that extractor, to go on with: it keeps its vocabulary and learns more slowly.
 
         Raises:
             ConfigurationError: the work folder belongs to another training, or the data has no ``train`` images.
@@ -119,7 +140,8 @@ class CaptionerTraining:
         self.drawn = [name for name in inception.weight_names() if name.endswith("kernel") and name not in initial]
         self.initial = inception.fill_missing_kernels(initial, settings.seed)
         captions = [caption for image in self.train_images for caption in image.captions]
-        self.vocabulary = Vocabulary.build(captions, settings.vocabulary_size)
+        self.begun_with = captioner
+        self.vocabulary = captioner.vocabulary if captioner else Vocabulary.build(captions, settings.vocabulary_size)
         lengths = [min(len(self.vocabulary.encode(caption)), settings.max_words) for caption in captions]
         self._lengths = lengths
         work.mkdir(parents=True, exist_ok=True)
@@ -129,17 +151,21 @@ class CaptionerTraining:
         shape = NetworkShape(vocabulary=len(self.vocabulary), dropout=settings.dropout)
         self.captioner = CaptionNetwork(shape, policy=self.policy, seed=settings.seed)
         self.captioner.build()
+        if captioner:
+            set_weights(self.captioner, captioner.weights)
         self.network = inception.build_network(self.policy)
         inception.set_weights(self.network, self.initial)
 
     def run(self) -> None:
         """Runs every phase that is not done yet; afterwards ``network`` and ``captioner`` hold the result."""
         s = self.settings
+        slower = GOING_ON if self.begun_with else 1.0
         if s.head_epochs:
-            self._phase(Phase("head", s.head_epochs, s.head_learning_rate, s.batch_images, 0.5, 0.1))
+            self._phase(Phase("head", s.head_epochs, slower * s.head_learning_rate, s.batch_images, 0.5, 0.1))
         if s.full_epochs:
-            self._phase(Phase("full", s.full_epochs, s.full_learning_rate, s.batch_images, 0.1, 0.05))
-        self._phase(Phase("decoder", s.decoder_epochs, s.decoder_learning_rate, 2 * s.batch_images))
+            self._phase(Phase("full", s.full_epochs, slower * s.full_learning_rate, s.batch_images, 0.1, 0.05))
+        if s.decoder_epochs:
+            self._phase(Phase("decoder", s.decoder_epochs, slower * s.decoder_learning_rate, 2 * s.batch_images))
         if s.reward_epochs:
             self._phase(Phase("reward", s.reward_epochs, s.reward_learning_rate, 2 * s.batch_images))
 
@@ -149,6 +175,10 @@ class CaptionerTraining:
 
     def _claim_work_folder(self) -> None:
         weights = {name: float(np.abs(array.astype(np.float64)).sum()) for name, array in self.initial.items()}
+        if self.begun_with:
+            weights |= {
+                name: float(np.abs(array.astype(np.float64)).sum()) for name, array in self.begun_with.weights.items()
+            }
         identity = fingerprint(data=self.data.fingerprint, settings=asdict(self.settings), initial=weights)
         path = self.work / "training.json"
         if path.exists() and json.loads(path.read_text(encoding="utf-8"))["identity"] != identity:
@@ -215,7 +245,7 @@ class CaptionerTraining:
             wanted["mirrored"] = self.train_images
         for name, images in wanted.items():
             caches[name] = FeatureCache(self.work / "cache" / kind / name, images, shape)
-            caches[name].fill(lambda members, name=name: extract(head, members, mirrored=name == "mirrored"))
+            caches[name].fill(partial(extract, head, mirrored=name == "mirrored"))
         return caches
 
     # State

@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from tounum_tasks.features.extractor import Weights
-from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings
+from tounum_tasks.training.captioner import CaptionerTraining, TrainedCaptioner, TrainingSettings
 from tounum_tasks.training.captioner_version import draw_curves, write_versions
 from tounum_tasks.training.data import CaptionData
 
 
 def train_captioner(
-    data: CaptionData, out: Path, settings: TrainingSettings, initial: Weights, *, version: str, **described: Any
+    data: CaptionData,
+    out: Path,
+    settings: TrainingSettings,
+    initial: Weights,
+    captioner: TrainedCaptioner | None = None,
+    *,
+    version: str,
+    **described: Any,
 ) -> dict[str, Any]:
     """Train and write ``OUT/captioner/VERSION``, ``OUT/extractor/VERSION`` if that is new, and ``OUT/curves.png``.
 
@@ -21,6 +28,7 @@ def train_captioner(
 
     Args:
         initial: weights of the extractor to begin with.
+        captioner: to go on with, in place of a new one.
         described: further arguments of :func:`~tounum_tasks.training.captioner_version.write_versions`.
 
     Returns:
@@ -29,7 +37,7 @@ def train_captioner(
     Raises:
         ConfigurationError: data or options cannot be used, or ``OUT/work`` belongs to another training.
     """
-    training = CaptionerTraining(data, out / "work", settings, initial)
+    training = CaptionerTraining(data, out / "work", settings, initial, captioner)
     training.run()
     figures = write_versions(training, out, version=version, **described)
     draw_curves(out / "work", out / "curves.png")
