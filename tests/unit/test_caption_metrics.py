@@ -1,11 +1,14 @@
 """BLEU, ROUGE-L and CIDEr against figures of the reference implementation."""
 
 import random
+import shutil
 
 import pytest
 
+from tounum_tasks.cli.main import main
 from tounum_tasks.evaluation.caption_metrics import bleu, cider, repeats_a_bigram, rouge_l
-from tounum_tasks.evaluation.captioner import score
+from tounum_tasks.evaluation.captioner import cider_of_each, score
+from tounum_tasks.evaluation.java_metrics import ptb_words
 
 CANDIDATES = ["a dog runs on the grass", "two men play football", "a a a a a a a"]
 REFERENCES = [
@@ -74,3 +77,29 @@ def test_figures_agree_with_an_installed_pycocoevalcap():
     assert bleu(words(candidates), ours) == pytest.approx(bleu_module.Bleu(4).compute_score(known, said, verbose=0)[0])
     assert rouge_l(words(candidates), ours) == pytest.approx(rouge_module.Rouge().compute_score(known, said)[0])
     assert cider(words(candidates), ours) == pytest.approx(list(cider_module.Cider().compute_score(known, said)[1]))
+
+
+def test_cider_of_each_caption_has_the_corpus_figure_as_its_mean():
+    each = cider_of_each(CANDIDATES, REFERENCES)
+    assert sum(each) / 3 == pytest.approx(score(CANDIDATES, REFERENCES)["cider"], abs=1e-4)
+
+
+def test_java_metrics_say_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "")
+    for option in (["--tokenizer", "ptb"], ["--meteor"]):
+        assert main(["evaluate", "captioner", "--data", "x", "--json", "x", *option]) == 2
+        assert "need Java" in capsys.readouterr().err
+
+
+def test_java_metrics_where_they_are_installed():
+    pytest.importorskip("pycocoevalcap")
+    if shutil.which("java") is None:
+        pytest.skip("no Java")
+    assert ptb_words(["A dog's tail,\nwagging!", "", "two men."]) == [
+        ["a", "dog", "'s", "tail", "wagging"],
+        [],
+        ["two", "men"],
+    ]
+    figures = score(CANDIDATES, REFERENCES, tokenizer=ptb_words, with_meteor=True)
+    assert figures["bleu_1"] == pytest.approx(RECORDED["bleu"][0], abs=1e-4)
+    assert 0.3 < figures["meteor"] < 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import logging
 from pathlib import Path
@@ -23,29 +24,49 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--data", required=True, metavar="PATH", help="folder, .tsv or COCO captions_*.json")
     parser.add_argument("--json", required=True, metavar="FILE", help="for the figures")
+    parser.add_argument(
+        "--html", metavar="FILE", help="page with the figures and the best and worst captions (or a folder for it)"
+    )
     parser.add_argument("--split", default="dev", choices=["train", "dev", "test"], help="default: dev")
     parser.add_argument("--beam", type=int, nargs="+", default=[1, 3], metavar="N", help="widths (default: 1 3)")
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split, where the data brings none")
+    parser.add_argument(
+        "--train-share", type=float, default=0.8, metavar="X", help="where the data brings no split (default: 0.8)"
+    )
+    parser.add_argument(
+        "--tokenizer",
+        default="plain",
+        choices=["plain", "ptb"],
+        help="plain: lower-case letters and digits (default); ptb: Penn Treebank's, needs Java and pycocoevalcap",
+    )
+    parser.add_argument("--meteor", action="store_true", help="METEOR, too; needs Java and pycocoevalcap")
     parser.add_argument("--captioner", default="production", metavar="VERSION", help="default: production")
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the figures and every caption.
+    """Writes the figures and every caption, and the page.
 
     Raises:
-        ConfigurationError: the data or the model is missing, or the file cannot be written.
+        ConfigurationError: the data, the model or Java is missing, or a file cannot be written.
     """
     from tounum_tasks.caption.captioner import Captioner
-    from tounum_tasks.evaluation.captioner import evaluate, extract_features
+    from tounum_tasks.evaluation.caption_page import Evaluated, render, write_page
+    from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, extract_features, plain_words, search_name
+    from tounum_tasks.evaluation.java_metrics import ptb_words, require_java_metrics
     from tounum_tasks.features.extractor import Extractor
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.training.data import load_captions
 
+    if arguments.tokenizer == "ptb" or arguments.meteor:
+        require_java_metrics()
+    tokenizer = ptb_words if arguments.tokenizer == "ptb" else plain_words
     settings = load_settings(lake_root=arguments.lake)
-    data = load_captions(Path(arguments.data), seed=arguments.seed, limit=arguments.limit)
+    data = load_captions(
+        Path(arguments.data), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share
+    )
     images = data.split(arguments.split)
     if not images:
         raise ConfigurationError(f"{arguments.data} has no images in the split {arguments.split}.")
@@ -55,11 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
     captioner = Captioner.load(chosen.folder, extractor_digest=partner.digest)
     log.info("captioner %s on %d images", chosen.version, len(images))
     features = extract_features(Extractor.load(partner.folder), [image.path for image in images])
-    figures, captions = evaluate(captioner, images, features, beams=arguments.beam)
+    figures, captions = evaluate(
+        captioner, images, features, beams=arguments.beam, tokenizer=tokenizer, with_meteor=arguments.meteor
+    )
     report = {
         "captioner": {"version": chosen.version, "digest": chosen.digest},
         "data_fingerprint": data.fingerprint,
         "split": arguments.split,
+        "tokenizer": arguments.tokenizer,
         "figures": figures,
         "captions": [
             {"image": image.name, **{f"beam_{beam}": found[index].text for beam, found in captions.items()}}
@@ -67,5 +91,23 @@ def run(arguments: argparse.Namespace) -> int:
         ],
     }
     write_json(arguments.json, report)
+    if arguments.html:
+        about = Evaluated(
+            chosen.version,
+            chosen.digest,
+            partner.digest,
+            arguments.data,
+            data.fingerprint,
+            arguments.split,
+            arguments.tokenizer,
+        )
+        named = {search_name(beam): found for beam, found in captions.items()}
+        search = search_name(max(captions))
+        scores = cider_of_each(
+            [caption.text for caption in named[search]], [image.captions for image in images], tokenizer=tokenizer
+        )
+        now = dt.datetime.now(dt.UTC)
+        page = render(about, figures, images, named, scores, search=search, made_at=now)
+        log.info("wrote %s", write_page(Path(arguments.html), page))
     log.info("%s", json.dumps(figures))
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,37 @@ from numpy.typing import NDArray
 from tounum_tasks.caption.captioner import Caption, Captioner
 from tounum_tasks.caption.vocabulary import normalise
 from tounum_tasks.evaluation.caption_metrics import bleu, cider, repeats_a_bigram, rouge_l
+from tounum_tasks.evaluation.java_metrics import meteor
 from tounum_tasks.features.extractor import BATCH_SIZE, Extractor
 from tounum_tasks.training.data import CaptionedImage, read_input
 
+Tokenizer = Callable[[Sequence[str]], list[list[str]]]
 
-def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Figures of captions against references; texts are lower-cased, all but letters and digits becomes a space."""
-    said = [normalise(caption) for caption in captions]
-    known = [[normalise(text) for text in texts] for texts in references]
+
+def plain_words(texts: Sequence[str]) -> list[list[str]]:
+    """Words of every text: lower case, everything but letters and digits is a space."""
+    return [normalise(text) for text in texts]
+
+
+def score(
+    captions: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    tokenizer: Tokenizer = plain_words,
+    with_meteor: bool = False,
+) -> dict[str, float]:
+    """Figures of captions against references.
+
+    Args:
+        tokenizer: makes words of texts.
+        with_meteor: METEOR, too (see ``java_metrics``).
+    """
+    said, known = _in_words(captions, references, tokenizer)
     scores = bleu(said, known)
     figures = {f"bleu_{n}": value for n, value in enumerate(scores, start=1)}
     figures["rouge_l"] = rouge_l(said, known)
+    if with_meteor:
+        figures["meteor"] = meteor(said, known)
     figures["cider"] = sum(cider(said, known)) / len(said)
     figures["distinct_captions"] = len({tuple(words) for words in said})
     figures["vocabulary_used"] = len({word for words in said for word in words})
@@ -32,12 +52,28 @@ def score(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
     return {name: round(value, 4) for name, value in figures.items()}
 
 
+def cider_of_each(
+    captions: Sequence[str], references: Sequence[Sequence[str]], *, tokenizer: Tokenizer = plain_words
+) -> list[float]:
+    """CIDEr, 0 to 10, of every caption; their mean is the figure of :func:`score`."""
+    return cider(*_in_words(captions, references, tokenizer))
+
+
+def _in_words(
+    captions: Sequence[str], references: Sequence[Sequence[str]], tokenizer: Tokenizer
+) -> tuple[list[list[str]], list[list[list[str]]]]:
+    flat = iter(tokenizer([text for texts in references for text in texts]))
+    return tokenizer(captions), [[next(flat) for _ in texts] for texts in references]
+
+
 def evaluate(
     captioner: Captioner,
     images: Sequence[CaptionedImage],
     features: Iterable[NDArray[np.floating]],
     *,
     beams: Sequence[int] = (1, 3),
+    tokenizer: Tokenizer = plain_words,
+    with_meteor: bool = False,
 ) -> tuple[dict[str, Any], dict[int, list[Caption]]]:
     """Captions images with every beam width and scores the captions.
 
@@ -45,6 +81,7 @@ def evaluate(
         images: with their reference captions.
         features: of the same images in order, in batches of any size.
         beams: 1 is greedy search.
+        tokenizer: see :func:`score`, as ``with_meteor``.
 
     Returns:
         figures by ``greedy`` or ``beam_N`` (with captions per second, features given), and the captions by beam width.
@@ -60,10 +97,16 @@ def evaluate(
             seconds[beam] += time.perf_counter() - started
     figures: dict[str, Any] = {"images": len(images)}
     for beam in beams:
-        found = score([caption.text for caption in captions[beam]], [image.captions for image in images])
+        texts, references = [caption.text for caption in captions[beam]], [image.captions for image in images]
+        found = score(texts, references, tokenizer=tokenizer, with_meteor=with_meteor)
         found["captions_per_second"] = round(len(images) / seconds[beam], 1)
-        figures["greedy" if beam == 1 else f"beam_{beam}"] = found
+        figures[search_name(beam)] = found
     return figures, captions
+
+
+def search_name(beam: int) -> str:
+    """What the figures call a search: ``greedy`` or ``beam_3``."""
+    return "greedy" if beam == 1 else f"beam_{beam}"
 
 
 def extract_features(extractor: Extractor, paths: Sequence[Path]) -> Iterable[NDArray[np.float16]]:
