@@ -92,7 +92,7 @@ def web_ui(port: int) -> int:
     """Run the installation until it is interrupted."""
     data = PROJECT / "data"
     settings = load_settings()
-    for root in (settings.ingest_root, settings.lake_root):
+    for root in (settings.ingest_root, settings.lake_root, settings.datasets_root):
         if root.startswith("file://"):
             Path(root.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
@@ -103,6 +103,7 @@ def web_ui(port: int) -> int:
             f"User {USER}, password {airflow.password if sys.stdout.isatty() else where}\n"
             f"New batches go into {settings.ingest_root.removeprefix('file://')}; "
             f"the nightly run starts by the schedule '{settings.schedule}' ({settings.timezone}).\n"
+            f"Data sets for retraining go into {settings.datasets_root.removeprefix('file://')}.\n"
             "Stop it with Ctrl-C.",
             flush=True,
         )
