@@ -47,11 +47,16 @@ SHARD_NAME = "{{ shard_name }}"  # set by run_on_shard
 @dag(
     schedule=BatchDateTimetable(SETTINGS.schedule, timezone=SETTINGS.timezone),
     catchup=False,
-    max_active_runs=3,  # tonight's, one by hand, one for another day; backfills have their own limit
+    max_active_runs=4,  # tonight's, one by hand, one for another day, one of tounum_reprocess; backfills have their own
     params=run_params(SETTINGS),
     doc_md=__doc__,
     tags=["tounum"],
-    default_args={"retries": 2, "retry_policy": FailFast(), "execution_timeout": dt.timedelta(hours=12)},
+    default_args={
+        "retries": 2,
+        "retry_policy": FailFast(),
+        "execution_timeout": dt.timedelta(hours=12),
+        "weight_rule": "tounum_airflow.priority.NightFirst",  # by name: an object would make a new version each time
+    },
     on_failure_callback=[FailureNotifier(SETTINGS.notify_connection)],
 )
 def tounum_nightly() -> None:

@@ -2,11 +2,13 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
+from tounum_airflow.priority import NightFirst
 from tounum_airflow.timetable import BatchDateTimetable
 
 
 class TounumPlugin(AirflowPlugin):
-    """Registers the timetable, without which a DAG that uses it could not be read back from the database."""
+    """Registers timetable and priorities, without which a DAG that uses them could not be read from the database."""
 
     name = "tounum"
     timetables = [BatchDateTimetable]  # noqa: RUF012 - Airflow reads a plain class attribute
+    priority_weight_strategies = [NightFirst]  # noqa: RUF012

@@ -12,7 +12,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from tests.conftest import REPOSITORY
 from tounum_airflow.local.installation import MODEL_POOL
 
-EXPECTED = {"tounum_nightly.py": {"tounum_nightly"}, "tounum_retrain.py": {"tounum_retrain"}}
+EXPECTED = {f"{name}.py": {name} for name in ("tounum_nightly", "tounum_retrain", "tounum_reprocess")}
 MODEL_TASKS = {"shard.classify", "shard.extract_features", "shard.caption"}
 MOST_LINES = 150
 MOST_SECONDS = 1.0

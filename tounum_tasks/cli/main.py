@@ -10,10 +10,14 @@ import tounum_tasks
 from tounum_tasks.cli import (
     caption,
     classify,
+    diff,
     enhance,
     evaluate_captioner,
     evaluate_classifier,
+    history,
     models,
+    prune,
+    restore,
     run,
     sample,
     show,
@@ -56,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=tounum_tasks.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, enhance, classify, caption, show, models, sample):
+    for command in (run, enhance, classify, caption, show, history, diff, restore, prune, models, sample):
         command.add_parser(commands)
     train = commands.add_parser("train", help="train a model from a data set")
     trainable = train.add_subparsers(title="models", metavar="MODEL", required=True)

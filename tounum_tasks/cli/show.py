@@ -1,19 +1,15 @@
 """``python -m tounum_tasks show``: the manifest as a person reads it."""
 
 import argparse
-import difflib
-import json
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.cli.batches import all_batches, find_batch
+from tounum_tasks.cli.json_lines import write_json
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import CLASS_COLUMNS
-from tounum_tasks.names import validate_batch_id
 from tounum_tasks.report.figures import STATUSES, counts
-from tounum_tasks.report.published import BatchRef, published_batches, read_columns
+from tounum_tasks.report.published import BatchRef, read_columns
 from tounum_tasks.report.terminal import ITEM_COLUMNS, print_items, print_table
 from tounum_tasks.settings import load_settings
 from tounum_tasks.storage import Storage, open_storage
@@ -43,37 +39,18 @@ def run(arguments: argparse.Namespace) -> int:
         EnvironmentFault: the lake cannot be read.
     """
     lake = open_storage(load_settings(lake_root=arguments.lake).lake_root)
-    batches = _batches(lake)
+    batches = all_batches(lake)
     if arguments.batch is None:
         _show_batches(lake, batches, arguments.json)
     else:
-        _show_items(lake, _find(batches, arguments.batch), arguments.json)
+        _show_items(lake, find_batch(batches, arguments.batch), arguments.json)
     return 0
-
-
-def _batches(lake: Storage) -> list[BatchRef]:
-    lake.check()
-    batches = published_batches(lake)
-    if not batches:
-        raise ConfigurationError(f"No manifest lies in {lake.root} yet: nothing was published there.")
-    return batches
-
-
-def _find(batches: list[BatchRef], wanted: str) -> BatchRef:
-    validate_batch_id(wanted)
-    for batch in batches:
-        if batch.batch_id == wanted:
-            return batch
-    names = [batch.batch_id for batch in reversed(batches)]
-    near = difflib.get_close_matches(wanted, names, n=5, cutoff=0.4) or names[:5]
-    rest = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
-    raise ConfigurationError(f"No batch '{wanted}' was published; there are {', '.join(near)}{rest}.")
 
 
 def _show_batches(lake: Storage, batches: list[BatchRef], json_target: str | None) -> None:
     described = [_describe(lake, batch) for batch in batches]
     if json_target:
-        _write_json(described, json_target)
+        write_json(described, json_target)
         return
     headings = ("Date", "Batch", "Images", "OK", "Quarantined", "Failed", "Version", "Name", "Classes")
     rows = [
@@ -114,7 +91,7 @@ def _show_items(lake: Storage, batch: BatchRef, json_target: str | None) -> None
     table = read_columns(lake, batch.batch_date, batch.batch_id, columns)
     assert table is not None, "the batch was listed because it has a manifest"
     if json_target:
-        _write_json((_item(row) for block in table.to_batches(1000) for row in block.to_pylist()), json_target)
+        write_json((_item(row) for block in table.to_batches(1000) for row in block.to_pylist()), json_target)
     else:
         print_items(table.to_pylist(), sys.stdout)
 
@@ -134,15 +111,3 @@ def _item(row: dict) -> dict:
         "error_message": row["error_message"],
     }
     return first | {name: value for name, value in row.items() if name not in _RENAMED}
-
-
-def _write_json(values: Iterable[dict], target: str) -> None:
-    lines = (json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-    if target == "-":
-        sys.stdout.writelines(lines)
-        return
-    try:
-        with Path(target).open("w", encoding="utf-8") as file:
-            file.writelines(lines)
-    except OSError as error:
-        raise ConfigurationError(f"{target} cannot be written: {error.strerror}.") from error

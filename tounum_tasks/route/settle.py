@@ -54,8 +54,8 @@ class BatchFiles:
         batch_date: its date.
         batch_id: its id.
         settings: name the buckets; what lies in buckets that they do not name any more is left alone.
-        certain: leave nothing to chance: photographs of which the stage cache does not know any more how they were are made
-            again and compared. A run can do without: it has just computed its own, or takes them as they are.
+        certain: leave nothing to chance: photographs of which the stage cache does not know any more how they were are
+            made again and compared. A run can do without: it has just computed its own, or takes them as they are.
     """
 
     batch_date: str

@@ -1,0 +1,62 @@
+"""Going back to an earlier version of a manifest, as a new version; nothing of what was is lost by it.
+
+The rows are those of the earlier version, with the runs that made them. Copies in the buckets follow: photographs and
+non-photos that the earlier version names and that are gone, or lie there with other pixels, are made again from the
+originals, which never change, and copies that only the later version named are removed.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, replace
+
+from tounum_tasks.history.versions import require_version
+from tounum_tasks.manifest.commit import batch_lock, commit_version, install_latest
+from tounum_tasks.manifest.read import latest_version, read_version
+from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA_VERSION
+from tounum_tasks.publish.rows import to_table
+from tounum_tasks.route.settle import BatchFiles, Settling
+from tounum_tasks.settings import Settings
+from tounum_tasks.storage import open_storage
+
+
+@dataclass(frozen=True)
+class Restored:
+    """``version`` is the current one now; it was there already if ``is_new`` is false."""
+
+    version: int
+    is_new: bool
+    files: Settling
+
+
+def restore(settings: Settings, batch_date: str, batch_id: str, number: int) -> Restored:
+    """Make version ``number`` of a batch current again, by committing its rows as the next version.
+
+    Interrupted at any moment, the same call ends in the same state. A run that began before and publishes after this
+    is refused as stale.
+
+    Raises:
+        ConfigurationError: there is no such version.
+        EnvironmentFault: a file that the version names cannot be made again, or storage does not do what it should;
+            the manifest was not changed.
+        StaleRun: a run published the batch at the same moment.
+    """
+    lake = open_storage(settings.lake_root)
+    files = BatchFiles(batch_date, batch_id, settings, certain=True)
+    with batch_lock(lake, batch_id):
+        rows = require_version(lake, batch_date, batch_id, number).to_pylist()
+        current = latest_version(lake, batch_date, batch_id)
+        table = to_table([{**row, "manifest_version": current + 1, "schema_version": SCHEMA_VERSION} for row in rows])
+        wanted, installed = table.select(list(ITEM_COLUMNS)), read_version(lake, batch_date, batch_id, current)
+        is_new = not (set(ITEM_COLUMNS) <= set(installed.column_names)) or not wanted.equals(
+            installed.select(list(ITEM_COLUMNS))
+        )
+        put = 0
+        if is_new:
+            put = files.put_missing(table)
+            commit_version(lake, table, version=current + 1, expected_rows=len(rows), run_id=_run_id(number))
+        version = install_latest(lake, batch_date, batch_id)
+        settled = files.settle(table)
+        return Restored(version, is_new, replace(settled, put=settled.put + put))
+
+
+def _run_id(number: int) -> str:
+    return f"restore__{number}__{dt.datetime.now(dt.UTC).isoformat(timespec='milliseconds')}"

@@ -1,0 +1,90 @@
+"""The versions of a batch's manifest that are kept."""
+
+import datetime as dt
+from collections import Counter
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.manifest.read import read_publication, read_version, versions
+from tounum_tasks.publish.overtaken import MODEL_COLUMNS
+from tounum_tasks.storage import Storage
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version.
+
+    Attributes:
+        number: N of ``manifests_history/D/B/N.parquet``.
+        run_id: the run that published it, or the restore; None if the first releases did.
+        at: when.
+        models: by name of the model, the versions that made the rows; more than one if rows of earlier runs stayed.
+        enhancement: the methods, likewise.
+        statuses: items by status.
+        is_current: it is the one that is installed as ``manifest.parquet``.
+    """
+
+    number: int
+    run_id: str | None
+    at: dt.datetime
+    models: dict[str, list[str]]
+    enhancement: list[str]
+    statuses: dict[str, int]
+    is_current: bool
+
+    def to_json(self) -> dict:
+        return {
+            "version": self.number,
+            "current": self.is_current,
+            "run_id": self.run_id,
+            "published_at": self.at.isoformat(timespec="seconds"),
+            "models": self.models,
+            "enhancement": self.enhancement,
+            "items": sum(self.statuses.values()),
+            "statuses": self.statuses,
+        }
+
+
+def list_versions(lake: Storage, batch_date: str, batch_id: str) -> list[Version]:
+    """Return the kept versions of a batch, oldest first."""
+    numbers = versions(lake, batch_date, batch_id)
+    return [_describe(lake, batch_date, batch_id, number, number == numbers[-1]) for number in numbers]
+
+
+def require_version(lake: Storage, batch_date: str, batch_id: str, number: int) -> pa.Table:
+    """Return the rows of a version.
+
+    Raises:
+        ConfigurationError: there is no such version, or not any more.
+    """
+    known = versions(lake, batch_date, batch_id)
+    if number not in known:
+        listed = ", ".join(map(str, known)) or "none"
+        raise ConfigurationError(f"{batch_id} has no version {number}; kept are: {listed}.")
+    return read_version(lake, batch_date, batch_id, number)
+
+
+def models_of(table: pa.Table) -> dict[str, list[str]]:
+    """Return which versions of each model made the rows of a manifest."""
+    return {name: _distinct(table, column) for name, column in MODEL_COLUMNS.items()}
+
+
+def _describe(lake: Storage, batch_date: str, batch_id: str, number: int, is_current: bool) -> Version:
+    table = read_version(lake, batch_date, batch_id, number)
+    said = read_publication(lake, batch_date, batch_id, number)
+    return Version(
+        number=number,
+        run_id=said.run_id,
+        at=said.at,
+        models=models_of(table),
+        enhancement=_distinct(table, "enhancement_method"),
+        statuses=dict(sorted(Counter(table["status"].to_pylist()).items())),
+        is_current=is_current,
+    )
+
+
+def _distinct(table: pa.Table, column: str) -> list[str]:
+    return sorted(pc.unique(table[column].drop_null()).to_pylist())
