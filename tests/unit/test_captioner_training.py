@@ -197,7 +197,8 @@ def test_a_step_makes_worthy_captions_likelier_and_worthless_ones_less_likely():
 
 def test_curves_are_drawn_from_the_table(tmp_path):
     (tmp_path / "curves.csv").write_text(
-        "phase,pass,train_loss,dev_loss,seconds,bleu_4,cider\nhead,1,5.0,4.5,1,,\ndecoder,1,4.0,nan,1,0.1,0.2\n"
+        "phase,pass,train_loss,train_reward,dev_loss,seconds,bleu_4,cider\n"
+        "head,1,5.0,,4.5,1,,\ndecoder,1,4.0,,nan,1,0.1,0.2\nreward,1,,0.3,4.1,1,0.1,0.2\n"
     )
     draw_curves(tmp_path, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").width > 300

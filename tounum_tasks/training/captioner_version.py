@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, version_files
 from tounum_tasks.evaluation.captioner import evaluate, score
@@ -94,7 +96,7 @@ def try_length_powers(captioner: Captioner, cache: FeatureCache) -> dict[float, 
 
 
 def draw_curves(work: Path, picture: Path) -> None:
-    """Draws the losses of every pass, phase after phase, from the table that the training keeps."""
+    """Draws the losses and the metrics of every pass, phase after phase, from the table that the training keeps."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -102,14 +104,32 @@ def draw_curves(work: Path, picture: Path) -> None:
 
     rows = read_curves(work)
     passes = np.arange(1, len(rows) + 1)
-    figure, axes = plt.subplots(figsize=(7, 4))
+    figure, (losses, metrics) = plt.subplots(2, 1, figsize=(7.5, 6.5), sharex=True)
     for column, label in (("train_loss", "train (with smoothing and dropout)"), ("dev_loss", "dev")):
-        axes.plot(passes, [float(row[column]) for row in rows], marker="o", label=label)
-    for index in range(1, len(rows)):
-        if rows[index]["phase"] != rows[index - 1]["phase"]:
-            axes.axvline(index + 0.5, color="grey", linestyle=":")
-    axes.set(xlabel="pass (dotted lines: head, full, decoder)", ylabel="loss per word", title="Captioner")
-    axes.legend()
+        losses.plot(passes, _column(rows, column), marker="o", label=label)
+    losses.set(ylabel="loss per word")
+    figure.suptitle("Captioner")
+    drawn = (("cider", "CIDEr, dev, greedy"), ("bleu_4", "BLEU-4, dev, greedy"), ("train_reward", "reward, train"))
+    for column, label in drawn:
+        values = _column(rows, column)
+        if not np.isnan(values).all():
+            metrics.plot(passes, values, marker="o", label=label)
+    metrics.set(xlabel="pass", ylabel="metric", ylim=(0, None))
+    metrics.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    for axes in (losses, metrics):
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    for index, row in enumerate(rows):
+        if index == 0 or row["phase"] != rows[index - 1]["phase"]:
+            for axes in (losses, metrics):
+                axes.axvline(index + 0.5, color="grey", linestyle=":")
+            losses.text(index + 0.5, 1.02, row["phase"], transform=losses.get_xaxis_transform())
     figure.tight_layout()
     figure.savefig(picture, dpi=110)
     plt.close(figure)
+
+
+def _column(rows: Sequence[Mapping[str, str]], name: str) -> NDArray[np.float64]:
+    """One column of the table; NaN where a phase has no such figure."""
+    return np.array([float(row.get(name) or "nan") for row in rows])
