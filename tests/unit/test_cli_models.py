@@ -51,3 +51,14 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments, sentence, lake, 
     monkeypatch.chdir(tmp_path)
     assert main(["models", *arguments, *lake]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_damage_in_production_is_told_after_the_list(lake, tmp_path, capsys):
+    path = tmp_path / "lake/models/captioner/production.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    assert main(["models", "list", *lake]) == 2
+    output = capsys.readouterr()
+    assert "* classifier starter-" in output.out
+    assert "  captioner  starter-" in output.out
+    assert "production.json is damaged; promote a version again" in output.err

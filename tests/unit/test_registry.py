@@ -1,12 +1,15 @@
 """Model versions: complete or refused, promoted in one step, rolled back."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.models.card import CARD_FILE, read_version, validate_version, write_card
+from tounum_tasks.models.card import CARD_FILE, digest_of, read_version, validate_version, write_card
 from tounum_tasks.models.registry import STARTERS, Registry, next_version, version_order
+from tounum_tasks.models.weights import read_safetensors
 
 
 def make_version(folder, name="classifier", version="v1", content=b"weights", **described):
@@ -83,11 +86,16 @@ def test_a_registration_that_was_killed_halfway_is_finished_by_the_next(registry
     assert registry.resolve("classifier", "v1").version == "v1"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "card", "digest"])
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing", "pipe", "card", "digest"])
 def test_a_damaged_version_is_refused_and_never_promoted(registry, tmp_path, damage):
     folder = registry.register(make_version(tmp_path / "out")).folder
     if damage == "truncated":
         (folder / "weights.safetensors").write_bytes(b"weigh")
+    elif damage == "changed":
+        (folder / "weights.safetensors").write_bytes(b"wEights")
+    elif damage == "pipe":
+        (folder / "weights.safetensors").unlink()
+        os.mkfifo(folder / "weights.safetensors")
     elif damage == "missing":
         (folder / "weights.safetensors").unlink()
     elif damage == "card":
@@ -104,13 +112,26 @@ def test_a_damaged_version_is_refused_and_never_promoted(registry, tmp_path, dam
 def test_a_damaged_production_file_is_refused(registry, tmp_path):
     path = tmp_path / "lake/models/classifier/production.json"
     path.parent.mkdir(parents=True)
-    for content in ("", "[]", '{"version": "../../etc"}', '{"version": null}'):
+    contents = (
+        "",
+        "[]",
+        "[" * 100_000,
+        '{"version": "../../etc"}',
+        '{"version": null}',
+        '{"version": "v1", "previous": "v0"}',
+    )
+    for content in contents:
         path.write_text(content)
-        with pytest.raises(ConfigurationError, match="damaged"):
-            registry.resolve("classifier")
+        for call in (registry.resolve, registry.rollback):
+            with pytest.raises(ConfigurationError, match=r"production\.json is damaged; promote a version again"):
+                call("classifier")
+        assert [row.version for row in registry.versions("classifier")] == ["starter-1"]
+    registry.register(make_version(tmp_path / "out"))
+    registry.promote("classifier", "v1")
+    assert registry.rollback("classifier").version == "starter-1"
 
 
-@pytest.mark.parametrize("version", ["../v1", "", ".", "production/..", "V1", "a" * 65])
+@pytest.mark.parametrize("version", ["../v1", "", ".", "production/..", "production.json", "V1", "v1\n", "a" * 65])
 def test_versions_are_validated_before_they_become_paths(registry, version):
     with pytest.raises(ConfigurationError):
         registry.resolve("classifier", version)
@@ -130,6 +151,92 @@ def test_a_card_cannot_name_files_outside_its_folder(tmp_path):
     (folder / CARD_FILE).write_text(json.dumps(card))
     with pytest.raises(ConfigurationError, match="damaged"):
         read_version(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"surprise": 1}, "damaged: surprise: Extra inputs"),
+        ({"surprise\x1b[31m": 1}, r"damaged: surprise\\u001b\[31m: Extra"),
+        ({"version": None}, "damaged: version"),
+        ({"version": "../v1"}, "is no version"),
+        ({"name": "../../etc"}, "is no name of a model"),
+        ({"partners": {"extractor": 5}}, "damaged: partners.extractor"),
+        ({"files": {}, "digest": digest_of({})}, r"incomplete: its card names no weights\.safetensors"),
+        ({"files": []}, "damaged: files"),
+    ],
+)
+def test_a_hostile_card_is_refused_in_one_sentence(registry, tmp_path, changes, sentence):
+    folder = make_version(tmp_path / "out")
+    card = json.loads((folder / CARD_FILE).read_text())
+    (folder / CARD_FILE).write_text(json.dumps(card | changes))
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        registry.register(folder)
+    assert not {"\n", "\x1b"} & set(str(caught.value))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b'{"metrics": ' * 50_000])
+def test_a_card_that_is_no_card_is_refused(tmp_path, content):
+    folder = make_version(tmp_path)
+    (folder / CARD_FILE).write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"model\.json is damaged"):
+        read_version(folder)
+
+
+def test_a_model_of_another_kind_is_refused(registry, tmp_path):
+    with pytest.raises(ConfigurationError, match="of the kind weather; known are extractor, captioner, classifier"):
+        registry.register(make_version(tmp_path / "out", name="weather"))
+
+
+def test_promoting_what_is_in_production_changes_nothing(registry, tmp_path):
+    registry.register(make_version(tmp_path / "out"))
+    registry.promote("classifier", "v1")
+    assert registry.promote("classifier", "production").version == "v1"
+    assert registry.rollback("classifier").version == "starter-1"
+
+
+def test_promotions_at_the_same_moment_are_all_remembered(registry, tmp_path):
+    names = [f"v{number}" for number in range(8)]
+    for name in names:
+        registry.register(make_version(tmp_path / "out", version=name, content=name.encode()))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: registry.promote("classifier", name), names))
+    content = json.loads((tmp_path / "lake/models/classifier/production.json").read_text())
+    assert sorted([*content["previous"], content["version"]]) == ["starter-1", *names]
+
+
+def test_of_registrations_at_the_same_moment_one_wins_whole(registry, tmp_path):
+    folders = [make_version(tmp_path / str(number), content=b"x" * (number + 1)) for number in range(8)]
+
+    def register(folder):
+        try:
+            return registry.register(folder).digest
+        except ConfigurationError as error:
+            assert "exists already" in str(error)
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        digests = [digest for digest in pool.map(register, folders) if digest]
+    assert digests == [registry.resolve("classifier", "v1").digest]
+
+
+def test_rolling_back_to_a_damaged_version_leaves_everything_as_it_was(registry, tmp_path):
+    for version in ("v1", "v2"):
+        found = registry.register(make_version(tmp_path / "out", version=version, content=version.encode()))
+        registry.promote("classifier", version)
+    (found.folder.parent / "v1" / "weights.safetensors").unlink()
+    with pytest.raises(ConfigurationError, match="incomplete"):
+        registry.rollback("classifier")
+    assert registry.resolve("classifier").version == "v2"
+
+
+def test_weights_that_are_no_weights_are_refused(tmp_path):
+    unknown = b'{"x":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    contents = (b"", b"weights", (2**63).to_bytes(8, "little"), len(unknown).to_bytes(8, "little") + unknown + b"ab")
+    for content in contents:
+        (tmp_path / "weights.safetensors").write_bytes(content)
+        with pytest.raises(ConfigurationError, match="Cannot read the weights"):
+            read_safetensors(tmp_path / "weights.safetensors")
 
 
 def test_a_captioner_is_promoted_only_with_its_extractor(registry, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE
 from tounum_tasks.models.registry import MODELS, Registry
+from tounum_tasks.names import display_name
 from tounum_tasks.settings import load_settings
 
 
@@ -45,14 +46,21 @@ def _registry(arguments: argparse.Namespace) -> Registry:
 
 
 def list_versions(arguments: argparse.Namespace) -> int:
-    """Prints one line per version."""
+    """Prints one line per version.
+
+    Raises:
+        ConfigurationError: which version is in production cannot be told; the versions have been printed.
+    """
     registry = _registry(arguments)
-    for name in [arguments.name] if arguments.name else MODELS:
+    names = [arguments.name] if arguments.name else MODELS
+    for name in names:
         for found in registry.versions(name):
             mark = "*" if found.in_production else " "
             origin = "starter" if found.is_starter else "lake"
             digest = found.problem or (found.card.digest[:12] if found.card else "")
-            print(f"{mark} {name:<10} {found.version:<16} {origin:<8} {digest}")
+            print(f"{mark} {name:<10} {display_name(found.version):<16} {origin:<8} {digest}")
+    for name in names:
+        registry.production(name)
     return 0
 
 

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tounum_tasks import __version__
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.fingerprint import fingerprint
+from tounum_tasks.names import display_name
 
 CARD_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -89,9 +91,10 @@ def validate_version(version: str) -> str:
     """Returns a version unchanged.
 
     Raises:
-        ValueError: it could not be a folder's name everywhere, or is the word ``production``.
+        ValueError: it could not be a folder's name everywhere, or begins with the word ``production``, which the
+            registry needs for itself.
     """
-    if not _VERSION.fullmatch(version) or version == "production":
+    if not _VERSION.fullmatch(version) or version.startswith("production"):
         raise ValueError(f"{version!r} is no version; use lower-case letters, digits, dots and hyphens")
     return version
 
@@ -129,7 +132,11 @@ def parse_card(content: bytes, where: str) -> ModelCard:
     try:
         card = ModelCard.model_validate_json(content)
     except ValidationError as error:
-        raise ConfigurationError(f"The model card {where} is damaged: {error.errors()[0]['msg']}.") from error
+        first = error.errors()[0]
+        place = display_name(".".join(str(part) for part in first["loc"]))
+        raise ConfigurationError(
+            f"The model card {where} is damaged: {f'{place}: ' if place else ''}{first['msg']}."
+        ) from error
     if card.digest != digest_of(card.files):
         raise ConfigurationError(f"The model card {where} is damaged: its digest does not match its files.")
     return card
@@ -152,11 +159,24 @@ def read_version(folder: Path, *, name: str | None = None) -> ModelCard:
     card = parse_card(content, str(path))
     if name is not None and card.name != name:
         raise ConfigurationError(f"{folder} holds a model of the kind {card.name}, not {name}.")
+    if WEIGHTS_FILE not in card.files:
+        raise ConfigurationError(f"The model {folder} is incomplete: its card names no {WEIGHTS_FILE}.")
     for file, entry in card.files.items():
-        try:
-            found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
-        except OSError as error:
-            raise ConfigurationError(f"The model {folder} is incomplete: {file} cannot be read.") from error
-        if found != entry.sha256:
-            raise ConfigurationError(f"The model {folder} is damaged: {file} does not match its hash.")
+        _check_file(folder, file, entry)
     return card
+
+
+def _check_file(folder: Path, file: str, entry: FileEntry) -> None:
+    path = folder / file
+    try:
+        if not path.is_file():  # reading a pipe or a device would never end
+            raise ConfigurationError(f"The model {folder} is incomplete: {file} is no file that can be read.")
+        if path.stat().st_size != entry.bytes:
+            raise ConfigurationError(
+                f"The model {folder} is damaged: {file} has {path.stat().st_size:,} bytes, not {entry.bytes:,}."
+            )
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigurationError(f"The model {folder} is incomplete: {file} cannot be read.") from error
+    if found != entry.sha256:
+        raise ConfigurationError(f"The model {folder} is damaged: {file} does not match its hash.")

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from tounum_tasks.models.card import (
 from tounum_tasks.storage import FolderStorage, Storage, open_storage
 
 PRODUCTION = "production"
+LOCK_SECONDS = 30.0
 MODELS = ("extractor", "captioner", "classifier")
 STARTERS = Path(__file__).parent / "starter"
 
@@ -103,12 +106,17 @@ class Registry:
         return starters[-1]
 
     def versions(self, name: str) -> list[ListedVersion]:
-        """All versions of a model, starters first; damaged ones with what is wrong with them (files are not hashed)."""
+        """All versions of a model, starters first; damaged ones with what is wrong with them (files are not hashed).
+
+        None is in production if there is no version, or if ``production.json`` is damaged.
+        """
         _checked(validate_name, name)
         starters = self._starter_versions(name)
         published = [v for v in self._published_versions(name) if v not in starters]
-        promoted = self._promoted(name)
-        current = promoted[-1] if promoted else (starters[-1] if starters else None)
+        try:
+            current = self.production(name)
+        except ConfigurationError:
+            current = None  # who asks for the version in production is told why; the versions are there all the same
         rows = []
         for version in [*starters, *published]:
             is_starter = version in starters
@@ -144,9 +152,11 @@ class Registry:
         Registering the same content again changes nothing, so that an interrupted call can be repeated.
 
         Raises:
-            ConfigurationError: the folder is damaged, or the version exists with other content.
+            ConfigurationError: the folder is damaged or of no known kind, or the version exists with other content.
         """
         card = read_version(folder)
+        if card.name not in MODELS:
+            raise ConfigurationError(f"{folder} holds a model of the kind {card.name}; known are {', '.join(MODELS)}.")
         taken = f"{card.name} {card.version} exists already with other content; choose another version."
         if card.version in self._starter_versions(card.name):
             if read_version(self._starters / card.name / card.version).digest != card.digest:
@@ -173,14 +183,15 @@ class Registry:
         chosen = self.resolve(name, version)
         for partner in chosen.card.partners:
             self.partner(chosen, partner)
-        try:
-            before = self._promoted(name)
-        except ConfigurationError:
-            before = []  # a damaged list is replaced: this is how it is mended
-        if not before:
-            before = self._starter_versions(name)[-1:]
-        if before[-1:] != [version]:
-            self._install(name, [*before, version])
+        with self._one_at_a_time(name):
+            try:
+                before = self._promoted(name)
+            except ConfigurationError:
+                before = []  # a damaged list is replaced: this is how it is mended
+            if not before:
+                before = self._starter_versions(name)[-1:]
+            if before[-1:] != [chosen.version]:
+                self._install(name, [*before, chosen.version])
         return chosen
 
     def rollback(self, name: str) -> ModelVersion:
@@ -190,12 +201,17 @@ class Registry:
             ConfigurationError: nothing was promoted, or the version before it cannot be used.
         """
         _checked(validate_name, name)
-        promoted = self._promoted(name)
-        if len(promoted) < 2:
-            raise ConfigurationError(f"There is no version of the {name} to go back to.")
-        previous = self.resolve(name, promoted[-2])
-        self._install(name, promoted[:-1])
+        with self._one_at_a_time(name):
+            promoted = self._promoted(name)
+            if len(promoted) < 2:
+                raise ConfigurationError(f"There is no version of the {name} to go back to.")
+            previous = self.resolve(name, promoted[-2])
+            self._install(name, promoted[:-1])
         return previous
+
+    def _one_at_a_time(self, name: str) -> AbstractContextManager[None]:
+        """Two promotions at the same moment must not forget one of them."""
+        return self._lake.lock(f"models/{name}/production.lock", LOCK_SECONDS)
 
     # Where things lie
 
@@ -208,10 +224,13 @@ class Registry:
         path = f"models/{name}/production.json"
         try:
             content = json.loads(self._lake.read_bytes(path))
-            return [validate_version(version) for version in [*content.get("previous", []), content["version"]]]
+            previous = content.get("previous", [])
+            if not isinstance(previous, list):
+                raise TypeError("previous is no list")
+            return [validate_version(version) for version in [*previous, content["version"]]]
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigurationError(f"{self._lake.url(path)} is damaged; promote a version again.") from error
 
     def _starter_versions(self, name: str) -> list[str]:
@@ -248,7 +267,11 @@ class Registry:
         """A local copy of a version; copies are known by digest, made in a temporary folder and then renamed."""
         target = self._cache / card.name / f"{card.version}-{card.digest[:16]}"
         if target.is_dir():
-            return target
+            try:
+                read_version(target, name=card.name)
+                return target
+            except ConfigurationError:
+                shutil.rmtree(target)  # a damaged copy is made again
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as temporary:
             staged = Path(temporary) / "version"

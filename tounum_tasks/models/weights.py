@@ -23,7 +23,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 
     try:
         return load(path.read_bytes())
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:  # the last two: an unknown dtype
         raise ConfigurationError(f"Cannot read the weights {path}: {error}") from error
 
 
