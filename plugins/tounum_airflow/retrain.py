@@ -62,8 +62,8 @@ def retrain_params() -> dict[str, Param]:
             description="A candidate that is not better waits for a person all the same.",
         ),
         "notes": Param(
-            "",
-            type="string",
+            None,
+            type=["null", "string"],  # the form insists on an answer where null is not allowed
             format="multiline",
             maxLength=2000,
             title="Notes",

@@ -164,6 +164,14 @@ def test_data_that_changes_underneath_a_training_is_refused(settings: Settings, 
         train(plan, settings)
 
 
+def test_a_worker_that_does_not_see_the_work_folder_says_so(settings: Settings, tmp_path: Path) -> None:
+    plan = prepare(request(), settings)
+    elsewhere = settings.model_copy(update={"training_root": f"file://{tmp_path}/other disk"})
+    for step in (train, compare):
+        with pytest.raises(EnvironmentFault, match="TOUNUM_TRAINING_ROOT must be a folder that all workers share"):
+            step(plan, elsewhere)  # type: ignore[operator]
+
+
 def test_a_full_disk_is_seen_before_the_training(settings: Settings) -> None:
     with pytest.raises(EnvironmentFault, match="make room"):
         prepare(request(), settings.model_copy(update={"min_free_gib": 10.0**9}))

@@ -135,8 +135,9 @@ def test_class_without_images_is_named(root: Path, settings: Settings) -> None:
     with pytest.raises(ConfigurationError, match=f"no images of class {', '.join(CLASSES)} to train on"):
         read_class_data("archive", settings)
     write_classes(root / "few" / "test", 1)
-    write_classes(root / "few", 1)
-    with pytest.raises(ConfigurationError, match="no images to validate on"):
+    for name in CLASSES:
+        write_image(root / "few" / name / "not validated on.png")
+    with pytest.raises(ConfigurationError, match=r"no images (to validate on|of class .* to train on)"):
         read_class_data("few", settings)
     (root / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="no images of class Painting, Photo"):

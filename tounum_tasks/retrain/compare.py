@@ -118,7 +118,7 @@ def markdown(comparison: Comparison, plan: RetrainPlan, folder: str) -> str:
         lines += ["", "| image | production says | candidate says |", "|---|---|---|"]
         lines += [f"| {' | '.join(map(escaped, example))} |" for example in comparison.examples]
     counts = ", ".join(f"{count:,} {split}" for split, count in plan.images.items())
-    passes = f"{plan.epochs:g} passes"
+    passes = f"{plan.epochs:g} passes" if plan.epochs else "its head alone"
     passes += f", {plan.extractor_epochs} of the extractor" if plan.extractor_epochs else ""
     passes += f", {plan.reward_epochs} with rewards" if plan.reward_epochs else ""
     lines += [
@@ -178,7 +178,7 @@ def _class_rows(figures: Mapping[str, Any]) -> Iterator[Row]:
 def escaped(text: str) -> str:
     """Return a text that Markdown shows as it is, in one line."""
     shown = " ".join(display_name(line) for line in text.split("\n"))
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&$:@-])", r"\\\1", shown)
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&$:@])", r"\\\1", shown)
 
 
 def _code(text: str) -> str:

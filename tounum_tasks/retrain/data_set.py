@@ -128,13 +128,14 @@ def read_class_data(name: str, settings: Settings) -> ClassData:
     else:
         training, test = _hold_back(examples)
     _check_inside(datasets_folder(settings), (example.path for example in [*training, *test]))
-    for part, purpose in ((training, "train"), (test, "test")):
+    trained_on, validated_on = split(training, Recipe().validation_share)
+    for part, purpose in ((trained_on, "train"), (test, "test")):
         present = {example.label for example in part}
         if missing := ", ".join(CLASSES[label] for label in range(len(CLASSES)) if label not in present):
             raise ConfigurationError(
                 f"Data set '{display_name(name)}' has no images of class {missing} to {purpose} on: add some."
             )
-    if not split(training, Recipe().validation_share)[1]:
+    if not validated_on:
         raise ConfigurationError(f"Data set '{display_name(name)}' has no images to validate on: add some.")
     content = [
         [[example.source, example.path.name, example.path.stat().st_size] for example in part]

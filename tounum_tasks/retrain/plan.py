@@ -36,7 +36,7 @@ class RetrainRequest(_Frozen):
     reward_epochs: int = 0
     seed: int = 0
     auto_approve: bool = False
-    notes: str = ""
+    notes: str | None = None
     started_at: dt.datetime = Field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 

@@ -47,7 +47,7 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
         reward_epochs=request.reward_epochs,
         seed=request.seed,
         auto_approve=request.auto_approve,
-        notes=request.notes,
+        notes=request.notes or "",
         initial=_pin(_initial(request.model, settings)),
         **_describe_data(request, settings),
     )

@@ -12,7 +12,7 @@ from tounum_tasks.models.registry import ModelVersion
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.retrain.data_set import read_caption_data, read_class_data
 from tounum_tasks.retrain.plan import RetrainPlan
-from tounum_tasks.retrain.work_folder import PLAN_FILE, candidate_folder, registry_of, work_folder
+from tounum_tasks.retrain.work_folder import PLAN_FILE, candidate_folder, read_json, registry_of, work_folder
 from tounum_tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ def train(plan: RetrainPlan, settings: Settings) -> dict[str, Any]:
             not what it was.
     """
     folder = work_folder(plan, settings)
+    read_json(folder / PLAN_FILE)  # another machine may not see the folder
     if any(entry.name != PLAN_FILE for entry in folder.iterdir()):
         log.info("An earlier attempt left its work in %s: the training goes on from its last checkpoint.", folder)
     figures = _captioner(plan, settings) if plan.model == "captioner" else _classifier(plan, settings)

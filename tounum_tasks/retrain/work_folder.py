@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.models.registry import MODELS, Registry
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.settings import Settings
@@ -63,9 +64,15 @@ def read_json(path: Path) -> Any:
     """Return the content of a file that :func:`write_json` wrote.
 
     Raises:
-        FileNotFoundError: there is none.
+        EnvironmentFault: there is none, because an earlier step did not run or ran on a machine with another disk.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EnvironmentFault(
+            f"{path} does not exist: TOUNUM_TRAINING_ROOT must be a folder that all workers share. If it is, clear "
+            "the run from its first task on."
+        ) from error
 
 
 def remove_working_files(folder: Path, *, keep_candidate: bool) -> None:

@@ -1,0 +1,230 @@
+"""Retraining on a real scheduler: approved, promoted unasked, rejected, killed in the middle, refused."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.airflow_installation import AirflowInstallation
+from tounum_airflow.local.api import FINISHED, ApiError
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.models.registry import Registry
+
+pytestmark = pytest.mark.e2e
+
+DAG = "tounum_retrain"
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 50, 200), "yellow": (220, 210, 40)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the DAG, as a person sees it."""
+
+    airflow: AirflowInstallation
+    run_id: str
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """Return a task's instance."""
+        (found,) = [task for task in self.airflow.api.tasks(DAG, self.run_id) if task["task_id"] == task_id]
+        return found
+
+    def states(self) -> dict[str, str]:
+        return {task["task_id"]: task["state"] for task in self.airflow.api.tasks(DAG, self.run_id)}
+
+    def finish(self) -> str:
+        """Wait for the end and return the run's state."""
+
+        def state() -> str:
+            return self.airflow.api.run(DAG, self.run_id)["state"]
+
+        self.airflow.wait_for(f"{self.run_id} ends", lambda: state() in FINISHED)
+        return state()
+
+    def logs(self, task_id: str) -> list[str]:
+        """Return the log of every attempt; a busy machine can cost a task its first one."""
+        tries = range(1, self.task(task_id)["try_number"] + 1)
+        found = (self.airflow.api.log(DAG, self.run_id, task_id, try_number=number) for number in tries)
+        return ["\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) for entries in found]
+
+    def question(self) -> dict[str, Any]:
+        """Wait until a person is asked, and return what the page shows."""
+
+        def asks() -> bool:
+            assert self.airflow.api.run(DAG, self.run_id)["state"] not in FINISHED, self.states()
+            return self.task("approve")["state"] == "awaiting_input"
+
+        self.airflow.wait_for("somebody is asked", asks)
+        return self.airflow.api.request("GET", self._question)
+
+    def answer(self, option: str) -> None:
+        """Press a button of the page: the same request that it makes.
+
+        An answer within a second of the question can overtake Airflow's own bookkeeping; then it asks again.
+        """
+
+        def is_answered() -> bool:
+            task = self.task("approve")
+            if task["state"] == "awaiting_input" and not self.question()["response_received"]:
+                self.airflow.api.request("PATCH", self._question, json={"chosen_options": [option], "params_input": {}})
+            return task["state"] in FINISHED
+
+        self.airflow.wait_for("the answer is taken", is_answered)
+
+    @property
+    def _question(self) -> str:
+        return f"dags/{DAG}/dagRuns/{self.run_id}/taskInstances/approve/-1/hitlDetails"
+
+    def announced(self) -> list[dict[str, Any]]:
+        """Return what the run announced to the DAGs that wait for models."""
+        events = self.airflow.api.request("GET", "assets/events", params={"limit": 1000})["asset_events"]
+        return [event["extra"] for event in events if event["source_run_id"] == self.run_id]
+
+
+@pytest.fixture(scope="module")
+def airflow(paused_airflow: AirflowInstallation) -> Iterator[AirflowInstallation]:
+    """The installation with two data sets; afterwards the starter models are in production again."""
+    datasets = paused_airflow.airflow.workdir / "data" / "datasets"
+    _write_class_data(datasets / "archive")
+    _write_caption_data(datasets / "squares")
+    paused_airflow.api.set_paused(DAG, False)
+    yield paused_airflow
+    for name in ("classifier", "captioner"):
+        (paused_airflow.lake / "models" / name / "production.json").unlink(missing_ok=True)
+
+
+def _write_class_data(folder: Path) -> None:
+    """Plain colours that say the class: the starter takes none of them for what they are called."""
+    for label, name in enumerate(CLASSES):
+        for index in range(9):
+            colour = (50 * label + index, 250 - 50 * label, 20 + index)
+            path = folder / name / "scanner" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (80, 60), colour).save(path)
+
+
+def _write_caption_data(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    lines = ["image\tsplit\tcaption\n"]
+    for index in range(12):
+        name, split = f"{index}.png", ("train", "train", "train", "train", "dev", "test")[index % 6]
+        word = list(COLOURS)[index % len(COLOURS)]
+        noise = np.random.default_rng(index).integers(-20, 20, (60, 80, 3))
+        Image.fromarray((np.array(COLOURS[word]) + noise).clip(0, 255).astype(np.uint8)).save(folder / name)
+        lines += [f"{name}\t{split}\ta {word} {thing}\n" for thing in ("square", "picture of a wall", "card")]
+    (folder / "captions.tsv").write_text("".join(lines))
+
+
+def start(airflow: AirflowInstallation, **conf: Any) -> Run:
+    return Run(airflow, airflow.api.trigger(DAG, conf=conf))
+
+
+def production(airflow: AirflowInstallation, model: str) -> str:
+    return Registry(f"file://{airflow.lake}").production(model)
+
+
+def work_folder(airflow: AirflowInstallation, run: Run) -> Path:
+    plan = airflow.api.xcom(DAG, run.run_id, "prepare")
+    return airflow.airflow.workdir / "data" / "training" / "retrain" / plan["work"]
+
+
+@pytest.fixture(scope="module")
+def promoted_unasked(airflow: AirflowInstallation) -> Run:
+    run = start(airflow, model="classifier", data="archive", epochs=0, auto_approve=True)
+    run.finish()
+    return run
+
+
+def test_better_model_is_promoted_unasked_where_that_was_wanted(
+    airflow: AirflowInstallation, promoted_unasked: Run
+) -> None:
+    states = promoted_unasked.states()
+    assert (states["approve"], states["promote"], states["finish"]) == ("skipped", "success", "success"), states
+    (event,) = promoted_unasked.announced()
+    assert event["model"] == "classifier" and event["replaced"] == "starter-1" and event["approved_by"] is None
+    assert production(airflow, "classifier") == event["version"]
+    names = {path.name for path in work_folder(airflow, promoted_unasked).iterdir()}
+    assert {"plan.json", "evaluation.json", "comparison.md", "confusion.png"} <= names
+    assert not {name for name in names if name.startswith(("features-", "classifier"))}
+
+
+def test_model_that_is_not_better_is_asked_about_and_rejecting_changes_nothing(
+    airflow: AirflowInstallation, promoted_unasked: Run
+) -> None:
+    before = production(airflow, "classifier")
+    models = sorted(path.name for path in (airflow.lake / "models" / "classifier").iterdir())
+    run = start(airflow, model="classifier", data="archive", epochs=0, auto_approve=True, notes="the same | again")
+    question = run.question()
+    assert f"than {before}" in question["subject"] and " better than" in question["subject"]
+    assert "NO BETTER" in question["body"] and r"the same \| again" in question["body"]
+    run.answer("Reject")
+    assert run.finish() == "success"
+    states = run.states()
+    assert (states["approve"], states["promote"], states["finish"]) == ("success", "skipped", "success")
+    assert "was rejected" in run.logs("finish")[-1]
+    assert run.announced() == []
+    assert production(airflow, "classifier") == before
+    assert sorted(path.name for path in (airflow.lake / "models" / "classifier").iterdir()) == models
+
+
+def test_killed_training_goes_on_and_an_approved_captioner_is_promoted(airflow: AirflowInstallation) -> None:
+    run = start(airflow, model="captioner", data="squares", epochs=8, seed=1)
+    airflow.wait_for("the training begins", lambda: run.task("train")["state"] == "running")
+    work = work_folder(airflow, run)
+    _wait_for_file(work / "work" / "decoder.checkpoint.safetensors")
+    os.kill(run.task("train")["pid"], signal.SIGKILL)
+
+    question = run.question()
+    killed, resumed = run.logs("train")[-2:]
+    assert "decoder pass 1 of 8" in killed and "decoder pass 1 of 8" not in resumed
+    assert "the training goes on from its last checkpoint" in resumed
+    assert "decoder goes on after step" in resumed
+    assert "| **CIDEr, beam 3 (decides)** |" in question["body"]
+    assert "| production says | candidate says |" in question["body"]
+    assert production(airflow, "captioner") == "starter-1"
+
+    run.answer("Approve")
+    assert run.finish() == "success"
+    (event,) = run.announced()
+    assert event["model"] == "captioner" and event["approved_by"] == "admin"
+    assert production(airflow, "captioner") == event["version"]
+    assert {"curves.csv", "curves.png"} <= {path.name for path in work.iterdir()}
+    assert not (work / "work").exists()
+
+
+def _wait_for_file(path: Path) -> None:
+    """Look more often than :meth:`AirflowInstallation.wait_for`: the training does not wait."""
+    deadline = time.monotonic() + 300
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("conf", "sentence"),
+    [
+        ({"data": "../../etc"}, "'../../etc' is no data set: give the path"),
+        ({"data": "nothing here"}, "There is no data set 'nothing here'"),
+        ({"data": ""}, "there are: archive, squares"),
+    ],
+)
+def test_wrong_data_set_ends_at_once_with_one_sentence(
+    airflow: AirflowInstallation, conf: dict[str, str], sentence: str
+) -> None:
+    run = start(airflow, **conf)
+    assert run.finish() == "failed"
+    assert [sentence in log for log in run.logs("prepare")].count(True) == 1
+    assert set(run.states().values()) == {"failed", "upstream_failed"}
+
+
+@pytest.mark.parametrize("conf", [{"model": "restorer"}, {"epochs": -1}, {"seed": "x"}, {"data": 3}])
+def test_wrong_parameters_are_refused_before_a_run_exists(airflow: AirflowInstallation, conf: dict) -> None:
+    with pytest.raises(ApiError, match=r"40\d|422"):
+        airflow.api.trigger(DAG, conf=conf)
