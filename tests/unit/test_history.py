@@ -2,13 +2,16 @@
 
 import datetime as dt
 import json
+import os
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.published import DATE, Night, caption_all, pin, process
 from tounum_tasks.cli.main import main
-from tounum_tasks.manifest.read import latest_version, manifest_path
+from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
+from tounum_tasks.manifest.schema import without_publication
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.publish.rows import version_of
 
@@ -55,6 +58,18 @@ def test_history_lists_versions_with_run_time_models_and_counts(
     assert main(["history", "--batch", night.batch_id]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and lines[-1].startswith("*") and lines[-1].endswith("third")
+
+
+def test_versions_of_the_first_releases_do_not_say_who_published_them(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = night.root / "lake" / history_path(DATE, night.batch_id, 1)
+    pq.write_table(without_publication(pq.read_table(path)), path)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert main(["history", "--batch", night.batch_id, "--json", "-"]) == 0
+    first = json_lines(capsys)[0]
+    assert (first["run_id"], first["published_at"]) == (None, "2023-11-14T22:13:20+00:00")
+    assert main(["restore", "--batch", night.batch_id, "--version", "1"]) == 0
 
 
 def test_diff_of_captions(night: Night, capsys: pytest.CaptureFixture[str]) -> None:

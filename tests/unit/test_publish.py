@@ -17,6 +17,7 @@ from tounum_tasks.plan import RunRequest
 from tounum_tasks.publish import verdict
 from tounum_tasks.publish.overtaken import MODEL_COLUMNS as MODELS
 from tounum_tasks.publish.verdict import Overtaken
+from tounum_tasks.report.figures import read_figures
 
 
 @pytest.fixture
@@ -195,6 +196,8 @@ def test_a_run_that_another_one_overtook_is_red_and_says_who_won(night: Night) -
     with pytest.raises(Overtaken, match=r"published by another run \(winner\).*Start this run again"):
         verdict.check(loser, night.settings)
     assert "3 ok" in verdict.check(winner, night.settings)
+    told = read_figures(loser, night.settings).verdict
+    assert told.word == "Overtaken by another run" and "winner" in told.sentences[0]
 
 
 def test_a_run_that_a_promotion_overtook_is_green(night: Night) -> None:

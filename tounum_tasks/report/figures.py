@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import SCHEMA, STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
 from tounum_tasks.plan import BatchPlan, RunPlan
+from tounum_tasks.publish.overtaken import complaint, other_publishers
 from tounum_tasks.report.published import read_columns
 from tounum_tasks.report.wording import count, percent
 from tounum_tasks.settings import Settings
@@ -72,12 +74,14 @@ class BatchFigures:
 
     ``table`` holds :data:`COLUMNS` of its manifest. ``outcome`` is ``published`` (this run made the current version),
     ``unchanged`` (the run came to the rows that were there already), ``superseded`` (another run published after
-    this one had begun) or ``missing`` (there is no manifest, and ``table`` is empty).
+    this one had begun) or ``missing`` (there is no manifest, and ``table`` is empty). ``complaint`` is a sentence if
+    another run published results that this one was not started for.
     """
 
     plan: BatchPlan
     table: pa.Table
     outcome: Outcome
+    complaint: str | None = None
 
     @property
     def name(self) -> str:
@@ -236,8 +240,9 @@ class RunFigures:
             batch for batch in self.batches
             if batch.outcome != "missing" and batch.failure_rate > self.plan.max_failure_rate
         ]  # fmt: skip
-        if missing or over or self.plan.faults:
-            sentences = [*self.plan.faults]
+        overtaken = [f"{batch.complaint}." for batch in self.batches if batch.complaint]
+        if missing or over or self.plan.faults or overtaken:
+            sentences = [*self.plan.faults, *overtaken]
             sentences += [
                 f"Batch {batch.plan.batch_id} has no manifest: it was not published, see the log of publish."
                 for batch in missing
@@ -247,6 +252,8 @@ class RunFigures:
                 for batch in over
             ]
             word = "Failure limit exceeded" if over else "Not published" if missing else "A batch was kept out"
+            if not (over or missing or self.plan.faults):
+                word = "Overtaken by another run"
             return Verdict("bad", word, headline, sentences)
         without = sum(batch.without_result for batch in self.batches)
         if not without:
@@ -268,8 +275,18 @@ def _read_batch(plan: RunPlan, batch: BatchPlan, settings: Settings) -> BatchFig
     figures = BatchFigures(batch, table.replace_schema_metadata(), "published")
     if plan.run_id in figures.other_runs:
         return figures
-    outcome: Outcome = "unchanged" if figures.version <= batch.base_version else "superseded"
-    return BatchFigures(batch, figures.table, outcome)
+    if figures.version <= batch.base_version:
+        return BatchFigures(batch, figures.table, "unchanged")
+    return BatchFigures(batch, figures.table, "superseded", _complaint(plan, batch, settings))
+
+
+def _complaint(plan: RunPlan, batch: BatchPlan, settings: Settings) -> str | None:
+    lake = open_storage(settings.lake_root)
+    others = other_publishers(lake, plan, batch)
+    if not others:
+        return None
+    current = latest_version(lake, batch.batch_date, batch.batch_id)
+    return complaint(plan, batch, read_version(lake, batch.batch_date, batch.batch_id, current), others, settings)
 
 
 def counts(column: pa.ChunkedArray) -> Counter[str]:

@@ -8,6 +8,7 @@ is mended by whoever publishes or restores the batch next.
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +30,8 @@ from tounum_tasks.stages import Cache
 from tounum_tasks.storage import Storage, open_storage
 
 log = logging.getLogger(__name__)
+
+READERS = 8  # photographs that are read back at once
 
 COLUMNS = (
     "source_path", "page", "label", "width_px", "height_px", "dpi", "enhancement_method", "enhancement_operations",
@@ -66,8 +69,8 @@ class BatchFiles:
     def put_missing(self, table: pa.Table) -> int:
         """Put everything that a manifest names and that does not lie there; return the number of files.
 
-        Nothing is replaced, but what would have to be is made once, so that an error is known before the manifest is
-        committed rather than after.
+        Nothing is replaced. If it must be ``certain``, what would have to be is made once, so that an error is known
+        before the manifest is committed rather than after.
 
         Raises:
             ConfigurationError: something lies in a bucket that the settings do not name, and that must be ``certain``.
@@ -78,7 +81,7 @@ class BatchFiles:
             if place.uri not in self._present:
                 self._put(row, place)
                 put += 1
-            elif self._is_other(row, place, known):
+            elif self.certain and self._is_other(row, place, known):
                 self._photo(row)
         return put
 
@@ -88,16 +91,15 @@ class BatchFiles:
         Args:
             table: the rows of the manifest that is current: that were committed.
         """
-        put, replaced, kept, known = 0, 0, set(), self._sha256(table)
-        for row, place in self._named(table):
-            kept.add(place.uri)
-            if place.uri not in self._present:
-                self._put(row, place)
-                put += 1
-            elif self._is_other(row, place, known):
-                place.storage.write_bytes(place.path, self._photo(row))
-                replaced += 1
-        removed = self._remove_others(table, kept)
+        named = list(self._named(table))
+        missing = [(row, place) for row, place in named if place.uri not in self._present]
+        others = self._others(named, self._sha256(table))
+        for row, place in missing:
+            self._put(row, place)
+        for row, place in others:
+            place.storage.write_bytes(place.path, self._photo(row))
+        put, replaced = len(missing), len(others)
+        removed = self._remove_others({place.uri for _, place in named})
         if put or replaced or removed:
             log.info(
                 "%s: %d copies put where the manifest says, %d replaced, %d of earlier classes or settings removed.",
@@ -160,6 +162,15 @@ class BatchFiles:
                     "TOUNUM_NON_PHOTOS_ROOT and TOUNUM_QUARANTINE_ROOT as they were when it was put there."
                 )
 
+    def _others(self, named: list[tuple[dict, Place]], known: dict[str, str]) -> list[tuple[dict, Place]]:
+        """Return the photographs that lie there and are not those that the manifest describes; reads all of them."""
+
+        def is_other(entry: tuple[dict, Place]) -> bool:
+            return entry[1].uri in self._present and self._is_other(*entry, known)
+
+        with ThreadPoolExecutor(READERS) as pool:
+            return [entry for entry, other in zip(named, pool.map(is_other, named), strict=True) if other]
+
     def _is_other(self, row: dict, place: Place, known: dict[str, str]) -> bool:
         """Whether a photograph is not the one that the manifest describes; everywhere else lies the original."""
         if row["label"] != PHOTO:
@@ -185,7 +196,7 @@ class BatchFiles:
                 raise self._gone(item) from error
         self._present[place.uri] = place
 
-    def _remove_others(self, table: pa.Table, kept: set[str]) -> int:
+    def _remove_others(self, kept: set[str]) -> int:
         """Remove every copy of the batch's items that is not in ``kept``; files of other people stay."""
         removed = 0
         for item in self._items.values():
