@@ -45,7 +45,7 @@ from tounum_airflow.retrain import (
     plan_retraining,
     promote_candidate,
     retrain_params,
-    run_retraining,
+    run_in_background,
 )
 from tounum_airflow.retry import FailFast
 from tounum_tasks.settings import load_settings
@@ -76,13 +76,13 @@ def tounum_retrain() -> None:
     def train() -> dict:
         from tounum_tasks.retrain.train import train
 
-        return run_retraining(train)
+        return run_in_background(train)
 
     @task(pool=MODEL_POOL, execution_timeout=dt.timedelta(hours=12))
     def evaluate() -> dict:
         from tounum_tasks.retrain.evaluate import evaluate
 
-        return run_retraining(evaluate)
+        return run_in_background(evaluate)
 
     @task.branch
     def compare() -> str:

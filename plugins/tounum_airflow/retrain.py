@@ -1,5 +1,6 @@
 """The few lines between the tasks of the retraining DAG and the steps of ``tounum_tasks.retrain``."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.settings import Settings, load_settings
 
 APPROVE_OPTION = "Approve"
+LOW_PRIORITY = 10
 
 
 def retrain_params() -> dict[str, Param]:
@@ -87,6 +89,16 @@ def plan_retraining(step: Callable[[RetrainRequest, Settings], RetrainPlan]) -> 
 def run_retraining(step: Callable[[RetrainPlan, Settings], Any]) -> Any:
     """Run one step of a retraining; return its summary."""
     return step(pull_retraining(), load_settings())
+
+
+def run_in_background(step: Callable[[RetrainPlan, Settings], Any]) -> Any:
+    """Run a step that uses all cores for hours, at a low priority.
+
+    Airflow's own processes, tonight's run and the task's heartbeats come first; on a small machine they would time
+    out otherwise. The priority is that of this task's process and ends with it.
+    """
+    os.nice(LOW_PRIORITY)
+    return run_retraining(step)
 
 
 def ask_or_promote(compare: Callable, may_promote_unasked: Callable) -> str:

@@ -21,6 +21,7 @@ from tounum_tasks.models.registry import Registry
 pytestmark = pytest.mark.e2e
 
 DAG = "tounum_retrain"
+RUN_SECONDS = 1800  # a tenth of that where nothing else runs
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 50, 200), "yellow": (220, 210, 40)}
 
 
@@ -45,7 +46,7 @@ class Run:
         def state() -> str:
             return self.airflow.api.run(DAG, self.run_id)["state"]
 
-        self.airflow.wait_for(f"{self.run_id} ends", lambda: state() in FINISHED)
+        self.airflow.wait_for(f"{self.run_id} ends", lambda: state() in FINISHED, seconds=RUN_SECONDS)
         return state()
 
     def logs(self, task_id: str) -> list[str]:
@@ -61,7 +62,7 @@ class Run:
             assert self.airflow.api.run(DAG, self.run_id)["state"] not in FINISHED, self.states()
             return self.task("approve")["state"] == "awaiting_input"
 
-        self.airflow.wait_for("somebody is asked", asks)
+        self.airflow.wait_for("somebody is asked", asks, seconds=RUN_SECONDS)
         return self.airflow.api.request("GET", self._question)
 
     def answer(self, option: str) -> None:
@@ -201,7 +202,7 @@ def test_killed_training_goes_on_and_an_approved_captioner_is_promoted(airflow: 
 
 def _wait_for_file(path: Path) -> None:
     """Look more often than :meth:`AirflowInstallation.wait_for`: the training does not wait."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + RUN_SECONDS
     while not path.exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.02)
