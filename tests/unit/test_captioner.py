@@ -1,17 +1,18 @@
 """Caption search on small random networks, against plain reckoning."""
 
 import itertools
+import json
 import math
 
 import numpy as np
 import pytest
 
-from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.captioner import BATCH_SIZE, Captioner, SearchOptions, sentence, version_files
 from tounum_tasks.caption.decode import Sampling
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.models.card import write_card
+from tounum_tasks.models.card import CARD_FILE, write_card
 
 WORDS = 3
 MAX_WORDS = 4
@@ -95,9 +96,9 @@ def test_attention_comes_with_every_word_and_sums_to_one():
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_caption_does_not_depend_on_its_batch_mates(beam):
     captioner, _ = make_captioner()
-    images = features(70)
+    images = features(BATCH_SIZE + 6)
     together = captioner.caption(images, beam=beam)
-    for index in (0, 5, 63, 64, 69):
+    for index in (0, 5, BATCH_SIZE - 1, BATCH_SIZE, BATCH_SIZE + 5):
         alone = captioner.caption(images[index : index + 1], beam=beam)[0]
         assert alone.text == together[index].text
         assert alone.log_probability == together[index].log_probability
@@ -155,11 +156,13 @@ def stored(tmp_path):
     return tmp_path, captioner
 
 
-def test_a_stored_captioner_says_the_same(stored):
+def test_a_stored_captioner_says_the_same_up_to_rounding(stored):
     folder, captioner = stored
     loaded = Captioner.load(folder, extractor_digest="e" * 64)
     assert loaded.options == captioner.options
-    assert [c.words for c in loaded.caption(features(6))] == [c.words for c in captioner.caption(features(6))]
+    images = features(BATCH_SIZE)
+    pairs = zip(loaded.caption(images), captioner.caption(images), strict=True)
+    assert np.mean([ours.words == theirs.words for ours, theirs in pairs]) > 0.8
 
 
 def test_another_extractor_is_refused(stored):
@@ -167,9 +170,29 @@ def test_another_extractor_is_refused(stored):
         Captioner.load(stored[0], extractor_digest="f" * 64)
 
 
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("network", {"units": "many"}),
+        ("network", {"vocabulary": 10**12}),
+        ("network", {"surprise": 1}),
+        ("search", {"max_words": 0}),
+        ("search", {"length_power": None}),
+        ("search", {"length_power": float("nan")}),
+    ],
+)
+def test_a_card_with_impossible_sizes_is_refused(stored, part, changes):
+    path = stored[0] / CARD_FILE
+    card = json.loads(path.read_text())
+    card["training"][part] |= changes
+    path.write_text(json.dumps(card))
+    with pytest.raises(ConfigurationError, match="does not describe its network"):
+        Captioner.load(stored[0], extractor_digest="e" * 64)
+
+
 def test_another_vocabulary_is_refused(stored):
     Vocabulary([*SPECIAL, "x", "y", "z"]).save(stored[0] / "vocabulary.json")
-    with pytest.raises(ConfigurationError, match=r"vocabulary\.json does not match its hash"):
+    with pytest.raises(ConfigurationError, match=r"damaged: vocabulary\.json has"):
         Captioner.load(stored[0], extractor_digest="e" * 64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from tounum_tasks.caption.network import CaptionNetwork
 
-BATCH_SIZE = 64
+BATCH_SIZE = 128
 MAX_WORDS = 20
+LONGEST_CAPTION = 1000
 WEIGHTS_FILE = "weights.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
 
@@ -51,6 +53,12 @@ class SearchOptions:
 
     max_words: int = MAX_WORDS
     length_power: float = 0.7
+
+    def __post_init__(self) -> None:
+        if type(self.max_words) is not int or not 0 < self.max_words <= LONGEST_CAPTION:
+            raise ValueError(f"max_words must be a whole number from 1 to {LONGEST_CAPTION}, not {self.max_words!r}")
+        if not math.isfinite(self.length_power):
+            raise ValueError(f"length_power must be a number, not {self.length_power!r}")
 
 
 class Captioner:
@@ -96,9 +104,11 @@ class Captioner:
         try:
             shape = NetworkShape(**card.training["network"])
             options = SearchOptions(**card.training["search"])
-        except (KeyError, TypeError) as error:
-            raise ConfigurationError(f"The card of the captioner {folder} does not describe its network.") from error
-        network = CaptionNetwork(shape, policy=compute_policy())
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"The card of the captioner {folder} does not describe its network: {error}."
+            ) from error
+        network = CaptionNetwork(shape, policy=compute_policy().removeprefix("mixed_"))
         network.build()
         set_weights(network, read_safetensors(folder / WEIGHTS_FILE))
         return cls(network, vocabulary, digest=card.digest, options=options)
@@ -109,15 +119,7 @@ class Captioner:
 
     def caption(self, features: NDArray[np.floating], *, beam: int = 3) -> list[Caption]:
         """Captions by beam search (1: greedy); features N x 64 x 2048, any float type."""
-        from tounum_tasks.caption.decode import BeamSearch
-
-        options = self.options
-        search = self._search(
-            ("beam", beam),
-            lambda: BeamSearch(
-                self._network, beam=beam, max_words=options.max_words, length_power=options.length_power
-            ),
-        )
+        search = self._search(("beam", beam), lambda: self._beam_search(beam))
         return [
             caption
             for batch in _batches(features)
@@ -145,6 +147,14 @@ class Captioner:
             found, _ = search.predict_on_batch((_padded(batch), _padded(uniform)))
             drawn += [[tuple(self.vocabulary.decode(row)) for row in rows] for rows in found[: len(batch)].tolist()]
         return drawn
+
+    def _beam_search(self, beam: int) -> keras.Model:
+        from tounum_tasks.caption.decode import BeamSearch, GreedySearch
+
+        options = self.options
+        if beam == 1:
+            return GreedySearch(self._network, max_words=options.max_words)
+        return BeamSearch(self._network, beam=beam, max_words=options.max_words, length_power=options.length_power)
 
     def _search(self, key: tuple[Any, ...], make: Callable[[], keras.Model]) -> keras.Model:
         """The compiled graph for one way of searching, made when first asked for."""
@@ -207,7 +217,9 @@ def _batches(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield rows[start : start + BATCH_SIZE]
 
 
-def _padded(batch: NDArray[Any]) -> NDArray[np.float32]:
-    padded = np.zeros((BATCH_SIZE, *batch.shape[1:]), np.float32)
+def _padded(batch: NDArray[Any]) -> NDArray[Any]:
+    if len(batch) == BATCH_SIZE:
+        return batch
+    padded = np.zeros((BATCH_SIZE, *batch.shape[1:]), batch.dtype)
     padded[: len(batch)] = batch
     return padded

@@ -15,11 +15,12 @@ from keras import ops
 from numpy.typing import NDArray
 
 Tensor = Any
+LARGEST = 1_000_000
 
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Sizes of the captioner's layers."""
+    """Sizes of the captioner's layers; ValueError if one cannot be."""
 
     vocabulary: int
     positions: int = 64
@@ -28,6 +29,11 @@ class NetworkShape:
     units: int = 512
     attention: int = 256
     dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name != "dropout" and (type(value) is not int or not 0 < value <= LARGEST):
+                raise ValueError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, for the model card."""
@@ -45,7 +51,10 @@ class CaptionNetwork(keras.Layer):
     """Encoder, attention and GRU; one step at a time, so that training and every kind of search share it."""
 
     def __init__(self, shape: NetworkShape, *, policy: str = "float32", seed: int = 0) -> None:
-        """``policy``: dtype policy of the matrix products (see ``compute_policy``); sums and softmax stay float32."""
+        """``policy``: dtype policy of the matrix products (see ``compute_policy``); sums and softmax stay float32.
+
+        With ``bfloat16`` the weights themselves are, which is good enough to use the network, but not to train it.
+        """
         super().__init__(name="captioner", dtype="float32")
         self.sizes = shape
         seeds = keras.random.SeedGenerator(seed)
@@ -53,6 +62,10 @@ class CaptionNetwork(keras.Layer):
         def dense(units: int, name: str, **options: Any) -> keras.layers.Dense:
             initializer = keras.initializers.GlorotUniform(seed=seeds)
             return keras.layers.Dense(units, name=name, kernel_initializer=initializer, dtype=policy, **options)
+
+        def orthogonal(size: Any, dtype: Any = None) -> Tensor:
+            # Drawn in float32: the decomposition underneath does not know bfloat16.
+            return ops.cast(keras.initializers.Orthogonal(seed=seeds)(size, "float32"), dtype)
 
         self.encoder = dense(shape.embedding, "encoder", activation="relu")
         self.attention_keys = dense(shape.attention, "attention_keys")
@@ -64,12 +77,14 @@ class CaptionNetwork(keras.Layer):
             shape.vocabulary,
             shape.embedding,
             embeddings_initializer=keras.initializers.RandomNormal(stddev=0.05, seed=seeds),
+            # Where weights are float32, so are the words: their gradients are sums of very many small terms.
+            dtype=keras.DTypePolicy(policy).variable_dtype,
             name="words",
         )
         self.gru = keras.layers.GRUCell(
             shape.units,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seeds),
-            recurrent_initializer=keras.initializers.Orthogonal(seed=seeds),
+            recurrent_initializer=orthogonal,
             dtype=policy,
             name="gru",
         )
@@ -121,27 +136,29 @@ class CaptionNetwork(keras.Layer):
         return Memory(values, self.attention_keys(values)), self.first_state(ops.mean(values, axis=1))
 
     def step(
-        self, words: Tensor, state: Tensor, memory: Memory, *, training: bool = False
+        self, words: Tensor, state: Tensor, memory: Memory, *, per_image: int = 1, training: bool = False
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One word further.
 
         Args:
-            words: int N, the words just read.
-            state: N x units.
-            memory: of the N images.
+            words: int R, the words just read.
+            state: R x units.
+            memory: of N images; R is N x ``per_image``.
+            per_image: how many captions are being said of each image; they lie one after the other.
 
         Returns:
-            the new state (N x units), the output (N x embedding, see :meth:`logits`), the attention (N x 64, sum 1).
+            the new state (R x units), the output (R x embedding, see :meth:`logits`), the attention (R x 64, sum 1).
         """
-        query = ops.expand_dims(self.attention_query(state), 1)
-        scores = ops.squeeze(self.attention_score(ops.tanh(memory.keys + query)), -1)
-        attention = ops.softmax(ops.cast(scores, "float32"), axis=-1)
-        looked_at = ops.cast(ops.expand_dims(attention, 1), memory.values.dtype)
-        attended = self.gate(state) * ops.squeeze(ops.matmul(looked_at, memory.values), 1)
+        sizes = self.sizes
+        query = ops.reshape(self.attention_query(state), (-1, per_image, 1, sizes.attention))
+        scores = self.attention_score(ops.tanh(ops.expand_dims(memory.keys, 1) + query))
+        attention = ops.softmax(ops.cast(ops.squeeze(scores, -1), "float32"), axis=-1)
+        looked_at = ops.matmul(ops.cast(attention, memory.values.dtype), memory.values)
+        attended = self.gate(state) * ops.reshape(looked_at, (-1, sizes.embedding))
         word = ops.cast(self.words(words), attended.dtype)
         state, _ = self.gru(ops.concatenate([word, attended], axis=-1), [state])
         output = ops.tanh(self.output_state(state) + self.output_context(attended) + word)
-        return state, self.dropout(output, training=training), attention
+        return state, self.dropout(output, training=training), ops.reshape(attention, (-1, sizes.positions))
 
     def logits(self, outputs: Tensor) -> Tensor:
         """Outputs R x embedding -> scores of every word, R x vocabulary, float32."""

@@ -13,7 +13,7 @@ from tounum_tasks.settings import Settings
 from tounum_tasks.stages import Cache, ShardWork, in_batches
 
 STAGE = "caption"
-CAPTION_AT_ONCE = 64
+CAPTION_AT_ONCE = 128
 
 SCHEMA = pa.schema(
     [

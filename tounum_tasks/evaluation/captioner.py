@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Caption, Captioner
+from tounum_tasks.caption.captioner import BATCH_SIZE, Caption, Captioner
 from tounum_tasks.caption.vocabulary import normalise
 from tounum_tasks.evaluation.caption_metrics import bleu, cider, repeats_a_bigram, rouge_l
 from tounum_tasks.evaluation.java_metrics import meteor
-from tounum_tasks.features.extractor import BATCH_SIZE, Extractor
+from tounum_tasks.features.extractor import Extractor
 from tounum_tasks.training.data import CaptionedImage, read_input
 
 Tokenizer = Callable[[Sequence[str]], list[list[str]]]
@@ -110,7 +110,6 @@ def search_name(beam: int) -> str:
 
 
 def extract_features(extractor: Extractor, paths: Sequence[Path]) -> Iterable[NDArray[np.float16]]:
-    """Features of images on disk, 64 images at a time."""
-    at_once = 4 * BATCH_SIZE
-    for start in range(0, len(paths), at_once):
-        yield extractor.extract(np.stack([read_input(path) for path in paths[start : start + at_once]]))
+    """Features of images on disk, as many at a time as are captioned at once."""
+    for start in range(0, len(paths), BATCH_SIZE):
+        yield extractor.extract(np.stack([read_input(path) for path in paths[start : start + BATCH_SIZE]]))
