@@ -80,7 +80,7 @@ class TrainingSettings:
     head_learning_rate: float = 1e-3
     full_learning_rate: float = 5e-4
     decoder_learning_rate: float = 7e-4
-    reward_learning_rate: float = 2e-4
+    reward_learning_rate: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -529,6 +529,7 @@ class _RewardLoop(_Loop):
         encode = training.vocabulary.encode
         self._reward = CaptionReward({i.name: [encode(text) for text in i.captions] for i in training.train_images})
         settings = training.settings
+        training.captioner.dropout.rate = 0.0  # the captioner that learns must be the one that drew the captions
         self._sampling = Sampling(
             training.captioner, max_words=settings.max_words, temperature=1.0, samples=settings.captions_per_image
         )
