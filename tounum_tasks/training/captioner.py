@@ -2,9 +2,8 @@
 
 The phases, each optional but the third and fourth:
 
-1. ``head``: the output of ``mixed8`` is computed once and kept on disk. Kernels of the two blocks above it that the
-   initial weights lack come to life here, together with the decoder, while the others stay as they are; if none is
-   lacking, all of the two blocks learn at a small rate.
+1. ``head``: the output of ``mixed8`` is computed once and kept on disk; the two blocks above it learn together with the
+   decoder. This is where kernels that the initial weights lack come to life.
 2. ``full``: every layer of InceptionV3 learns, from pixels (mirrored at random), at a small rate.
 3. The extractor is rounded to float16, as it will be stored, and the features of all images are computed with it.
 4. ``decoder``: the captioner alone learns on exactly these features, and on those of the mirrored images.
@@ -162,10 +161,9 @@ class CaptionerTraining:
         s = self.settings
         slower = GOING_ON if self.begun_with else 1.0
         if s.head_epochs:
-            known = 0.0 if self.drawn else 0.02
-            self._phase(Phase("head", s.head_epochs, slower * s.head_learning_rate, s.batch_images, 0.5, known))
+            self._phase(Phase("head", s.head_epochs, slower * s.head_learning_rate, s.batch_images, 0.5, 0.1))
         if s.full_epochs:
-            self._phase(Phase("full", s.full_epochs, slower * s.full_learning_rate, s.batch_images, 0.1, 0.02))
+            self._phase(Phase("full", s.full_epochs, slower * s.full_learning_rate, s.batch_images, 0.1, 0.05))
         if s.decoder_epochs:
             self._phase(Phase("decoder", s.decoder_epochs, slower * s.decoder_learning_rate, 2 * s.batch_images))
         if s.reward_epochs:
@@ -205,8 +203,6 @@ class CaptionerTraining:
         else:
             front = None
             inception.set_weights(self.network, self.extractor_weights())
-        for name, layer in inception.convolutions(self.network).items():
-            layer.trainable = self._factor(phase, name) > 0
         caches = self._caches(phase)
         captions = phase.batch_images * self.settings.captions_per_image
         rows = staircase(self._lengths, captions, self.settings.max_words)
@@ -231,13 +227,10 @@ class CaptionerTraining:
         )
         factors = {}
         for name, layer in inception.convolutions(self.network).items():
-            factor = self._factor(phase, name)
+            factor = phase.drawn_factor if f"{name}/kernel" in self.drawn else phase.known_factor
             factors.update({layer.kernel.path: factor, layer.bias.path: factor})
         averaging = {"use_ema": True, "ema_momentum": 0.995} if phase.has_features else {}
         return ScaledAdam(schedule, factors, global_clipnorm=5.0, **averaging)
-
-    def _factor(self, phase: Phase, convolution: str) -> float:
-        return phase.drawn_factor if f"{convolution}/kernel" in self.drawn else phase.known_factor
 
     def _caches(self, phase: Phase) -> dict[str, FeatureCache]:
         """Filled caches of the features that the phase learns from; none for the one that learns from pixels."""
