@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def measure_captioner(
     folder: Path, extractor: Path, images: Sequence[CaptionedImage], beams: Sequence[int]
 ) -> tuple[dict[str, Any], dict[int, list[Caption]]]:
-    """Caption images with a captioner and its extractor, 64 in memory at a time.
+    """Caption images with a captioner and its extractor, 128 in memory at a time.
 
     Args:
         folder: version folder of the captioner.
