@@ -20,7 +20,7 @@ def test_every_imported_package_is_required() -> None:
         package: sorted(distributions.get(package, ["not installed"]))
         for package in _imported()
         if required.isdisjoint(_normal(name) for name in distributions.get(package, []))
-        and package != "airflow"  # a namespace of many distributions
+        and package not in ("airflow", "pycocoevalcap")  # a namespace of many distributions; an option, large
     }
     assert missing == {}
 
