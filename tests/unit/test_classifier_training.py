@@ -14,10 +14,12 @@ from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import build_network, get_weights, set_weights
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate
-from tounum_tasks.training.augmentation import STEPS, augment, bitonal
+from tounum_tasks.training.augmentation import STEPS, augment, bitonal, without_bars
 from tounum_tasks.training.class_folders import balanced_weights, read_class_folders, split
-from tounum_tasks.training.classifier import Recipe, fine_tune, leave_one_source_out, train
-from tounum_tasks.training.linear import fit_linear_head, fit_temperature
+from tounum_tasks.training.classifier import Recipe, fine_tune, leave_one_source_out, train, without_improvement
+from tounum_tasks.training.linear import Scaling, fit_linear_head, fit_temperature
+from tounum_tasks.training.rendered_sources import render_sources
+from tounum_tasks.training.renderings import painted, sketched
 
 
 @pytest.fixture
@@ -108,8 +110,18 @@ def test_linear_head_separates_what_is_separable() -> None:
     labels = np.arange(60) % 3
     features = generator.normal(0, 0.3, (60, 8)).astype(np.float16)
     features[np.arange(60), labels] += 3
-    head = fit_linear_head([features], labels, np.full(60, 1 / 60), classes=3)
+    scaling = Scaling.of(features, [3, 5])
+    moments = [scaling.moments(features[None, labels == label], np.ones(20)) for label in range(3)]
+    head = fit_linear_head(moments, scaling, l2=1e-3)
     assert (head.scores(features).argmax(axis=1) == labels).all()
+    np.testing.assert_allclose(head.divided_by(0.5).scores(features), 2 * head.scores(features), rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_of_features_count_alike_however_wide() -> None:
+    features = np.random.default_rng(0).normal(0, 5, (400, 12)).astype(np.float16)
+    variance = np.diag(Scaling.of(features, [2, 10]).moments(features[None], np.full(400, 1 / 400)))
+    assert variance[:2].sum() == pytest.approx(1, abs=0.01)
+    assert variance[2:12].sum() == pytest.approx(1, abs=0.01)
 
 
 def test_temperature_of_overconfident_scores_is_above_one() -> None:
@@ -121,25 +133,89 @@ def test_temperature_of_overconfident_scores_is_above_one() -> None:
     assert fit_temperature(scores, labels, np.full(2000, 1 / 2000)) > 2
 
 
-def test_a_source_that_is_left_out_is_not_trained_on(data: Path, tmp_path: Path) -> None:
+def test_a_source_that_is_left_out_is_not_trained_on(data: Path) -> None:
     """Features that only name the source tell nothing about a source that was never seen."""
     examples = read_class_folders(data)
     names = sorted({example.source for example in examples})
     features = np.zeros((1, len(examples), len(names)), np.float16)
     for index, example in enumerate(examples):
         features[0, index, names.index(example.source)] = 1
-    rows, scores = leave_one_source_out(features, examples, 1e-3, tmp_path / "left-out")
+    rows, scores = leave_one_source_out(features, examples, 1e-3, [features.shape[2]])
     assert len(rows) == 10
     assert softmax(scores).max() < 0.5
 
 
-def test_the_only_source_of_a_class_is_not_left_out(data: Path, tmp_path: Path) -> None:
+def test_the_only_source_of_a_class_is_not_left_out(data: Path) -> None:
     examples = [example for example in read_class_folders(data) if example.source != "Photo/two"]
     features = np.random.default_rng(0).normal(size=(1, len(examples), 4)).astype(np.float16)
-    rows, scores = leave_one_source_out(features, examples, 1e-3, tmp_path / "left-out")
+    rows, scores = leave_one_source_out(features, examples, 1e-3, [4])
     assert len(rows) == 8
     photos = np.array([example.source == "Photo/one" for example in examples])
     assert (np.isnan(scores[:, 0]) == photos).all()
+
+
+def test_what_was_rendered_from_a_source_is_left_out_with_it(data: Path, tmp_path: Path) -> None:
+    """Features that only name the original's source tell nothing about it either."""
+    examples = read_class_folders(data)
+    examples += render_sources(examples, 4, tmp_path / "rendered", seed=0)
+    names = sorted({example.source for example in examples})
+    features = np.zeros((1, len(examples), len(names)), np.float16)
+    for index, example in enumerate(examples):
+        features[0, index, names.index(example.made_from or example.source)] = 1
+    rows, scores = leave_one_source_out(features, examples, 1e-3, [features.shape[2]])
+    assert len(rows) == 10
+    assert np.isnan(scores[-8:]).all()
+    assert softmax(scores[:-8]).max() < 0.5
+
+
+def test_renderings_come_evenly_from_the_sources_and_repeat(data: Path, tmp_path: Path) -> None:
+    examples = read_class_folders(data)
+    rendered = render_sources(examples, 4, tmp_path / "rendered", seed=0)
+    assert [example.source for example in rendered] == ["Painting/rendered"] * 4 + ["Sketch/rendered"] * 4
+    assert sorted(example.made_from for example in rendered[:4]) == ["Photo/one"] * 2 + ["Photo/two"] * 2
+    assert len({example.made_from for example in rendered[4:]}) == 4
+    content = [example.path.read_bytes() for example in rendered]
+    again = render_sources(examples, 4, tmp_path / "again", seed=0)
+    assert [example.path.read_bytes() for example in again] == content
+
+
+@pytest.mark.parametrize("rendering", [painted, sketched])
+def test_every_manner_of_rendering_keeps_the_shape(rendering) -> None:  # type: ignore[no-untyped-def]
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    for seed in range(25):
+        result = rendering(rgb, np.random.default_rng(seed))
+        assert result.shape == rgb.shape and result.dtype == np.uint8
+
+
+def test_bars_are_cut_away_and_white_margins_stay() -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (100, 120, 3), dtype=np.uint8)
+    framed = cv2.copyMakeBorder(rgb, 0, 40, 0, 0, cv2.BORDER_CONSTANT, value=(124, 116, 104))
+    assert without_bars(framed).tobytes() == rgb[:98].tobytes()
+    on_white = cv2.copyMakeBorder(rgb, 20, 20, 20, 20, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    assert without_bars(on_white).shape == on_white.shape
+    plain = np.zeros((60, 60, 3), np.uint8)
+    assert min(without_bars(plain).shape[:2]) >= 32
+
+
+def test_validations_since_the_best_one_are_counted() -> None:
+    curve = [{"validation_loss": loss} if loss else {"training_loss": 1.0} for loss in (3.0, None, 1.0, None, 2.0)]
+    assert without_improvement([]) == without_improvement(curve[:1]) == without_improvement(curve[:4]) == 0
+    assert without_improvement(curve) == 1
+
+
+def test_training_stops_early_and_keeps_the_best_weights(data: Path, tmp_path: Path) -> None:
+    examples = read_class_folders(data)
+    recipe = Recipe(architecture="notebook", passes=20, batch_size=6, learning_rate=0.3, patience=2)
+    network = build_network("notebook", "float32")
+    folder = tmp_path / "tuning"
+    curve = fine_tune(network, examples, examples[::5], recipe, folder, checkpoint_steps=2)
+    assert curve[-1]["step"] < 200
+    assert without_improvement(curve) == 2
+    weights = get_weights(network)
+    again = fine_tune(network, examples, examples[::5], recipe, folder, checkpoint_steps=2)
+    assert again == curve
+    for name, array in get_weights(network).items():
+        assert array.tobytes() == weights[name].tobytes()
 
 
 def test_evaluation_counts_what_it_says() -> None:
@@ -184,7 +260,7 @@ def test_interrupted_training_goes_on_where_it_was(data: Path, tmp_path: Path) -
 
 
 def test_training_writes_a_version_that_can_be_loaded(data: Path, tmp_path: Path) -> None:
-    recipe = Recipe(architecture="notebook", passes=1, batch_size=10, validation_share=0.3, blend=1.0)
+    recipe = Recipe(architecture="notebook", passes=1, batch_size=10, validation_share=0.3)
     card = train(read_class_folders(data), {}, recipe, tmp_path / "out", version="test-1", notes="colours")
     assert card.metrics["validation"]["images"] > 0
     assert {"gap_training_validation", "training_accuracy", "temperature"} <= set(card.metrics)

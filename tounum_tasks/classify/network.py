@@ -1,10 +1,10 @@
 """The classifier's networks: images in, one score per class out.
 
-``inception`` (the default) is the lower half of InceptionV3, with batch normalisation folded in, looked at from three
-heights: the outputs of ``mixed2``, ``mixed4`` and ``mixed6`` are averaged over the image, joined, and read by one dense
-layer. Low taps see paper, grain and line, high taps see objects; a drawing and a photograph of the same dog differ in
-the first and agree in the second. The classifier has its own copy of these layers, trained further for its own task,
-so that a new feature extractor for captions never changes a class.
+``inception`` (the default) is InceptionV3 without its last two blocks, with batch normalisation folded in, looked at
+from four heights: the outputs of ``mixed2``, ``mixed4``, ``mixed6`` and ``mixed8`` are averaged over the image, joined,
+and read by one dense layer. Low taps see paper, grain and line, high taps see objects; a drawing and a photograph of
+the same dog differ in the first and agree in the second. The classifier has its own copy of these layers, so that a new
+feature extractor for captions never changes a class.
 
 ``notebook`` is the small network of the company's notebooks, three convolutions on 250 x 250 pixels, kept as the
 baseline that any other has to beat.
@@ -27,18 +27,18 @@ from tounum_tasks.features.extractor import build_network as build_inception
 if TYPE_CHECKING:
     import keras
 
-TAPS = ("mixed2", "mixed4", "mixed6")
-INCEPTION_SIZE = 224
+TAPS = {"mixed2": 288, "mixed4": 768, "mixed6": 768, "mixed8": 1280}
+"""Layers that are looked at, and their channels."""
+INCEPTION_SIZE = 299
 NOTEBOOK_SIZE = 250
 
 
 def build_inception_taps(policy: str) -> keras.Model:
-    """Truncated InceptionV3 without weights: N x 224 x 224 x 3 values 0..255 -> N x 1824 averages, float32."""
+    """Truncated InceptionV3 without weights: N x 299 x 299 x 3 values 0..255 -> N x 3104 averages, float32."""
     import keras
 
-    inception = build_inception(policy, last_layer=TAPS[-1]).get_layer("body")
-    trunk = keras.models.clone_model(inception, input_tensors=[keras.Input((INCEPTION_SIZE, INCEPTION_SIZE, 3))])
-    taps = keras.Model(trunk.inputs, [trunk.get_layer(name).output for name in TAPS], name="body")
+    body = build_inception(policy, last_layer=list(TAPS)[-1]).get_layer("body")
+    taps = keras.Model(body.inputs, [body.get_layer(name).output for name in TAPS], name="body")
     pixels = keras.Input((INCEPTION_SIZE, INCEPTION_SIZE, 3), name="pixels")
     outputs = taps(keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels))
     averages = [keras.layers.GlobalAveragePooling2D(dtype="float32")(output) for output in outputs]

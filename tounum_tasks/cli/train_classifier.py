@@ -3,11 +3,15 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tounum_tasks.training.class_folders import Example
+    from tounum_tasks.training.classifier import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +41,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--architecture", choices=["inception", "notebook"], default="inception")
     parser.add_argument("--views", type=int, metavar="N", help="copies of each image that the head is fitted to")
+    parser.add_argument(
+        "--renderings", type=int, metavar="N", help="photographs rendered as paintings, and as drawings"
+    )
+    parser.add_argument("--l2", type=float, metavar="PENALTY", help="of the head's weights")
     parser.add_argument("--passes", type=float, metavar="N", help="passes over the images with all layers trained")
     parser.add_argument("--learning-rate", type=float, metavar="RATE")
-    parser.add_argument("--blend", type=float, metavar="SHARE", help="share of the trained layers in the average")
+    parser.add_argument("--patience", type=int, metavar="N", help="stop after N checkpoints that were not better")
     parser.add_argument("--seed", type=int)
     parser.add_argument(
         "--leave-one-source-out", action="store_true", help="first validate the head on each source without it"
@@ -51,19 +59,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the version, print its figures."""
-    from tounum_tasks.training.class_folders import read_class_folders
-    from tounum_tasks.training.classifier import Recipe, train
+    from tounum_tasks.training.classifier import train
 
-    examples = read_class_folders(
-        arguments.data, extra=[_extra(text) for text in arguments.extra], limit_per_source=arguments.limit_per_source
-    )
-    examples = [example for example in examples if example.source not in arguments.leave_out]
-    names = ("architecture", "views", "passes", "learning_rate", "blend", "seed")
-    chosen = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    examples, initial, recipe = training_of(arguments)
     card = train(
         examples,
-        {} if arguments.architecture == "notebook" else _initial(arguments.initial),
-        Recipe(**chosen),
+        initial,
+        recipe,
         arguments.out,
         version=arguments.version,
         data_licence=arguments.data_licence,
@@ -79,6 +81,25 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out / "classifier" / card.version,
     )
     return 0
+
+
+def training_of(arguments: argparse.Namespace) -> "tuple[list[Example], dict[str, NDArray[Any]], Recipe]":
+    """What the arguments say: images, the weights that training starts from, and the recipe.
+
+    Raises:
+        ConfigurationError: images or weights are missing.
+    """
+    from tounum_tasks.training.class_folders import read_class_folders
+    from tounum_tasks.training.classifier import Recipe
+
+    examples = read_class_folders(
+        arguments.data, extra=[_extra(text) for text in arguments.extra], limit_per_source=arguments.limit_per_source
+    )
+    examples = [example for example in examples if example.source not in arguments.leave_out]
+    names = ("architecture", "views", "renderings", "l2", "passes", "learning_rate", "patience", "seed")
+    chosen = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    initial = {} if arguments.architecture == "notebook" else _initial(arguments.initial)
+    return examples, initial, Recipe(**chosen)
 
 
 def _extra(text: str) -> tuple[str, Path]:

@@ -24,11 +24,15 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".t
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled image: ``label`` is an index into ``CLASSES``, ``source`` is ``Class/first sub-folder``."""
+    """One labelled image: ``label`` is an index into ``CLASSES``, ``source`` is ``Class/first sub-folder``.
+
+    ``made_from`` names the source of the image that this one was rendered from; empty for a real one.
+    """
 
     path: Path
     label: int
     source: str
+    made_from: str = ""
 
 
 def read_class_folders(

@@ -1,0 +1,71 @@
+"""Two more sources, made from the training images: ``Painting/rendered`` and ``Sketch/rendered``."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.images.encode import encode
+from tounum_tasks.training.class_folders import Example, load
+from tounum_tasks.training.renderings import painted, sketched
+
+PAINTING, SKETCH = "Painting", "Sketch"
+RENDERED = "rendered"
+log = logging.getLogger(__name__)
+
+Rendering = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
+
+
+def render_sources(examples: Sequence[Example], count: int, folder: Path, seed: int) -> list[Example]:
+    """Render ``count`` photographs as paintings and ``count`` photographs and paintings as drawings.
+
+    The originals are drawn at random, every source alike. Renderings are kept in ``folder``, which belongs to these
+    examples and this seed. Each names the source that it was made from, so that a validation without that source can
+    do without its renderings, too.
+    """
+    generator = np.random.default_rng((seed, count))
+    photographs = [example for example in examples if example.label == CLASSES.index(PHOTO)]
+    pictures = [*photographs, *(example for example in examples if example.label == CLASSES.index(PAINTING))]
+    jobs: list[tuple[str, Rendering, list[Example]]] = [
+        (PAINTING, painted, _drawn_evenly(photographs, count, generator)),
+        (SKETCH, sketched, _drawn_evenly(pictures, count, generator)),
+    ]
+    rendered = []
+    for name, rendering, originals in jobs:
+        for index, original in enumerate(originals):
+            path = folder / name / RENDERED / f"{index:05}.png"
+            if not path.exists():
+                _render(original, rendering, np.random.default_rng((seed, CLASSES.index(name), index)), path)
+            rendered.append(Example(path, CLASSES.index(name), f"{name}/{RENDERED}", made_from=original.source))
+        log.info("rendered: %d images of class %s", len(originals), name)
+    return rendered
+
+
+def _drawn_evenly(examples: Sequence[Example], count: int, generator: np.random.Generator) -> list[Example]:
+    """At most ``count`` different examples, from each source about as many as from any other."""
+    orders = []
+    for source in dict.fromkeys(example.source for example in examples):
+        members = [example for example in examples if example.source == source]
+        orders.append([members[index] for index in generator.permutation(len(members))])
+    rounds = [order[turn] for turn in range(max(map(len, orders), default=0)) for order in orders if turn < len(order)]
+    return rounds[:count]
+
+
+def _render(original: Example, rendering: Rendering, generator: np.random.Generator, path: Path) -> None:
+    """Render a part of a picture at a size of its own, and write it whole or not at all."""
+    rgb = load(original)
+    height, width = rgb.shape[:2]
+    part = generator.uniform(0.7, 1.0)
+    top, left = (int(generator.uniform(0, 1 - part) * side) for side in (height, width))
+    rgb = rgb[top : top + max(int(part * height), 1), left : left + max(int(part * width), 1)]
+    factor = generator.uniform(200, 360) / min(rgb.shape[:2])
+    size = (max(round(rgb.shape[1] * factor * generator.uniform(0.8, 1.2)), 1), max(round(rgb.shape[0] * factor), 1))
+    rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_suffix(".part")
+    staged.write_bytes(encode(rendering(rgb, generator), format="png"))
+    staged.replace(path)
