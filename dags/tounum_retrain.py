@@ -41,11 +41,11 @@ from airflow.sdk import Asset, dag, task
 from tounum_airflow.notifier import FailureNotifier
 from tounum_airflow.retrain import (
     ask_or_promote,
-    finish_retraining,
     plan_retraining,
     promote_candidate,
     retrain_params,
     run_in_background,
+    run_retraining,
 )
 from tounum_airflow.retry import FailFast
 from tounum_tasks.settings import load_settings
@@ -86,10 +86,10 @@ def tounum_retrain() -> None:
 
     @task.branch
     def compare() -> str:
-        from tounum_tasks.retrain.compare import compare
+        from tounum_tasks.retrain.compare import compare, remember_question
         from tounum_tasks.retrain.promote import may_promote_unasked
 
-        return ask_or_promote(compare, may_promote_unasked)
+        return ask_or_promote(compare, may_promote_unasked, remember_question)
 
     approve = ApprovalOperator(
         task_id="approve",
@@ -107,7 +107,7 @@ def tounum_retrain() -> None:
     def finish() -> str:
         from tounum_tasks.retrain.promote import tidy
 
-        return finish_retraining(tidy)
+        return run_retraining(tidy)
 
     compared, promoted = compare(), promote()
     prepare() >> train() >> evaluate() >> compared >> [approve, promoted]

@@ -101,14 +101,17 @@ def run_in_background(step: Callable[[RetrainPlan, Settings], Any]) -> Any:
     return run_retraining(step)
 
 
-def ask_or_promote(compare: Callable, may_promote_unasked: Callable) -> str:
+def ask_or_promote(compare: Callable, may_promote_unasked: Callable, remember_question: Callable) -> str:
     """Run ``compare`` and return the id of the task that comes next; leave its page for a person who is asked."""
-    plan = pull_retraining()
-    comparison, page = compare(plan, load_settings())
+    plan, settings = pull_retraining(), load_settings()
+    comparison, page = compare(plan, settings)
+    if may_promote_unasked(plan, is_better=comparison.is_better):
+        return "promote"
+    remember_question(plan, settings, page)
     ti: Any = get_current_context()["ti"]
     ti.xcom_push(key="subject", value=comparison.subject)
     ti.xcom_push(key="body", value=page)
-    return "promote" if may_promote_unasked(plan, is_better=comparison.is_better) else "approve"
+    return "approve"
 
 
 def promote_candidate(step: Callable[..., dict], models: Any) -> dict:
@@ -129,11 +132,6 @@ def approver() -> str | None:
         return None
     user = response.get("responded_by_user") or {}
     return user.get("name") or user.get("id") or "somebody"
-
-
-def finish_retraining(step: Callable[..., str]) -> str:
-    """Run ``tidy`` on what ``promote`` returned, if it ran."""
-    return step(pull_retraining(), load_settings(), get_current_context()["ti"].xcom_pull(task_ids="promote"))
 
 
 def pull_retraining() -> RetrainPlan:

@@ -147,8 +147,16 @@ def test_who_is_asked(monkeypatch: pytest.MonkeyPatch, auto_approve: bool, candi
     plan = PLAN.model_copy(update={"auto_approve": auto_approve})
     ti = in_task(monkeypatch, {"prepare": plan.to_json()})
     comparison = Comparison("classifier", "new", "old", 5, (Row("macro F1", 0.8, candidate),))
-    assert wiring.ask_or_promote(lambda plan, settings: (comparison, "the page"), may_promote_unasked) == next_task
-    assert ti.pushed == {"subject": comparison.subject, "body": "the page"}
+    asked: list[str] = []
+    found = wiring.ask_or_promote(
+        lambda plan, settings: (comparison, "the page"),
+        may_promote_unasked,
+        lambda plan, settings, page: asked.append(page),
+    )
+    assert found == next_task
+    is_asked = next_task == "approve"
+    assert ti.pushed == ({"subject": comparison.subject, "body": "the page"} if is_asked else {})
+    assert asked == (["the page"] if is_asked else [])
 
 
 @pytest.mark.parametrize(

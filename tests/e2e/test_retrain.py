@@ -104,7 +104,7 @@ def airflow(paused_airflow: AirflowInstallation) -> Iterator[AirflowInstallation
 def _write_class_data(folder: Path) -> None:
     """Plain colours that say the class: the starter takes none of them for what they are called."""
     for label, name in enumerate(CLASSES):
-        for index in range(9):
+        for index in range(6):
             colour = (50 * label + index, 250 - 50 * label, 20 + index)
             path = folder / name / "scanner" / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def test_better_model_is_promoted_unasked_where_that_was_wanted(
     states = promoted_unasked.states()
     assert (states["approve"], states["promote"], states["finish"]) == ("skipped", "success", "success"), states
     (event,) = promoted_unasked.announced()
-    assert event["model"] == "classifier" and event["replaced"] == "starter-1" and event["approved_by"] is None
+    assert event["model"] == "classifier" and event["replaced"].startswith("starter-") and event["approved_by"] is None
     assert production(airflow, "classifier") == event["version"]
     names = {path.name for path in work_folder(airflow, promoted_unasked).iterdir()}
     assert {"plan.json", "evaluation.json", "comparison.md", "confusion.png"} <= names
@@ -176,7 +176,7 @@ def test_model_that_is_not_better_is_asked_about_and_rejecting_changes_nothing(
 
 
 def test_killed_training_goes_on_and_an_approved_captioner_is_promoted(airflow: AirflowInstallation) -> None:
-    run = start(airflow, model="captioner", data="squares", epochs=8, seed=1)
+    run = start(airflow, model="captioner", data="squares", epochs=4, seed=1)
     airflow.wait_for("the training begins", lambda: run.task("train")["state"] == "running")
     work = work_folder(airflow, run)
     _wait_for_file(work / "work" / "decoder.checkpoint.safetensors")
@@ -184,12 +184,12 @@ def test_killed_training_goes_on_and_an_approved_captioner_is_promoted(airflow: 
 
     question = run.question()
     killed, resumed = run.logs("train")[-2:]
-    assert "decoder pass 1 of 8" in killed and "decoder pass 1 of 8" not in resumed
+    assert "decoder pass 1 of 4" in killed and "decoder pass 1 of 4" not in resumed
     assert "the training goes on from its last checkpoint" in resumed
     assert "decoder goes on after step" in resumed
     assert "| **CIDEr, beam 3 (decides)** |" in question["body"]
     assert "| production says | candidate says |" in question["body"]
-    assert production(airflow, "captioner") == "starter-1"
+    assert production(airflow, "captioner").startswith("starter-")
 
     run.answer("Approve")
     assert run.finish() == "success"

@@ -13,8 +13,8 @@ import pytest
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.models.card import write_card
-from tounum_tasks.models.registry import Registry
-from tounum_tasks.retrain.compare import compare, comparison_of, escaped
+from tounum_tasks.models.registry import STARTERS, Registry, version_order
+from tounum_tasks.retrain.compare import compare, comparison_of, escaped, remember_question
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.promote import may_promote_unasked, promote, tidy
@@ -23,6 +23,7 @@ from tounum_tasks.retrain.work_folder import candidate_folder, registry_of, remo
 from tounum_tasks.settings import Settings, load_settings
 
 DAY = 24 * 3600
+STARTER = max((path.name for path in (STARTERS / "classifier").iterdir()), key=version_order)
 
 
 @pytest.fixture
@@ -213,6 +214,16 @@ def test_beam_search_decides_for_captioners(settings: Settings) -> None:
     assert comparison.subject == "Captioner new is better than old: CIDEr, beam 3 0.600 against 0.500. Promote it?"
 
 
+def test_nobody_is_asked_twice_with_a_page_that_is_out_of_date(settings: Settings, trained: RetrainPlan) -> None:
+    measured(trained, settings, 0.9, 0.95)
+    page = compare(trained, settings)[1]
+    remember_question(trained, settings, page)
+    assert compare(trained, settings)[1] == page
+    measured(trained, settings, 0.9, 0.5)
+    with pytest.raises(ConfigurationError, match="has asked about other figures before"):
+        compare(trained, settings)
+
+
 def test_notes_cannot_become_markup(settings: Settings) -> None:
     hostile = "<img src=x onerror=alert(1)> | [here](javascript:alert(1)) `code`\n# Title\n\n| a | b |\u202e {{ ti }}"
     plan = prepare(request(notes=hostile), settings)
@@ -235,15 +246,16 @@ def test_an_approved_candidate_goes_into_production_and_can_be_rolled_back(
 ) -> None:
     measured(trained, settings, 0.9, 0.5)
     promoted = promote(trained, settings, approved_by="Ada")
-    assert (promoted["version"], promoted["replaced"], promoted["approved_by"]) == (trained.version, "starter-1", "Ada")
+    assert (promoted["version"], promoted["replaced"], promoted["approved_by"]) == (trained.version, STARTER, "Ada")
     registry = registry_of(settings)
     assert registry.production("classifier") == trained.version
     assert promote(trained, settings, approved_by="Ada") == promoted  # a retry after a kill
-    assert trained.version in tidy(trained, settings, promoted)
+    assert tidy(trained, settings) == f"classifier {trained.version} is in production."
     assert {path.name for path in work_folder(trained, settings).iterdir()} == {
         "plan.json", "evaluation.json", "curve.png"
     }  # fmt: skip
-    assert registry.rollback("classifier").version == "starter-1"
+    assert registry.rollback("classifier").version == STARTER
+    assert f"{STARTER} is in production" in tidy(trained, settings)
 
 
 @pytest.mark.parametrize(
@@ -268,10 +280,10 @@ def test_rejecting_leaves_production_and_registry_as_they_were(settings: Setting
     measured(trained, settings, 0.9, 0.5)
     lake = Path(settings.lake_root.removeprefix("file://"))
     before = files_below(lake)
-    sentence = tidy(trained, settings, None)
-    assert "rejected: starter-1 stays in production, nothing was registered" in sentence
+    sentence = tidy(trained, settings)
+    assert f"rejected: {STARTER} stays in production, nothing was registered" in sentence
     assert files_below(lake) == before
-    assert registry_of(settings).production("classifier") == "starter-1"
+    assert registry_of(settings).production("classifier") == STARTER
     assert not (work_folder(trained, settings) / "features-123").exists()
     assert Registry(settings.lake_root).register(candidate_folder(trained, settings)).version == trained.version
 
@@ -287,7 +299,7 @@ def test_a_model_that_was_never_compared_with_production_is_not_promoted(
     registry = registry_of(settings)
     registry.register(other)
     registry.promote("classifier", "other-1")
-    with pytest.raises(ConfigurationError, match=r"other-1 was promoted since .* clear the task evaluate"):
+    with pytest.raises(ConfigurationError, match=r"other-1 was promoted since .* start a new run"):
         promote(trained, settings, approved_by="Ada")
     assert registry.production("classifier") == "other-1"
 
@@ -299,7 +311,7 @@ def test_only_what_was_measured_is_promoted(settings: Settings, trained: Retrain
     write_card(folder, name="classifier", version=trained.version)
     with pytest.raises(ConfigurationError, match="is not what was measured and approved"):
         promote(trained, settings, approved_by="Ada")
-    assert registry_of(settings).production("classifier") == "starter-1"
+    assert registry_of(settings).production("classifier") == STARTER
 
 
 def test_a_captioner_brings_its_new_extractor_along(settings: Settings, tmp_path: Path) -> None:

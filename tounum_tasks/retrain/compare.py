@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.names import display_name
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.retrain.work_folder import (
     COMPARISON_FILE,
     EVALUATION_FILE,
+    QUESTION_FILE,
     read_json,
     work_folder,
     write_text,
@@ -70,12 +72,30 @@ class Comparison:
 
 
 def compare(plan: RetrainPlan, settings: Settings) -> tuple[Comparison, str]:
-    """Return the comparison, and its page in Markdown, which also goes into the work folder."""
+    """Return the comparison, and its page in Markdown, which also goes into the work folder.
+
+    Raises:
+        ConfigurationError: a person was asked about other figures before, see :func:`remember_question`.
+    """
     folder = work_folder(plan, settings)
     comparison = comparison_of(read_json(folder / EVALUATION_FILE))
     page = markdown(comparison, plan, str(folder))
     write_text(folder / COMPARISON_FILE, page)
+    asked = folder / QUESTION_FILE
+    if asked.exists() and asked.read_text(encoding="utf-8") != page:
+        raise ConfigurationError(
+            "This run has asked about other figures before, and its page cannot be changed any more: start a new run, "
+            f"or decide by hand; the new figures are in {folder / COMPARISON_FILE}."
+        )
     return comparison, page
+
+
+def remember_question(plan: RetrainPlan, settings: Settings, page: str) -> None:
+    """Note what a person is asked, so that nobody is asked again with figures that are out of date.
+
+    Airflow (3.3) keeps the text of a question when its task is cleared, even if other figures were measured since.
+    """
+    write_text(work_folder(plan, settings) / QUESTION_FILE, page)
 
 
 def comparison_of(evaluation: Mapping[str, Any]) -> Comparison:

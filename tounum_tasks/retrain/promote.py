@@ -53,15 +53,13 @@ def promote(plan: RetrainPlan, settings: Settings, *, approved_by: str | None) -
     if current.digest not in digests.values():
         raise ConfigurationError(
             f"The {plan.model} {current.version} was promoted since {plan.version} was compared with "
-            f"{comparison.production}: clear the task evaluate to compare them anew."
+            f"{comparison.production}, so the two were never compared: start a new run, or decide by hand."
         )
     folder = candidate_folder(plan, settings)
     if not folder.exists():  # an earlier call has registered it, and its work folder was tidied since
         folder = registry.resolve(plan.model, plan.version).folder
     if read_version(folder, name=plan.model).digest != digests["candidate"]:
-        raise ConfigurationError(
-            f"{folder} is not what was measured and approved: clear the task evaluate to measure it anew."
-        )
+        raise ConfigurationError(f"{folder} is not what was measured and approved: start a new run.")
     extractor = candidate_folder(plan, settings, "extractor")
     if plan.model == "captioner" and (extractor / CARD_FILE).exists():
         partner = registry.register(extractor)  # before the captioner that names it
@@ -78,18 +76,17 @@ def promote(plan: RetrainPlan, settings: Settings, *, approved_by: str | None) -
     }
 
 
-def tidy(plan: RetrainPlan, settings: Settings, promoted: dict[str, Any] | None) -> str:
-    """End a retraining: remove checkpoints and caches, and say how it ended. A candidate that was rejected stays.
-
-    Args:
-        promoted: what :func:`promote` returned, None if the candidate was rejected.
-    """
-    folder = work_folder(plan, settings)
-    remove_working_files(folder, keep_candidate=promoted is None)
-    if promoted:
-        sentence = f"{plan.model} {plan.version} is in production; before it was {promoted['replaced']}."
+def tidy(plan: RetrainPlan, settings: Settings) -> str:
+    """End a retraining: remove checkpoints and caches, and say how it ended. A candidate that was rejected stays."""
+    registry = registry_of(settings)
+    production = registry.production(plan.model)
+    is_registered = any(found.version == plan.version for found in registry.versions(plan.model))
+    remove_working_files(work_folder(plan, settings), keep_candidate=not is_registered)
+    if production == plan.version:
+        sentence = f"{plan.model} {plan.version} is in production."
+    elif is_registered:
+        sentence = f"{plan.model} {plan.version} is in the registry; {production} is in production."
     else:
-        production = registry_of(settings).production(plan.model)
         sentence = (
             f"{plan.model} {plan.version} was rejected: {production} stays in production, nothing was registered. "
             f"The rejected candidate is kept in {candidate_folder(plan, settings)}."

@@ -3,7 +3,7 @@
 ::
 
     TRAINING/retrain/MODEL-VERSION-xxxxxxxx/plan.json
-                                            candidate.json, evaluation.json, comparison.md    small, kept
+                                            evaluation.json, comparison.md, question.md       small, kept
                                             curves and other pictures                         small, kept
                                             captioner|classifier|extractor/VERSION/           until registered
                                             everything else                                   until the end
@@ -25,6 +25,7 @@ from tounum_tasks.settings import Settings
 PLAN_FILE = "plan.json"
 EVALUATION_FILE = "evaluation.json"
 COMPARISON_FILE = "comparison.md"
+QUESTION_FILE = "question.md"
 ABANDONED_DAYS = 30
 
 
