@@ -7,6 +7,7 @@ The photographs are those that scikit-image installs with its code: nothing that
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 COLUMNS = 4
+TITLE_WIDTH = 34
 SHOWN = ("astronaut", "cat", "coffee", "motorcycle", "rocket", "shuttle", "portrait", "workshop")
 
 
@@ -44,7 +46,7 @@ def main() -> int:
     for axes, pixels, caption in zip(figure.subplots(rows, COLUMNS).flat, pictures.values(), captions, strict=True):
         axes.imshow(pixels)
         axes.set_axis_off()
-        axes.set_title(caption.text, fontsize=11, wrap=True)
+        axes.set_title(textwrap.fill(caption.text, TITLE_WIDTH), fontsize=11)
     figure.savefig(arguments.picture, dpi=90)
     return 0
 
