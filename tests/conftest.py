@@ -1,10 +1,15 @@
 """Fixtures that more than one folder of tests uses."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3Server  # its imports take seconds
 
 # Examples write to disks that are slow when the machine is busy; that is no failure.
 settings.register_profile("tounum", deadline=None)
@@ -20,3 +25,22 @@ def shared_dir() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("the training data is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator["S3Server"]:
+    """One server for all tests."""
+    from tests.s3_server import S3Server
+
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_process: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "S3Server":
+    """An S3 server that the environment names, with one empty bucket."""
+    s3_process.empty()
+    for name, value in s3_process.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3_process

@@ -17,7 +17,7 @@ IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 IGNORED_SUFFIXES = (".part", ".tmp")
 READY_MARKER = "_READY"
 MAX_NAME_BYTES = 255
-MAX_PATH_BYTES = 1024  # the longest key that S3 accepts; leaves room for the roots on common file systems
+MAX_PATH_BYTES = 700  # S3 takes keys of 1024 bytes: this leaves room for a bucket's folder and for ours
 
 
 def is_ignored(name: str) -> bool:

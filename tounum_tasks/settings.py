@@ -5,6 +5,7 @@ or by a line in a file ``.env`` in the working directory. Command line options o
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +17,8 @@ from tounum_tasks.errors import ConfigurationError
 
 EnhancementMode = Literal["auto", "classic", "off"]
 
+MAX_PREFIX_BYTES = 180  # S3 takes keys of 1024 bytes: this, 133 for our own folders, and what names.py leaves a file
+
 
 def root_url(path_or_url: str) -> str:
     """Return ``path_or_url`` as a URL without a trailing slash; a plain path becomes an absolute ``file://`` URL."""
@@ -26,9 +29,23 @@ def root_url(path_or_url: str) -> str:
         if scheme not in ("file", "s3"):
             raise ValueError(f"roots are folders, file:// or s3:// URLs, not {scheme}://")
         if scheme == "s3":
-            return path_or_url.rstrip("/")
+            return f"s3://{_bucket_and_prefix(rest)}"
         path_or_url = rest
     return "file://" + str(Path(path_or_url).expanduser().absolute())
+
+
+def _bucket_and_prefix(rest: str) -> str:
+    # What is refused is not repeated: it may hold a secret.
+    if "@" in rest or "?" in rest:
+        raise ValueError("an s3:// root is s3://bucket/folder; credentials and options belong in the environment")
+    bucket, _, prefix = rest.rstrip("/").partition("/")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        raise ValueError("the name of a bucket has 3 to 63 of a-z, 0-9, '.' and '-', as in s3://bucket/folder")
+    if prefix and not re.fullmatch(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)*", prefix, re.ASCII):
+        raise ValueError("the folder of an s3:// root holds letters, digits, '.', '_', '-', '=' and single '/' alone")
+    if len(prefix) > MAX_PREFIX_BYTES:
+        raise ValueError(f"the folder of an s3:// root has at most {MAX_PREFIX_BYTES} characters")
+    return f"{bucket}/{prefix}".rstrip("/")
 
 
 class Settings(BaseSettings):
@@ -43,6 +60,10 @@ class Settings(BaseSettings):
     lake_root: str = Field("data/lake", description="Originals, photos, features, manifests, models, reports")
     non_photos_root: str = Field("data/non_photos", description="Bucket of what is not a photograph")
     quarantine_root: str = Field("data/quarantine", description="Bucket of what could not be read")
+
+    s3_connection: str = Field(
+        "", description="Airflow connection (type aws) with the credentials for s3:// roots; empty: the environment's"
+    )
 
     # Intake
     quiet_seconds: Annotated[float, Field(ge=0)] = Field(

@@ -1,7 +1,8 @@
 """One root folder or bucket and the few operations that the pipeline needs of it.
 
-What is written appears whole or not at all: content goes to a temporary name, reaches the disk, and is then renamed
-(folders) or uploaded in one request (S3). Every path is relative to the root, with ``/`` between folders.
+What is written appears whole or not at all: content goes to a temporary name, reaches the disk, and is then renamed.
+Object stores have a module of their own, :mod:`tounum_tasks.object_storage`. Every path is relative to the root, with
+``/`` between folders.
 """
 
 import contextlib
@@ -11,14 +12,13 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.settings import root_url
@@ -33,13 +33,18 @@ class Entry:
     """One directory entry. ``mtime_ns`` is nanoseconds since 1970; folders of object stores have none (0).
 
     A modification time in the future (a camera's wrong clock) says nothing; the time at which the file system last
-    saw a change takes its place.
+    saw a change takes its place. ``version`` is what an object store calls this content; folders have none.
     """
 
     name: str
     kind: Literal["file", "folder", "link", "other"]
     size: int
     mtime_ns: int
+    version: str = ""
+
+
+class ChangedWhileRead(EnvironmentFault):
+    """A file was replaced while it was read, or is not the version that was asked for."""
 
 
 class Storage:
@@ -48,6 +53,8 @@ class Storage:
     All methods raise :class:`EnvironmentFault` with one sentence when the storage does not do what it should
     (full, away, not permitted), and FileNotFoundError when a path that is read does not exist.
     """
+
+    has_locks = True
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -69,15 +76,29 @@ class Storage:
         with self.writing(path) as file:
             file.write(data)
 
-    def copy_from(self, source: "Storage", source_path: str, path: str) -> tuple[str, int]:
-        """Copy a file between roots; return the sha256 (hex) and size of the bytes that were read."""
-        digest, size = hashlib.sha256(), 0
-        with source.open(source_path) as reader, self.writing(path) as writer:
+    def copy_from(
+        self, source: "Storage", source_path: str, path: str, *, size: int | None = None, version: str = ""
+    ) -> tuple[str, int]:
+        """Copy a file between roots; return the sha256 (hex) and size of the bytes that were read.
+
+        Args:
+            size: how many bytes there should be.
+            version: of which version.
+
+        Raises:
+            ChangedWhileRead: it is another version, or has another size; nothing was written.
+        """
+        digest, count = hashlib.sha256(), 0
+        with source.open(source_path, version) as reader, self.writing(path) as writer:
             while chunk := source._read_chunk(source_path, reader):
                 digest.update(chunk)
-                size += len(chunk)
+                count += len(chunk)
+                if size is not None and count > size:  # somebody may write to it faster than we read
+                    break
                 writer.write(chunk)
-        return digest.hexdigest(), size
+            if size is not None and count != size:
+                raise ChangedWhileRead(f"{source.url(source_path)} has not {size} bytes any more.")
+        return digest.hexdigest(), count
 
     def sha256(self, path: str) -> str:
         """Return the hex sha256 of what is stored at ``path``, read back from the storage."""
@@ -105,7 +126,11 @@ class Storage:
         """Raise EnvironmentFault if the root does not exist or cannot be listed."""
         raise NotImplementedError
 
+    def require_exclusive_creation(self) -> None:
+        """Raise ConfigurationError if :meth:`create_exclusively` would not keep its promise here."""
+
     def exists(self, path: str) -> bool:
+        """Whether there is a file of this name."""
         raise NotImplementedError
 
     def list_folder(self, path: str = "") -> list[Entry]:
@@ -116,8 +141,12 @@ class Storage:
         """Return the entry of one path, without following links."""
         raise NotImplementedError
 
-    def open(self, path: str) -> IO[bytes]:
-        """Open a regular file for reading; a symbolic link is refused."""
+    def open(self, path: str, version: str = "") -> IO[bytes]:
+        """Open a regular file for reading; a symbolic link is refused.
+
+        Raises:
+            ChangedWhileRead: it is not the ``version`` that was asked for; reading may raise it, too.
+        """
         raise NotImplementedError
 
     def writing(self, path: str) -> contextlib.AbstractContextManager[IO[bytes]]:
@@ -128,8 +157,8 @@ class Storage:
         """Create ``path`` with ``data`` in one step; return False, changing nothing, if it exists already."""
         raise NotImplementedError
 
-    def remove(self, path: str) -> None:
-        """Remove a file; it is no error if it is gone already."""
+    def remove(self, path: str, version: str = "") -> None:
+        """Remove a file, if it is of this ``version``; it is no error if it is gone already."""
         raise NotImplementedError
 
     def remove_empty_folder(self, path: str) -> None:
@@ -153,13 +182,17 @@ def open_storage(path_or_url: str) -> Storage:
     """Return the storage below a folder, ``file://`` or ``s3://`` root.
 
     Raises:
-        ConfigurationError: another kind of URL, or the driver for it is not installed.
+        ConfigurationError: another kind of URL, or one that no store takes.
     """
     try:
         root = root_url(path_or_url)
     except ValueError as error:
-        raise ConfigurationError(f"{path_or_url!r}: {error}.") from error
-    return FolderStorage(root) if root.startswith("file://") else ObjectStorage(root)
+        raise ConfigurationError(f"{error}.") from error
+    if root.startswith("file://"):
+        return FolderStorage(root)
+    from tounum_tasks.object_storage import ObjectStorage
+
+    return ObjectStorage(root)
 
 
 class FolderStorage(Storage):
@@ -209,7 +242,7 @@ class FolderStorage(Storage):
         with self._faults(path):
             return _entry(path.rpartition("/")[2], os.lstat(self.local_path(path)))
 
-    def open(self, path: str) -> IO[bytes]:
+    def open(self, path: str, version: str = "") -> IO[bytes]:
         with self._faults(path):
             # O_NONBLOCK: opening a FIFO that somebody left in ingest must not wait for a writer.
             descriptor = os.open(self.local_path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -257,7 +290,7 @@ class FolderStorage(Storage):
             if time.time_ns() - entry.mtime_ns > STALE_AFTER_NS:
                 self.remove(f"{TEMPORARY_FOLDER}/{entry.name}")
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, version: str = "") -> None:
         with self._faults(path):
             self.local_path(path).unlink(missing_ok=True)
 
@@ -295,98 +328,6 @@ class FolderStorage(Storage):
             return shutil.disk_usage(folder).free
 
 
-class ObjectStorage(Storage):
-    """A root in an object store, through fsspec; an upload there is atomic by nature."""
-
-    def __init__(self, root: str) -> None:
-        super().__init__(root)
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError as error:
-            raise ConfigurationError(f"{root}: install fsspec to use object stores.") from error
-        try:
-            self._fs, self._prefix = url_to_fs(root, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise ConfigurationError(f"{root}: {error}") from error
-
-    def _key(self, path: str) -> str:
-        return f"{self._prefix}/{path}" if path else self._prefix
-
-    @contextlib.contextmanager
-    def _faults(self, path: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except (OSError, BotoCoreError, ClientError) as error:
-            raise EnvironmentFault(f"{self.url(path)} cannot be reached: {error}.") from error
-
-    def check(self) -> None:
-        with self._faults(""):
-            self._fs.ls(self._prefix.partition("/")[0], detail=False)
-
-    def exists(self, path: str) -> bool:
-        with self._faults(path):
-            return bool(self._fs.exists(self._key(path)))
-
-    def list_folder(self, path: str = "") -> list[Entry]:
-        with self._faults(path):
-            try:
-                found = self._fs.ls(self._key(path), detail=True)
-            except FileNotFoundError:
-                return []
-        entries = (_object_entry(info) for info in found if info["name"].rstrip("/") != self._key(path))
-        return sorted(entries, key=lambda entry: entry.name.encode())
-
-    def entry(self, path: str) -> Entry:
-        with self._faults(path):
-            return _object_entry(self._fs.info(self._key(path)))
-
-    def open(self, path: str) -> IO[bytes]:
-        with self._faults(path):
-            return self._fs.open(self._key(path), "rb")
-
-    @contextlib.contextmanager
-    def writing(self, path: str) -> Iterator[IO[bytes]]:
-        # The upload starts when the content is complete, so that a killed writer leaves nothing behind.
-        with self._faults(path), tempfile.NamedTemporaryFile() as file:
-            yield file
-            file.flush()
-            self._fs.put_file(file.name, self._key(path))
-
-    def create_exclusively(self, path: str, data: bytes) -> bool:
-        bucket, _, key = self._key(path).partition("/")
-        with self._faults(path):
-            try:
-                self._fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if "PreconditionFailed" in str(error) or "ConditionalRequestConflict" in str(error):
-                    return False
-                raise
-        return True
-
-    def remove(self, path: str) -> None:
-        with self._faults(path), contextlib.suppress(FileNotFoundError):
-            self._fs.rm_file(self._key(path))
-
-    def remove_stale_temporaries(self) -> None:
-        """Uploads have no temporary names."""
-
-    def remove_empty_folder(self, path: str) -> None:
-        """Object stores have no empty folders."""
-
-    def free_bytes(self) -> int | None:
-        return None
-
-    @contextlib.contextmanager
-    def lock(self, path: str, wait_seconds: float) -> Iterator[None]:
-        yield
-
-
 def _entry(name: str, status: os.stat_result) -> Entry:
     mode = status.st_mode
     kind: Literal["file", "folder", "link", "other"] = (
@@ -394,13 +335,6 @@ def _entry(name: str, status: os.stat_result) -> Entry:
     )
     changed_ns = status.st_mtime_ns if status.st_mtime_ns <= time.time_ns() else status.st_ctime_ns
     return Entry(name, kind, status.st_size, changed_ns)
-
-
-def _object_entry(info: dict[str, Any]) -> Entry:
-    name = info["name"].rstrip("/").rpartition("/")[2]
-    modified = info.get("LastModified")
-    mtime_ns = int(modified.timestamp() * 1e9) if modified else 0
-    return Entry(name, "folder" if info["type"] == "directory" else "file", info.get("size") or 0, mtime_ns)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -1,1 +1,6 @@
 """What needs Airflow. Domain logic lives in ``tounum_tasks``, which never imports it."""
+
+from tounum_airflow.storage_credentials import from_connection
+from tounum_tasks.object_storage import take_credentials_from
+
+take_credentials_from(from_connection)

@@ -14,7 +14,7 @@ FOLDERS = ("tounum_tasks", "plugins", "dags", "tests", "benchmarks")
 
 
 def test_every_imported_package_is_required() -> None:
-    required = set(_names("requirements.in")) | {"botocore", "markupsafe"}  # parts of s3fs and jinja2
+    required = set(_names("requirements.in")) | {"markupsafe"}  # a part of jinja2
     distributions = packages_distributions()
     missing = {
         package: sorted(distributions.get(package, ["not installed"]))

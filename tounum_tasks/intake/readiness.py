@@ -19,11 +19,15 @@ LOOSE_FILES_NAME = "loose files"
 
 @dataclass(frozen=True)
 class FileState:
-    """A file of a batch, as it was when it was listed; ``path`` is below the batch's folder."""
+    """A file of a batch, as it was when it was listed; ``path`` is below the batch's folder.
+
+    ``version`` is what an object store calls its content; files in folders have none.
+    """
 
     path: str
     size: int
     mtime_ns: int
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Listing:
 
     @property
     def digest(self) -> str:
-        """Hex sha256 over names, sizes and modification times."""
-        rows = [[file.path, file.size, file.mtime_ns] for file in self.files]
+        """Hex sha256 over names, sizes, modification times, and versions where there are any."""
+        rows = [[file.path, file.size, file.mtime_ns, *([file.version] if file.version else [])] for file in self.files]
         return hashlib.sha256(json.dumps([self.folder, rows]).encode()).hexdigest()
 
     @property
@@ -131,7 +135,7 @@ def list_batch(ingest: Storage, folder: str) -> Listing:
                 remaining.append(path)
                 changed_ns = max(changed_ns, entry.mtime_ns)
             elif entry.kind == "file":
-                files.append(FileState(path, entry.size, entry.mtime_ns))
+                files.append(FileState(path, entry.size, entry.mtime_ns, entry.version))
                 changed_ns = max(changed_ns, entry.mtime_ns)
             else:
                 left_behind.append(_left_behind(f"{folder}/{path}", entry.kind))
@@ -148,7 +152,7 @@ def list_batch(ingest: Storage, folder: str) -> Listing:
 def _loose_files(entries: Sequence[Entry]) -> Listing:
     wanted = [entry for entry in entries if not is_ignored(entry.name)]
     files = [
-        FileState(entry.name, entry.size, entry.mtime_ns)
+        FileState(entry.name, entry.size, entry.mtime_ns, entry.version)
         for entry in wanted
         if entry.kind == "file" and entry.name != READY_MARKER
     ]

@@ -25,7 +25,7 @@ from tounum_tasks.names import (
     validate_relative_path,
 )
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage
+from tounum_tasks.storage import ChangedWhileRead, Storage
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,7 @@ def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings)
         EnvironmentFault: ingest or the lake cannot be used at all, or another intake is at work.
     """
     ingest.check()
+    lake.require_exclusive_creation()
     with lake.lock(LOCK_PATH, LOCK_WAIT_SECONDS):
         lake.remove_stale_temporaries()
         batches: list[tuple[str, str]] = []
@@ -199,19 +200,26 @@ def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings
             digests = _copy_originals(ingest, lake, journal)
             _check_unchanged(ingest, journal)
         except _ChangedMeanwhile:
-            _abandon(lake, journal)
-            raise
-        commit_items(lake, _items(lake, journal, digests, settings))
-        log.info("Batch '%s' was taken in as %s.", journal.listing.name, journal.batch_id)
+            # Where there are no locks, another intake may have finished this batch and emptied ingest meanwhile.
+            if not lake.exists(register_path(journal.batch_date, journal.batch_id)):
+                _abandon(lake, journal)
+                raise
+        else:
+            commit_items(lake, _items(lake, journal, digests, settings))
+            log.info("Batch '%s' was taken in as %s.", journal.listing.name, journal.batch_id)
     _empty_ingest(ingest, journal)
     lake.remove(journal.path)
 
 
 def _abandon(lake: Storage, journal: Journal) -> None:
-    """Forget a batch that was not registered: it stays in ingest, and comes in later as what it is then."""
-    for file in journal.listing.files:
-        lake.remove(_original(journal, file))
-    lake.remove(claim_path(journal.batch_id))
+    """Forget a batch that was not registered: it stays in ingest, and comes in later as what it is then.
+
+    Without a lock, another intake that was held up may register it still: what that needs stays.
+    """
+    if lake.has_locks:
+        for file in journal.listing.files:
+            lake.remove(_original(journal, file))
+        lake.remove(claim_path(journal.batch_id))
     lake.remove(journal.path)
 
 
@@ -238,11 +246,11 @@ def _copy_originals(ingest: Storage, lake: Storage, journal: Journal) -> dict[st
         source = journal.listing.path_in_ingest(file.path)
         target = _original(journal, file)
         try:
-            digest, size = lake.copy_from(ingest, source, target)
+            digest, _ = lake.copy_from(ingest, source, target, size=file.size, version=file.version)
         except FileNotFoundError as error:
             raise _ChangedMeanwhile(journal, f"'{display_name(file.path)}' vanished") from error
-        if size != file.size:
-            raise _ChangedMeanwhile(journal, f"'{display_name(file.path)}' changed its size")
+        except ChangedWhileRead as error:
+            raise _ChangedMeanwhile(journal, f"'{display_name(file.path)}' changed") from error
         if lake.sha256(target) != digest:
             raise EnvironmentFault(
                 f"{lake.url(target)} does not hold the bytes that were written to it: check the storage. "
@@ -321,8 +329,8 @@ def _empty_ingest(ingest: Storage, journal: Journal) -> None:
             entry = ingest.entry(path)
         except FileNotFoundError:
             continue
-        if (entry.size, entry.mtime_ns) == (file.size, file.mtime_ns):
-            ingest.remove(path)
+        if (entry.size, entry.mtime_ns, entry.version) == (file.size, file.mtime_ns, file.version):
+            ingest.remove(path, file.version)
         else:
             log.warning("'%s' changed after it was taken in and stays in ingest.", display_name(path))
     if listing.has_marker:

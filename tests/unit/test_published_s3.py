@@ -1,0 +1,112 @@
+"""Manifests, their history and models in a bucket: published once, compared, restored, pruned, promoted."""
+
+import datetime as dt
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.s3_server import BUCKET, S3Server
+from tests.unit.published import DATE, caption_all, pin, process
+from tests.unit.published_s3 import S3Night, objects
+from tests.unit.test_registry import make_version
+from tounum_tasks.cli.main import main
+from tounum_tasks.history.prune import prune
+from tounum_tasks.manifest.read import history_path, manifest_path, versions
+from tounum_tasks.models.registry import Registry
+
+
+@pytest.fixture
+def night(s3: S3Server, tmp_path: Path) -> S3Night:
+    return S3Night(tmp_path, noisy=True)
+
+
+@pytest.fixture
+def two_versions(night: S3Night) -> S3Night:
+    """Photographs that were captioned, and captioned again without enhancement."""
+    for number, (caption, enhancement) in enumerate((("a dog", "classic"), ("a cat", "off"))):
+        plan = night.plan(str(number), captioner=pin("captioner", str(number)), enhancement=enhancement)
+        caption_all(plan, night.settings, caption)
+        night.publish(plan)
+    return night
+
+
+def test_of_publishers_at_once_one_wins_and_the_others_change_nothing(night: S3Night) -> None:
+    plans = []
+    for label in ("Text", "Sketch", "Painting", "Schematics"):
+        plan = night.plan(label, classifier=pin("classifier", label.lower()))
+        process(plan, night.settings, label=label)
+        plans.append(plan)
+    children = []
+    for plan in plans:
+        child = os.fork()
+        if child == 0:
+            outcome = night.publish(plan)["outcome"]
+            os._exit({"published": 0, "stale": 1}[outcome])
+        children.append(child)
+    outcomes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert sorted(outcomes) == [0, 1, 1, 1]
+    winner = plans[outcomes.index(0)]
+    before = night.lake.read_bytes(manifest_path(DATE, night.batch_id))
+    late = plans[outcomes.index(1)]
+    assert night.publish(late)["outcome"] == "stale"
+    assert versions(night.lake, DATE, night.batch_id) == [1]
+    assert night.lake.read_bytes(manifest_path(DATE, night.batch_id)) == before
+    assert set(night.column(winner, "run_id")) == {winner.run_id}
+    for name in ("0.png", "1.png", "2.png"):
+        assert night.copies(name) == [f"non_photos/{winner.run_id.lower()}"]
+    assert night.copies("broken.jpg") == ["quarantine"]
+
+
+def test_history_is_listed_compared_and_restored(two_versions: S3Night, capsys: pytest.CaptureFixture[str]) -> None:
+    night, where = two_versions, ["--lake", f"s3://{BUCKET}/lake", "--batch", two_versions.batch_id]
+    photo = f"lake/photos/{DATE}/{night.batch_id}/0.png"
+    second = objects()[photo]
+    assert main(["history", *where, "--json", "-"]) == 0
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["version"], row["current"]) for row in listed] == [(1, False), (2, True)]
+    assert main(["diff", *where, "--from", "1", "--to", "2", "--json", "-"]) == 0
+    changes = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {change["after"].get("caption") for change in changes if "after" in change} == {"a cat", None}
+    environment = {name: getattr(night.settings, f"{name}_root") for name in ("non_photos", "quarantine")}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, root in environment.items():
+            patch.setenv(f"TOUNUM_{name.upper()}_ROOT", root)
+        assert main(["restore", *where, "--version", "1"]) == 0
+    table = night.lake_table(night.batch_id)
+    assert set(table["manifest_version"].to_pylist()) == {3}
+    assert table["caption"].to_pylist()[:3] == ["a dog"] * 3
+    assert objects()[photo] != second
+
+
+def test_what_nothing_needs_is_pruned(two_versions: S3Night) -> None:
+    night = two_versions
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=31)
+    before = objects()
+    found = list(prune(night.lake, keep_days=30, now=later, remove=True))
+    assert set(before) - set(objects()) == {f"lake/{one.path}" for one in found}
+    assert history_path(DATE, night.batch_id, 1) in {one.path for one in found}
+    assert {"history", "stages/measure", "stages/caption"} <= {one.kind for one in found}
+    assert versions(night.lake, DATE, night.batch_id) == [2]
+    assert night.publish(night.plan("again", captioner=pin("captioner", "1")))["outcome"] == "unchanged"
+
+
+def test_models_are_registered_promoted_and_loaded_from_a_bucket(s3: S3Server, tmp_path: Path) -> None:
+    make_version(tmp_path / "starters", version="starter-1", content=b"starter")
+
+    def registry(cache: str) -> Registry:
+        return Registry(f"s3://{BUCKET}/lake", cache=tmp_path / cache, starters=tmp_path / "starters")
+
+    for version in ("v1", "v2"):
+        folder = make_version(tmp_path / "out", version=version, content=version.encode())
+        registry("here").register(folder)
+        registry("here").promote("classifier", version)
+    found = registry("elsewhere").resolve("classifier")
+    assert (found.folder / "weights.safetensors").read_bytes() == b"v2"
+    registry("here").rollback("classifier")
+    assert registry("elsewhere").resolve("classifier").version == "v1"
+    # A local copy that somebody damaged is fetched again.
+    (found.folder / "weights.safetensors").write_bytes(b"xx")
+    assert registry("elsewhere").resolve("classifier", "v2").digest == found.digest
+    assert (found.folder / "weights.safetensors").read_bytes() == b"v2"
