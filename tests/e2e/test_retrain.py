@@ -105,7 +105,7 @@ def airflow(paused_airflow: AirflowInstallation) -> Iterator[AirflowInstallation
 
 @pytest.fixture(autouse=True)
 def no_run_is_left(airflow: AirflowInstallation) -> Iterator[None]:
-    """End what a failed test leaves: the DAG runs once at a time, so that a run left waiting would hold up all others."""
+    """End what a failed test leaves: the DAG runs once at a time, so a run left waiting would hold up all others."""
     yield
     for run in airflow.api.runs(DAG):
         if run["state"] not in FINISHED:
