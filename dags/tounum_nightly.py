@@ -16,9 +16,11 @@ Takes the batches of scans that are ready in the ingest folder, and leaves one r
 give its `batch_date` (or the same as partition key): such a run reads the originals, never ingest. `batch_id` works on
 one batch. What was computed with the same settings and models before is reused; `items` = `all` computes all again.
 
-**Backfill.** *Trigger > Backfill* over a range of batch dates; keep the clock of this page on UTC while you fill in the
-form. From a shell: `airflow backfill create --dag-id tounum_nightly --from-date 2026-01-16 --to-date 2026-01-17`. Both
-days are processed. Add `--reprocess-behavior completed` for days that already ran.
+**Backfill.** *Trigger > Backfill* over a range of batch dates, *All Runs* for days that already ran. Keep the clock of
+this page on UTC while you fill in the form, and tick *Override parameters on existing runs* if the parameters below it
+are to count: else the form leaves them out. From a shell:
+`airflow backfill create --dag-id tounum_nightly --from-date 2026-01-16 --to-date 2026-01-17`, with
+`--reprocess-behavior completed` for days that already ran. Both days are processed.
 
 **After a failure.** Read the red task's log: its last lines say in one sentence what is wrong. Errors of the
 environment were tried again already; mend the cause, then clear the failed tasks. A cleared run never reads ingest;
