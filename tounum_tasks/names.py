@@ -35,10 +35,20 @@ def display_name(name: str) -> str:
     return "".join(_visible(character) for character in name)
 
 
+def one_line(text: str) -> str:
+    """Return ``text`` as one line that can be printed: what :func:`display_name` escapes, but for the backslash.
+
+    For messages, which hold names that were made visible already.
+    """
+    return "".join(_escaped(character) for character in text)
+
+
 def _visible(character: str) -> str:
+    return "\\\\" if character == "\\" else _escaped(character)
+
+
+def _escaped(character: str) -> str:
     code = ord(character)
-    if character == "\\":
-        return "\\\\"
     if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\u{code:04x}" if _is_unsafe(character) else character

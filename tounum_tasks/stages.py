@@ -205,7 +205,7 @@ class ShardWork:
             "reused": wanted - computed,
             "seconds": round(time.monotonic() - started, 2),
         }
-        log.info("%(batch_id)s shard %(shard)d: %(computed)d computed, %(reused)d reused, %(seconds).1f s.", summary)
+        log.info("%(computed)d computed, %(reused)d reused, %(seconds).1f s.", summary)
         return summary
 
     def pending(self, wanted: dict[str, Item], committed: dict[str, dict]) -> dict[str, Item]:

@@ -6,7 +6,9 @@ from typing import Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from tounum_airflow.metrics import run_published, shard_done
 from tounum_airflow.request import run_request
+from tounum_tasks.logs import about
 from tounum_tasks.plan import RunPlan, RunRequest, ShardRef
 from tounum_tasks.settings import Settings, load_settings
 
@@ -26,7 +28,10 @@ def run_on_shard(step: Callable[[RunPlan, ShardRef, Settings], dict], shard: dic
     reference = ShardRef.model_validate(shard)
     context: Any = get_current_context()
     context["shard_name"] = f"{reference.batch_id} {reference.name}"  # Airflow labels the mapped task with it
-    return step(pull_plan(), reference, load_settings())
+    with about(batch=reference.batch_id, shard=reference.shard):
+        summary = step(pull_plan(), reference, load_settings())
+    shard_done(context["ti"].task_id.rpartition(".")[2], summary)
+    return summary
 
 
 def run_on_plan(step: Callable[[RunPlan, Settings], Any]) -> Any:
@@ -47,6 +52,7 @@ def publish_plan(step: Callable[[RunPlan, Settings], dict], manifests: Any) -> d
     if not plan.batches:
         raise AirflowSkipException("Nothing arrived: there is nothing to publish.")
     summary = step(plan, load_settings())
+    run_published(summary)
     manifests.add_partitions(sorted({batch.batch_date for batch in plan.batches}))
     manifests.extra = {"batches": [batch.batch_id for batch in plan.batches]}
     return summary

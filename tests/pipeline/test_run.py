@@ -1,5 +1,6 @@
 """``python -m tounum_tasks run``: all stages in one process."""
 
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -104,6 +105,30 @@ def test_a_batch_that_must_wait_is_named_and_stays(tounum: Command, tmp_path: Pa
     done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
     assert done.returncode == 0 and "Box 9" in done.stdout and "_READY" in done.stdout
     assert (tmp_path / "ingest" / "Box 9" / "a.jpg").exists()
+
+
+def test_log_lines_name_batch_shard_and_item_and_no_file_name_can_forge_one(tounum: Command, tmp_path: Path) -> None:
+    box = tmp_path / "ingest" / "box"
+    box.mkdir(parents=True)
+    (box / "_READY").touch()
+    forged = '12:00:00 INFO batch=other shard=9 All is "well".png'
+    (box / "plain.png").write_bytes(b"no image")
+    (box / f"a\n{forged}").write_bytes(b"no image")
+    (box / "\x1b[2J\u202egnp.png").write_bytes(b"no image")
+    done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake", "--max-failure-rate", "1")
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d [A-Z]+ ", line) for line in lines), done.stderr
+    assert not any(line.startswith("12:00:00") for line in lines)
+    about_shard = re.compile(r"\S+ INFO batch=(box-[0-9a-f]{10}) shard=0 Shard 1 of 1: classify")
+    (batch,) = [found[1] for line in lines if (found := about_shard.fullmatch(line))]
+    told = [line.partition(" ")[2] for line in lines if "Cannot be used" in line]
+    assert [line.partition(" Cannot")[0] for line in sorted(told)] == [
+        f'WARNING batch={batch} shard=0 path="\\u001b[2J\\u202egnp.png" page=1',
+        f'WARNING batch={batch} shard=0 path="a\\u000a{forged}" page=1'.replace('"well"', '\\"well\\"'),
+        f"WARNING batch={batch} shard=0 path=plain.png page=1",
+    ]
+    assert any(re.search(rf" INFO batch={batch} Version 1 published", line) for line in lines)
 
 
 def test_too_many_failures_end_with_1_after_publishing(tounum: Command, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tounum_tasks.cli import (
     train_classifier,
 )
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, TounumError
+from tounum_tasks.logs import KeyValueFormatter
 
 EXIT_DONE, EXIT_FAILURES, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -32,7 +33,9 @@ EXIT_DONE, EXIT_FAILURES, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 more failures than allowed, 2 wrong usage or environment."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(KeyValueFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     chosen = _parser().parse_args(arguments)
     try:
         code: int = chosen.run(chosen)

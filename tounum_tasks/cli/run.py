@@ -9,6 +9,7 @@ from tounum_tasks.classify import stage as classify_stage
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features import stage as features_stage
 from tounum_tasks.intake.register import register
+from tounum_tasks.logs import about
 from tounum_tasks.plan import RunPlan, RunRequest
 from tounum_tasks.publish import stage as publish_stage
 from tounum_tasks.publish import verdict
@@ -63,8 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
     shards = plan.shards()
     for number, shard in enumerate(shards, start=1):
         for name, step in STEPS.items():
-            log.info("Shard %d of %d: %s", number, len(shards), name)
-            step(plan, shard, settings)
+            with about(batch=shard.batch_id, shard=shard.shard):
+                log.info("Shard %d of %d: %s", number, len(shards), name)
+                step(plan, shard, settings)
     _conclude(plan, settings)
     return 0
 

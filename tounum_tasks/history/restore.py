@@ -9,6 +9,7 @@ import datetime as dt
 from dataclasses import dataclass, replace
 
 from tounum_tasks.history.versions import require_version
+from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import batch_lock, commit_version, install_latest
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA_VERSION
@@ -54,7 +55,8 @@ def restore(settings: Settings, batch_date: str, batch_id: str, number: int) -> 
             put = files.put_missing(table)
             commit_version(lake, table, version=current + 1, expected_rows=len(rows), run_id=_run_id(number))
         version = install_latest(lake, batch_date, batch_id)
-        settled = files.settle(table)
+        with about(batch=batch_id):
+            settled = files.settle(table)
         return Restored(version, is_new, replace(settled, put=settled.put + put))
 
 

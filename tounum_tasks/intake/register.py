@@ -10,6 +10,7 @@ import tounum_tasks
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
 from tounum_tasks.items import read_items, register_path, registered_batches
+from tounum_tasks.logs import about
 from tounum_tasks.manifest.read import latest_version
 from tounum_tasks.models.pins import asked_of_production, pin_models
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
@@ -75,7 +76,8 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
     if not plan.batches:
         log.info("Nothing arrived: no batch is ready, and none of %s is waiting to be published.", batch_date)
     for batch in plan.batches:
-        log.info("%s of %s: %d images in %d shards.", batch.batch_id, batch.batch_date, batch.items, batch.shards)
+        with about(batch=batch.batch_id):
+            log.info("Batch of %s: %d images in %d shards.", batch.batch_date, batch.items, batch.shards)
     return plan
 
 
@@ -114,7 +116,8 @@ def _batch_plans(lake: Storage, wanted: Iterable[tuple[str, str]]) -> tuple[list
         try:
             items = read_items(lake, batch_date, batch_id)
         except (pa.ArrowException, OSError) as error:
-            log.error("%s: %s", batch_id, error)
+            with about(batch=batch_id):
+                log.error("Its register cannot be read: %s", error)
             damaged.append(f"{lake.url(register_path(batch_date, batch_id))} is damaged: restore it, then run again.")
             continue
         plans.append(

@@ -16,6 +16,7 @@ from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
 from tounum_tasks.intake.readiness import FileState, Listing, list_batch, scan
 from tounum_tasks.items import Item, commit_items, read_items, register_path
+from tounum_tasks.logs import about
 from tounum_tasks.names import (
     READY_MARKER,
     display_name,
@@ -118,7 +119,8 @@ def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings)
         def attempt(begin: Callable[[], Journal]) -> None:
             try:
                 journal = begin()
-                _finish(ingest, lake, journal, settings)
+                with about(batch=journal.batch_id):
+                    _finish(ingest, lake, journal, settings)
             except _ChangedMeanwhile as change:
                 waiting.append(str(change))
             except EnvironmentFault as fault:
@@ -135,7 +137,7 @@ def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings)
                 attempt(lambda listing=listing: _begin(ingest, lake, listing, batch_date, settings))  # type: ignore[misc]
     sentences = dict.fromkeys((*waiting, *found.waiting))
     for sentence in (*sentences, *found.left_behind, *faults):
-        log.warning(sentence)
+        log.warning("%s", sentence)
     return Intake(tuple(dict.fromkeys(batches)), tuple(sentences), found.left_behind, tuple(faults))
 
 
@@ -206,7 +208,7 @@ def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings
                 raise
         else:
             commit_items(lake, _items(lake, journal, digests, settings))
-            log.info("Batch '%s' was taken in as %s.", journal.listing.name, journal.batch_id)
+            log.info("Batch '%s' was taken in.", journal.listing.name)
     _empty_ingest(ingest, journal)
     lake.remove(journal.path)
 
@@ -332,7 +334,8 @@ def _empty_ingest(ingest: Storage, journal: Journal) -> None:
         if (entry.size, entry.mtime_ns, entry.version) == (file.size, file.mtime_ns, file.version):
             ingest.remove(path, file.version)
         else:
-            log.warning("'%s' changed after it was taken in and stays in ingest.", display_name(path))
+            with about(path=display_name(file.path)):
+                log.warning("This file changed after it was taken in and stays in ingest.")
     if listing.has_marker:
         ingest.remove(listing.path_in_ingest(READY_MARKER))
     for folder in reversed(listing.folders):

@@ -10,6 +10,7 @@ from collections import Counter
 import pyarrow as pa
 
 from tounum_tasks.errors import EnvironmentFault, TounumError
+from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import StaleRun, batch_lock, commit_version, install_latest
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, STATUS_OK
@@ -22,9 +23,13 @@ from tounum_tasks.storage import Storage, open_storage
 
 log = logging.getLogger(__name__)
 
+NO_LABEL = "none"
+
 
 def run(plan: RunPlan, settings: Settings) -> dict:
     """Publish every batch of the plan; return ``{"batches": [...]}`` with version, outcome and counts of each.
+
+    ``counts`` are the items by status, ``labels`` those by status and class.
 
     ``outcome`` is published, unchanged (the rows that describe the items are those of the current version) or stale
     (another run has published other results since this one began; it wins whole).
@@ -34,11 +39,12 @@ def run(plan: RunPlan, settings: Settings) -> dict:
     """
     batches, failed = [], []
     for batch in plan.batches:
-        try:
-            batches.append(_publish(plan, batch, settings))
-        except (TounumError, pa.ArrowException, OSError, ValueError) as error:
-            log.exception("%s could not be published.", batch.batch_id)
-            failed.append(f"{batch.batch_id}: {error}")
+        with about(batch=batch.batch_id):
+            try:
+                batches.append(_publish(plan, batch, settings))
+            except (TounumError, pa.ArrowException, OSError, ValueError) as error:
+                log.exception("This batch could not be published.")
+                failed.append(f"{batch.batch_id}: {error}")
     if failed:
         raise EnvironmentFault(f"Not published, while all other batches were: {'; '.join(failed)}")
     if not batches:
@@ -53,20 +59,25 @@ def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
         try:
             outcome, table = _commit(lake, plan, batch, files)
         except StaleRun as stale:
-            log.warning(str(stale))
+            log.warning("%s", stale)
             outcome, table = "stale", None
         version = install_latest(lake, batch.batch_date, batch.batch_id)
         if table is None:
             table = read_version(lake, batch.batch_date, batch.batch_id, version)
         files.settle(table)
-    counts = dict(Counter(table["status"].to_pylist()))
-    log.info("%s: version %d %s, %s.", batch.batch_id, version, outcome, counts)
+    statuses = table["status"].to_pylist()
+    counts = dict(Counter(statuses))
+    labels: dict[str, Counter] = {}
+    for status, label in zip(statuses, table["label"].to_pylist(), strict=True):
+        labels.setdefault(status, Counter())[label or NO_LABEL] += 1
+    log.info("Version %d %s, %s.", version, outcome, counts)
     return {
         "batch_id": batch.batch_id,
         "batch_date": batch.batch_date,
         "version": version,
         "outcome": outcome,
         "counts": counts,
+        "labels": {status: dict(found) for status, found in labels.items()},
         "uri": lake.url(f"manifests/{batch.batch_date}/{batch.batch_id}/manifest.parquet"),
     }
 
@@ -80,7 +91,7 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, files: BatchFiles) -
     current = latest_version(lake, batch.batch_date, batch.batch_id)
     earlier = read_version(lake, batch.batch_date, batch.batch_id, current) if current else None
     rows = build_rows(plan, batch, files.settings, current + 1)
-    _log_reuse(batch, rows)
+    _log_reuse(rows)
     if earlier is not None:
         rows = _keep_earlier_rows(rows, earlier, current + 1)
     table = to_table(rows)
@@ -96,14 +107,14 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, files: BatchFiles) -
     return "published", table
 
 
-def _log_reuse(batch: BatchPlan, rows: list[dict]) -> None:
+def _log_reuse(rows: list[dict]) -> None:
     """Say how many results each stage computed in this run, and how many were taken as they were."""
     told = []
     for stage in STAGES:
         found = [row for row in rows if row.get(f"seconds_{stage}") is not None]
         reused = sum(stage in row["reused_stages"] for row in found)
         told.append(f"{stage} {len(found) - reused} computed, {reused} reused")
-    log.info("%s: %s.", batch.batch_id, "; ".join(told))
+    log.info("%s.", "; ".join(told))
 
 
 def _keep_earlier_rows(rows: list[dict], earlier: pa.Table, version: int) -> list[dict]:

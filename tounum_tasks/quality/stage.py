@@ -19,6 +19,7 @@ from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
 from tounum_tasks.items import Item, ItemKey
+from tounum_tasks.logs import about_item
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.enhance import enhance
@@ -84,7 +85,7 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
         inputs.commit([model_input for _, model_input in results if model_input])
         rows.commit([row for row, _ in results])
         done += len(results)
-        log.info("%s: measured %d of %d images.", shard.name, done, len(pending))
+        log.info("Measured %d of %d images.", done, len(pending))
     return work.summary(computed=len(pending), wanted=len(wanted), started=started)
 
 
@@ -102,7 +103,9 @@ def _measure_all(work: ShardWork, pending: dict[str, Item], folder: str) -> Iter
     """Yield a row and a model input (None for unreadable images) per item, at most ``decode_threads`` at once."""
 
     def one(entry: tuple[str, Item]) -> tuple[dict, dict | None]:
-        return _measure_one(work, *entry, folder)
+        fingerprint, item = entry
+        with about_item(item):
+            return _measure_one(work, fingerprint, item, folder)
 
     threads = work.settings.decode_threads
     with ThreadPoolExecutor(threads) as pool:
@@ -118,14 +121,14 @@ def _measure_one(work: ShardWork, fingerprint: str, item: Item, folder: str) -> 
         pixels = _measure_pixels(work, fingerprint, item, folder, row)
         model_input = {"fingerprint": fingerprint, "pixels": to_model_input(pixels).tobytes()}
     except ItemError as error:
-        log.warning("%s page %d: %s", item.source_path, item.page, error)
+        log.warning("Cannot be used (%s): %s.", error.code, error)
         row.update(error_code=error.code, error_message=str(error))
     except EnvironmentFault:
         raise
     except MemoryError as error:
         raise EnvironmentFault(f"Too little memory for {item.source_path} page {item.page}: free some.") from error
     except Exception:
-        log.exception("%s page %d provoked an error in the program.", item.source_path, item.page)
+        log.exception("This image provoked an error in the program.")
         row.update(error_code=ErrorCode.INTERNAL, error_message="the program failed on this image: see the log")
     row["seconds"] = time.monotonic() - started
     return row, model_input

@@ -102,8 +102,8 @@ class BatchFiles:
         removed = self._remove_others({place.uri for _, place in named})
         if put or replaced or removed:
             log.info(
-                "%s: %d copies put where the manifest says, %d replaced, %d of earlier classes or settings removed.",
-                self.batch_id, put, replaced, removed,
+                "%d copies put where the manifest says, %d replaced, %d of earlier classes or settings removed.",
+                put, replaced, removed,
             )  # fmt: skip
         return Settling(put, replaced, removed)
 
