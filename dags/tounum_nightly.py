@@ -32,6 +32,7 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task, task_group
 
+from tounum_airflow.deadline import night_deadline
 from tounum_airflow.notifier import FailureNotifier
 from tounum_airflow.params import run_params
 from tounum_airflow.retry import FailFast
@@ -60,6 +61,7 @@ SHARD_NAME = "{{ shard_name }}"  # set by run_on_shard
         "weight_rule": "tounum_airflow.priority.NightFirst",  # by name: an object would make a new version each time
     },
     on_failure_callback=[FailureNotifier(SETTINGS.notify_connection)],
+    deadline=night_deadline(SETTINGS),
 )
 def tounum_nightly() -> None:
     @task(max_active_tis_per_dag=1)  # one intake at a time, also where the lake has no file locks

@@ -2,13 +2,15 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
+from tounum_airflow.deadline import ScheduledTime
 from tounum_airflow.priority import NightFirst
 from tounum_airflow.timetable import BatchDateTimetable
 
 
 class TounumPlugin(AirflowPlugin):
-    """Registers timetable and priorities, without which a DAG that uses them could not be read from the database."""
+    """Registers timetable, priorities and deadlines: a DAG that uses them can be read from the database only so."""
 
     name = "tounum"
     timetables = [BatchDateTimetable]  # noqa: RUF012 - Airflow reads a plain class attribute
     priority_weight_strategies = [NightFirst]  # noqa: RUF012
+    deadline_references = [ScheduledTime]  # noqa: RUF012

@@ -75,7 +75,11 @@ class Settings(BaseSettings):
     timezone: str = Field("UTC", description="Zone of the batch date and of the schedule")
     schedule: str = Field("0 2 * * *", description="Cron expression of the nightly run")
     notify_connection: str = Field(
-        "tounum_notify", description="Airflow connection (HTTP or SMTP) through which people hear of failed runs"
+        "tounum_notify",
+        description="Airflow connection (HTTP or SMTP) through which people hear of failed and late runs",
+    )
+    deadline_hours: Annotated[float, Field(ge=0)] = Field(
+        8, description="People are told of a scheduled run that has not succeeded so long after its time; 0: never"
     )
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = Field(256, description="Images per mapped task")
     max_shards: Annotated[int, Field(ge=1)] = Field(

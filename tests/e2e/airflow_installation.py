@@ -45,9 +45,10 @@ class AirflowInstallation:
         folder: everything lies below it.
         schedule: cron expression of the nightly DAG, which is paused until a test lets it run.
         notify_url: where failed runs are reported.
+        statsd_port: where metrics go.
     """
 
-    def __init__(self, folder: Path, *, schedule: str, notify_url: str) -> None:
+    def __init__(self, folder: Path, *, schedule: str, notify_url: str, statsd_port: int) -> None:
         roots = {name: folder / name for name in ("ingest", "lake", "non_photos", "quarantine")}
         for root in roots.values():
             root.mkdir()
@@ -60,6 +61,7 @@ class AirflowInstallation:
             "TOUNUM_MAX_FAILURE_RATE": "0.5",
             "TOUNUM_QUIET_SECONDS": "3600",  # nothing settles by itself in a test
             "TOUNUM_WAIT_MINUTES": "10",
+            "TOUNUM_DEADLINE_HOURS": "0.001",  # missed when the run begins
         }
         self.airflow = LocalAirflow(
             folder / "airflow",
@@ -68,6 +70,10 @@ class AirflowInstallation:
                 **self._variables,
                 "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
                 "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+                "AIRFLOW__METRICS__STATSD_ON": "True",
+                "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+                "AIRFLOW__METRICS__STATSD_PORT": str(statsd_port),
+                "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",  # plain StatsD has no tags
                 "AIRFLOW_CONN_TOUNUM_NOTIFY": json.dumps({"conn_type": "http", "host": notify_url}),
             },
         )
@@ -141,9 +147,18 @@ class AirflowInstallation:
         """Return the state of a task that is not mapped."""
         return self.states(run_id)[task_id][0]
 
-    def log(self, run_id: str, task_id: str, *, map_index: int = -1, try_number: int = 1) -> str:
-        """Return a task's log as one text."""
-        entries = self.api.log(DAG, run_id, task_id, map_index=map_index, try_number=try_number)
+    def log_entries(self, run_id: str, task_id: str, *, map_index: int = -1) -> list[dict]:
+        """Return the entries of the log of a task's last attempt, each with its fields."""
+        (number,) = [
+            task["try_number"]
+            for task in self.api.tasks(DAG, run_id)
+            if (task["task_id"], task["map_index"]) == (task_id, map_index)
+        ]
+        return self.api.log(DAG, run_id, task_id, map_index=map_index, try_number=number)
+
+    def log(self, run_id: str, task_id: str, *, map_index: int = -1) -> str:
+        """Return the log of a task's last attempt as one text."""
+        entries = self.log_entries(run_id, task_id, map_index=map_index)
         return "\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
 
     def plan(self, run_id: str) -> RunPlan:

@@ -1,7 +1,9 @@
 """One Airflow for all end-to-end tests, with its first night behind it."""
 
+import contextlib
 import datetime as dt
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +20,32 @@ class Webhook:
 
     url: str
     messages: list[str]
+
+
+class StatsD(threading.Thread):
+    """Receives metrics over UDP, as a StatsD server does."""
+
+    def __init__(self, server: socket.socket) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._received: list[str] = []
+        self.port: int = server.getsockname()[1]
+
+    def run(self) -> None:
+        """Collect until the socket is closed."""
+        with contextlib.suppress(OSError):
+            while packet := self._server.recv(65536):
+                self._received += packet.decode().splitlines()
+
+    def values(self, name: str, **tags: str) -> list[float]:
+        """Return what was sent of a metric with these tags, in order."""
+        found = []
+        for line in list(self._received):
+            key, _, value = line.partition(":")
+            told, *pairs = key.split(",")
+            if told == name and tags.items() <= dict(pair.split("=") for pair in pairs).items():
+                found.append(float(value.partition("|")[0]))
+        return found
 
 
 @dataclass(frozen=True)
@@ -50,9 +78,22 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(scope="session")
-def paused_airflow(tmp_path_factory: pytest.TempPathFactory, webhook: Webhook) -> Iterator[AirflowInstallation]:
+def statsd() -> Iterator[StatsD]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        listener = StatsD(server)
+        listener.start()
+        yield listener
+
+
+@pytest.fixture(scope="session")
+def paused_airflow(
+    tmp_path_factory: pytest.TempPathFactory, webhook: Webhook, statsd: StatsD
+) -> Iterator[AirflowInstallation]:
     folder = tmp_path_factory.mktemp("folder with spaces")
-    with AirflowInstallation(folder, schedule=_just_passed(), notify_url=webhook.url) as installation:
+    with AirflowInstallation(
+        folder, schedule=_just_passed(), notify_url=webhook.url, statsd_port=statsd.port
+    ) as installation:
         yield installation
 
 
