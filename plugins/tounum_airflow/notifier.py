@@ -1,6 +1,7 @@
 """Tells people about failed and late runs, through an Airflow connection; without one, the log is all there is."""
 
 import asyncio
+import datetime as dt
 import json
 import logging
 import smtplib
@@ -83,11 +84,12 @@ def deadline_text(context: Any) -> str:
     Args:
         context: what Airflow gives to deadline callbacks: ``dag_run`` and ``deadline`` as plain values.
     """
-    dag_run, deadline = context["dag_run"], context["deadline"]["deadline_time"]
+    dag_run = context["dag_run"]
+    deadline = context["deadline"]["deadline_time"].astimezone(dt.UTC)
     return "\n".join(
         [
             f"TouNum: run {dag_run['dag_run_id']} of {dag_run['dag_id']} missed its deadline.",
-            f"It was to have succeeded by {deadline}, and is {dag_run['state']}.",
+            f"It was to have succeeded by {deadline:%Y-%m-%d %H:%M} UTC, and is {dag_run['state']}.",
             *_address(dag_run["dag_id"], dag_run["dag_run_id"]),
         ]
     )

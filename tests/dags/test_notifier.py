@@ -1,6 +1,7 @@
 """Messages about failed and late runs, through real servers; trouble with them is logged and changes nothing."""
 
 import asyncio
+import datetime as dt
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,10 @@ from tests.dags.servers import HOST, certificate, mail_server, webhook
 from tounum_airflow.notifier import DeadlineNotifier, FailureNotifier
 
 RUN = {"dag_id": "tounum_nightly", "dag_run_id": "scheduled__2026-11-20", "state": "running"}
-LATE: dict[str, Any] = {"dag_run": RUN, "deadline": {"id": "1", "deadline_time": "2026-11-20 10:00:00+00:00"}}
+LATE: dict[str, Any] = {
+    "dag_run": RUN,
+    "deadline": {"id": "1", "deadline_time": dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)},
+}
 FIRST_LINE = "TouNum: run manual__1 of tounum_nightly failed."
 
 
@@ -64,7 +68,7 @@ def test_webhook_is_told_of_a_missed_deadline(monkeypatch: pytest.MonkeyPatch) -
     assert path == "/hook"
     assert body["text"].splitlines() == [
         "TouNum: run scheduled__2026-11-20 of tounum_nightly missed its deadline.",
-        "It was to have succeeded by 2026-11-20 10:00:00+00:00, and is running.",
+        "It was to have succeeded by 2026-11-20 10:00 UTC, and is running.",
         "http://airflow.example:8080/dags/tounum_nightly/runs/scheduled__2026-11-20",
     ]
 
