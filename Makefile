@@ -15,7 +15,7 @@ export XDG_CACHE_HOME := $(CURDIR)/data/cache
 export KERAS_HOME := $(CURDIR)/data/cache/keras
 export MPLCONFIGDIR := $(CURDIR)/data/cache/matplotlib
 
-.PHONY: help run ui airflow test test-fast lint lock clean
+.PHONY: help run ui airflow env test test-fast test-cluster lint lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -29,11 +29,19 @@ ui: $(READY)  ## the same installation with the web UI left running (PORT=8080)
 airflow: $(READY)  ## Airflow's own command line: make airflow ARGS="backfill create --help"
 	@$(PYTHON) -m tounum_airflow.local airflow $(ARGS)
 
+env:  ## write .env with generated secrets, for docker compose; an existing .env is left alone
+	@python3 plugins/tounum_airflow/cluster/env_file.py
+
 test: $(READY)  ## the whole test suite, with a real Airflow (minutes)
+	@.ci/services
 	$(PYTHON) -m pytest
 
 test-fast: $(READY)  ## all tests but those that start Airflow
-	$(PYTHON) -m pytest -m "not e2e"
+	$(PYTHON) -m pytest -m "not e2e and not cluster"
+
+test-cluster: $(READY)  ## the cluster of docker-compose.yaml without containers, broken in every way that we know
+	@.ci/services
+	$(PYTHON) -m pytest -m "" tests/cluster
 
 lint: $(READY)  ## formatting, style, types
 	$(PYTHON) -m ruff check .

@@ -42,7 +42,7 @@ from tounum_airflow.timetable import BatchDateTimetable
 from tounum_tasks.settings import load_settings
 
 SETTINGS = load_settings()
-MODEL_POOL = "tounum_model"
+MODEL_TASKS: Any = {"pool": "tounum_model", "queue": SETTINGS.model_queue}  # they load TensorFlow
 MANIFESTS = Asset("tounum_manifests")
 SHARD_NAME = "{{ shard_name }}"  # set by run_on_shard
 
@@ -78,7 +78,7 @@ def tounum_nightly() -> None:
 
             return run_on_shard(stage.run, shard)
 
-        @task(map_index_template=SHARD_NAME, pool=MODEL_POOL)
+        @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
         def classify(shard: dict) -> dict:
             from tounum_tasks.classify import stage
 
@@ -90,13 +90,13 @@ def tounum_nightly() -> None:
 
             return run_on_shard(stage.run, shard)
 
-        @task(map_index_template=SHARD_NAME, pool=MODEL_POOL)
+        @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
         def extract_features(shard: dict) -> dict:
             from tounum_tasks.features import stage
 
             return run_on_shard(stage.run, shard)
 
-        @task(map_index_template=SHARD_NAME, pool=MODEL_POOL)
+        @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
         def caption(shard: dict) -> dict:
             from tounum_tasks.caption import stage
 

@@ -51,7 +51,7 @@ from tounum_airflow.retry import FailFast
 from tounum_tasks.settings import load_settings
 
 SETTINGS = load_settings()
-MODEL_POOL = "tounum_model"
+MODEL_TASKS: Any = {"pool": "tounum_model", "queue": SETTINGS.model_queue}  # they load TensorFlow
 MODELS = Asset("tounum_models")
 
 
@@ -72,13 +72,13 @@ def tounum_retrain() -> None:
 
         return plan_retraining(prepare)
 
-    @task(pool=MODEL_POOL, retries=5, execution_timeout=dt.timedelta(days=3))  # each retry goes on where it was
+    @task(**MODEL_TASKS, retries=5, execution_timeout=dt.timedelta(days=3))  # each retry goes on where it was
     def train() -> dict:
         from tounum_tasks.retrain.train import train
 
         return run_in_background(train)
 
-    @task(pool=MODEL_POOL, execution_timeout=dt.timedelta(hours=12))
+    @task(**MODEL_TASKS, execution_timeout=dt.timedelta(hours=12))
     def evaluate() -> dict:
         from tounum_tasks.retrain.evaluate import evaluate
 

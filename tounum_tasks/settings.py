@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     )
     beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
     model_slots: Annotated[int, Field(ge=1)] = Field(2, description="Slots of the Airflow pool tounum_model")
+    model_queue: str = Field(
+        "default", description="Celery queue of the tasks in that pool; workers of their own can serve another queue"
+    )
     model_cache: str = Field("data/model_cache", description="Local copies of models that lie in remote storage")
     datasets_root: str = Field(
         "data/datasets", description="Folder of the data sets that the DAG tounum_retrain may train on"

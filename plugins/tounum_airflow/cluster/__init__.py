@@ -1,0 +1,1 @@
+"""What the services of docker-compose.yaml need beside Airflow: the file of secrets, preparation, health checks."""
