@@ -96,7 +96,12 @@ class AirflowApi:
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run, mapped ones one by one."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-        return self.request("GET", path, params={"limit": 1000})["task_instances"]
+        found: list[dict[str, Any]] = []
+        while True:  # Airflow gives a hundred at a time, however many are asked for
+            page = self.request("GET", path, params={"limit": 100, "offset": len(found), "order_by": "id"})
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", *, map_index: int = -1) -> Any:
         """Return what a task left for others, or None."""

@@ -1,0 +1,233 @@
+"""A run of the nightly DAG on the cluster, and what can happen to it: each fault waits for its moment, then strikes."""
+
+import contextlib
+import datetime as dt
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.cluster.cluster import Cluster, Container, wait_until
+from tests.cluster.results import Archive
+from tounum_airflow.local.api import FINISHED
+
+DAG = "tounum_nightly"
+MOMENT_SECONDS = 1800  # how long a fault waits for its moment; a minute where nothing else runs
+STAGES = (
+    "register",
+    "shard.measure_and_enhance",
+    "shard.classify",
+    "shard.route",
+    "shard.extract_features",
+    "shard.caption",
+    "publish",
+)
+
+
+def cluster_settings(**others: str) -> dict[str, str]:
+    """Return settings for a small machine: two workers, one for models, whose queue holds a task while it works."""
+    passed = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
+    return {
+        "TOUNUM_API_WORKERS": "1",
+        "TOUNUM_WORKERS": "2",
+        "TOUNUM_WORKER_CONCURRENCY": "1",
+        "TOUNUM_MODEL_WORKERS": "1",
+        "TOUNUM_MODEL_SLOTS": "2",
+        "TOUNUM_QUIET_SECONDS": "3600",  # nothing settles by itself
+        "TOUNUM_MAX_FAILURE_RATE": "0.5",
+        # Passed a moment ago, today: unpausing the DAG starts a scheduled run.
+        "TOUNUM_SCHEDULE": f"{passed.minute} {passed.hour} * * *",
+        **others,
+    }
+
+
+@dataclass(frozen=True)
+class Running:
+    """A task that is running: its row in the API, its process, and the worker that it runs on."""
+
+    task: Mapping[str, Any]
+    process: psutil.Process
+    worker: Container
+
+
+class Night:
+    """Batches in ingest, and runs over them."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.archive = Archive.below(cluster.volumes, cluster.ingest)
+        self.beside: list[str] = []  # runs that must succeed as well
+
+    def clear(self) -> None:
+        """Empty ingest, lake and buckets, so that the same batches are new to the next run."""
+        for root in (self.archive.ingest, self.archive.lake, self.archive.non_photos, self.archive.quarantine):
+            for entry in root.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def drop(self, batches: list[Path], *, ready: bool = True) -> None:
+        """Put copies of batches into ingest; without ``ready`` they count as still settling."""
+        for batch in batches:
+            leave = None if ready else shutil.ignore_patterns("_READY")
+            shutil.copytree(batch, self.archive.ingest / batch.name, ignore=leave)
+
+    def mark_ready(self, batches: list[Path]) -> None:
+        for batch in batches:
+            (self.archive.ingest / batch.name / "_READY").touch()
+
+    def trigger(self, **conf: Any) -> str:
+        """Start a run by hand and return its id."""
+        return self.cluster.api.trigger(DAG, conf=conf)
+
+    def scheduled(self) -> str:
+        """Let the schedule start a run and return its id."""
+        self.unpause()
+        runs = wait_until("a scheduled run begins", lambda: self.cluster.api.runs(DAG, run_type="scheduled"))
+        return runs[-1]["dag_run_id"]
+
+    def unpause(self) -> None:
+        wait_until("the DAG has been read", lambda: self.cluster.api.has_dag(DAG))
+        self.cluster.api.set_paused(DAG, False)
+
+    def tasks(self, run_id: str, task_id: str | None = None) -> list[dict[str, Any]]:
+        return [task for task in self.cluster.api.tasks(DAG, run_id) if task_id in (None, task["task_id"])]
+
+    def states(self, run_id: str) -> dict[str, list[str | None]]:
+        """Return the states of each task's instances."""
+        found: dict[str, list[str | None]] = {}
+        for task in self.tasks(run_id):
+            found.setdefault(task["task_id"], []).append(task["state"])
+        return found
+
+    def finish(self, run_id: str, *, seconds: float = 3600) -> str:
+        """Wait for the end of a run and of those beside it; return its state. No task may be left behind."""
+        for name in (run_id, *self.beside):
+            wait_until(f"run {name} ends", lambda name=name: self._state(name) in FINISHED, seconds=seconds)
+            unfinished = [task for task in self.tasks(name) if task["state"] in ("running", "queued", "scheduled")]
+            assert unfinished == [], f"stuck: {unfinished}"
+        for name in self.beside:
+            assert self._state(name) == "success", self.states(name)
+        return self._state(run_id)
+
+    def _state(self, run_id: str) -> str:
+        return self.cluster.api.run(DAG, run_id)["state"]
+
+    def running(self, run_id: str, task_id: str) -> Running:
+        """Wait until an instance of a task is running; return it."""
+        return self.moment(f"{task_id} is running", run_id, lambda: self._running(run_id, task_id))
+
+    def moment(self, what: str, run_id: str, condition: Callable[[], Any]) -> Any:
+        """Wait for a condition that can come true only while a run goes on; return its value."""
+
+        def holds() -> Any:
+            value = condition()
+            assert value or self._state(run_id) not in FINISHED, (
+                f"the run ended and never: {what}; {self.states(run_id)}"
+            )
+            return value
+
+        return wait_until(what, holds, seconds=MOMENT_SECONDS, every=0.1)
+
+    def _running(self, run_id: str, task_id: str) -> Running | None:
+        for task in self.tasks(run_id, task_id):
+            if task["state"] == "running" and task["pid"]:
+                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, StopIteration):
+                    process = psutil.Process(task["pid"])
+                    return Running(task, process, self._worker(os.getsid(process.pid)))
+        return None
+
+    def _worker(self, session: int) -> Container:
+        return next(container for container in self.cluster.containers.values() if container.pid == session)
+
+
+Fault = Callable[[Night, str], None]
+
+
+def worker_killed_in(task_id: str) -> Fault:
+    """SIGKILL to a whole worker while it runs a task."""
+
+    def strike(night: Night, run_id: str) -> None:
+        night.cluster.kill(night.running(run_id, task_id).worker.name)
+
+    return strike
+
+
+def task_out_of_memory(night: Night, run_id: str) -> None:
+    """SIGKILL to a task's own process: what the kernel does where a container's memory ends."""
+    night.running(run_id, "shard.extract_features").process.kill()
+
+
+def scheduler_killed(night: Night, run_id: str) -> None:
+    """SIGKILL to the scheduler while tasks are running and others are queued."""
+    night.running(run_id, "shard.measure_and_enhance")
+    night.cluster.kill("scheduler-1")
+
+
+def database_restarted(night: Night, run_id: str) -> None:
+    """SIGKILL to Postgres while a task is running; it recovers when it starts again."""
+    night.running(run_id, "shard.classify")
+    night.cluster.kill("postgres-1")
+
+
+def queue_lost(night: Night, run_id: str) -> None:
+    """Redis is killed and starts empty, while the only model worker works and another task waits in its queue."""
+
+    def is_waiting() -> bool:
+        states = [task["state"] for task in night.tasks(run_id) if task["pool"] == "tounum_model"]
+        return "running" in states and "queued" in states
+
+    night.moment("a task waits in the queue of models while another runs", run_id, is_waiting)
+    night.cluster.wipe("redis-1")
+
+
+def worker_asleep(night: Night, run_id: str) -> None:
+    """A worker stops (SIGSTOP) in the middle of a task, which another gets; then it wakes and goes on where it was."""
+    running = night.running(run_id, "shard.measure_and_enhance")
+    index, first = running.task["map_index"], running.task["try_number"]
+    running.worker.send(signal.SIGSTOP)
+
+    def given_away() -> bool:
+        (task,) = (t for t in night.tasks(run_id, "shard.measure_and_enhance") if t["map_index"] == index)
+        return task["try_number"] > first and task["state"] in ("running", "success")
+
+    try:
+        night.moment("the task was given to another worker", run_id, given_away)
+    finally:
+        running.worker.send(signal.SIGCONT)
+
+
+def second_run(night: Night, run_id: str) -> None:
+    """Another run begins on one of the batches while the first one works on it; both must succeed."""
+    night.running(run_id, "shard.measure_and_enhance")
+    batch = min(path.name for path in night.archive.lake.glob("originals/*/*"))
+    night.beside.append(night.trigger(batch_id=batch))
+
+
+def triggerer_killed(night: Night, run_id: str) -> None:
+    """SIGKILL to the triggerer while the first task of a scheduled run is deferred."""
+    night.moment("the run waits", run_id, lambda: night.states(run_id)["wait"] == ["deferred"])
+    time.sleep(1)  # the trigger is running by now, or about to
+    night.cluster.kill("triggerer-1")
+
+
+# In the order in which their moments come.
+FAULTS: dict[str, Fault] = {
+    "worker killed in register": worker_killed_in("register"),
+    "two runs on one batch": second_run,
+    "scheduler killed": scheduler_killed,
+    "worker stopped, awake again later": worker_asleep,
+    "worker killed in measure_and_enhance": worker_killed_in("shard.measure_and_enhance"),
+    "queue lost": queue_lost,
+    "worker killed in classify": worker_killed_in("shard.classify"),
+    "Postgres restarted": database_restarted,
+    "worker killed in route": worker_killed_in("shard.route"),
+    "worker out of memory": task_out_of_memory,
+    "worker killed in extract_features": worker_killed_in("shard.extract_features"),
+    "worker killed in caption": worker_killed_in("shard.caption"),
+    "worker killed in publish": worker_killed_in("publish"),
+}

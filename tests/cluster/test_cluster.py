@@ -1,0 +1,122 @@
+"""The cluster of docker-compose.yaml works, and makes good what breaks in it: three faults in every test run."""
+
+import contextlib
+import json
+import re
+
+import httpx
+import psutil
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.conftest import Delivery
+from tests.cluster.night import DAG, Night, queue_lost, scheduler_killed, worker_killed_in
+from tests.cluster.results import assert_same
+from tounum_airflow.local.api import AirflowApi, ApiError
+
+pytestmark = pytest.mark.e2e
+
+
+def test_nothing_listens_beyond_this_machine(cluster: Cluster) -> None:
+    listeners = cluster.listeners()
+    assert {address for _, address in listeners} == {"127.0.0.1"}
+    assert {name for name, _ in listeners} == {"postgres-1", "redis-1", "api-server-1", "scheduler-1"}
+
+
+def test_api_asks_for_a_login(cluster: Cluster) -> None:
+    answer = httpx.get(f"{cluster.base_url}/api/v2/dags", trust_env=False, timeout=60)
+    assert answer.status_code == httpx.codes.UNAUTHORIZED
+    with pytest.raises(ApiError, match="refused the login"):
+        cluster.login("admin", "admin").request("GET", "dags")
+
+
+def test_roles_decide_who_may_trigger_and_approve(cluster: Cluster) -> None:
+    viewer, operator, trainer, approver = (
+        _user(cluster, role) for role in ("Viewer", "TouNum operator", "TouNum trainer", "TouNum approver")
+    )
+    assert all(user.has_dag("tounum_retrain") for user in (viewer, operator, trainer, approver))
+    for user, dag, allowed in (
+        (viewer, "tounum_nightly", False),
+        (operator, "tounum_nightly", True),
+        (operator, "tounum_retrain", False),
+        (trainer, "tounum_nightly", False),
+        (trainer, "tounum_retrain", True),
+        (approver, "tounum_retrain", False),
+        (approver, "tounum_nightly", False),
+    ):
+        # A malformed date is refused, but only after the question whether the user may trigger at all.
+        assert _status(user, "POST", f"dags/{dag}/dagRuns", {"logical_date": "never"}) == (422 if allowed else 403)
+    question = "dags/tounum_retrain/dagRuns/none/taskInstances/approve/-1/hitlDetails"
+    answer = {"chosen_options": ["Approve"], "params_input": {}}
+    assert [_status(user, "PATCH", question, answer) for user in (viewer, operator, trainer)] == [403, 403, 403]
+    assert _status(approver, "PATCH", question, answer) == 404  # allowed; there is no such run
+    mark = "dags/tounum_retrain/dagRuns/none/taskInstances/approve"
+    assert _status(trainer, "PATCH", mark, {"new_state": "success"}) == 403
+
+
+@pytest.fixture(scope="module")
+def struck(cluster: Cluster, delivery: Delivery) -> Night:
+    """A night with one run that was struck by three faults and has ended."""
+    night = Night(cluster)
+    night.clear()
+    night.drop(delivery.batches)
+    run = night.trigger()
+    scheduler_killed(night, run)
+    queue_lost(night, run)
+    worker_killed_in("shard.caption")(night, run)
+    assert night.finish(run) == "success", night.states(run)
+    return night
+
+
+def test_three_faults_leave_no_trace(struck: Night, delivery: Delivery) -> None:
+    assert_same(struck.archive, delivery.undisturbed)
+
+
+def test_secrets_are_in_no_log_no_rendered_field_and_no_command_line(struck: Night, cluster: Cluster) -> None:
+    secrets = [
+        value for name, value in cluster.variables.items() if re.search("PASSWORD|SECRET|FERNET|ACCESS_KEY", name)
+    ]
+    assert len(secrets) == 8
+    files = [path for place in ("output", "volumes/logs") for path in (cluster.folder / place).rglob("*.log")]
+    assert len(files) > 20
+    told = {str(path): path.read_text(errors="replace") for path in files}
+    for run in cluster.api.runs(DAG):
+        for task in struck.tasks(run["dag_run_id"]):
+            told[f"task {task['id']}"] = json.dumps(task)  # with its rendered fields
+    for container in cluster.containers.values():
+        for process in container.processes():
+            with contextlib.suppress(psutil.Error):
+                told[f"{container.name}, process {process.pid}"] = " ".join(process.cmdline())
+    assert {name for name, text in told.items() for secret in secrets if secret in text} == set()
+
+
+def _user(cluster: Cluster, role: str) -> AirflowApi:
+    name = role.lower().replace(" ", "-")
+    credentials = {"username": "admin", "password": cluster.variables["TOUNUM_ADMIN_PASSWORD"]}
+    answer = httpx.post(f"{cluster.base_url}/auth/token", json=credentials, trust_env=False, timeout=60)
+    token = answer.json()["access_token"]
+    made = httpx.post(
+        f"{cluster.base_url}/auth/fab/v1/users",
+        json={
+            "username": name,
+            "first_name": name,
+            "last_name": name,
+            "email": f"{name}@localhost",
+            "password": f"password of {name}",
+            "roles": [{"name": role}],
+        },
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+        timeout=60,
+    )
+    assert made.is_success or made.status_code == httpx.codes.CONFLICT, made.text
+    return cluster.login(name, f"password of {name}")
+
+
+def _status(user: AirflowApi, method: str, path: str, body: dict) -> int:
+    try:
+        user.request(method, path, json=body)
+    except ApiError as error:
+        found = re.search(r": (\d{3}) ", str(error))
+        return int(found[1]) if found else 404
+    return 200

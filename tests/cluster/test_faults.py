@@ -1,0 +1,43 @@
+"""Every fault of its own, on small batches: ``make test-cluster``."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import Delivery
+from tests.cluster.intake import CHANGES, disturb_intake
+from tests.cluster.night import FAULTS, Night, triggerer_killed
+from tests.cluster.results import assert_same
+
+pytestmark = pytest.mark.cluster
+
+
+def test_undisturbed_run_is_as_in_one_process(night: Night, small_delivery: Delivery) -> None:
+    night.drop(small_delivery.batches)
+    run = night.trigger()
+    assert night.finish(run) == "success", night.states(run)
+    assert_same(night.archive, small_delivery.undisturbed)
+    assert {task["try_number"] for task in night.tasks(run) if task["state"] == "success"} == {1}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault(night: Night, small_delivery: Delivery, name: str) -> None:
+    night.drop(small_delivery.batches)
+    run = night.trigger()
+    FAULTS[name](night, run)
+    assert night.finish(run) == "success", night.states(run)
+    assert_same(night.archive, small_delivery.undisturbed)
+
+
+def test_triggerer_is_killed_while_a_scheduled_run_waits(night: Night, small_delivery: Delivery) -> None:
+    night.drop(small_delivery.batches, ready=False)
+    run = night.scheduled()
+    triggerer_killed(night, run)
+    night.mark_ready(small_delivery.batches)
+    assert night.finish(run) == "success", night.states(run)
+    assert_same(night.archive, small_delivery.undisturbed)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_batch_is_deleted_or_changed_while_it_is_taken_in(night: Night, tmp_path: Path, change: str) -> None:
+    disturb_intake(night, tmp_path, change)
