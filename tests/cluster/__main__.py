@@ -20,6 +20,7 @@ from tests.cluster.intake import CHANGES, disturb_intake
 from tests.cluster.native import NotInstalled
 from tests.cluster.night import DAG, FAULTS, Night, cluster_settings, triggerer_killed
 from tests.cluster.results import assert_same, run_in_one_process
+from tests.cluster.secrets import assert_secrets_are_kept
 
 WORKERS = ("worker", "model-worker")
 SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "postgres", "redis")
@@ -97,6 +98,8 @@ def inject_faults(folder: Path, arguments: argparse.Namespace) -> None:
         assert_same(night.archive, undisturbed)
         rows = len(undisturbed.rows())
         _say(began, f"manifests, buckets and originals are those of the undisturbed run: {rows} rows")
+        assert_secrets_are_kept(cluster)
+        _say(began, "no secret stands in a log, a rendered field or a command line")
         for change in CHANGES:
             disturb_intake(night, folder / "disturbed", change)
             _say(began, f"a batch was {change} while it was taken in: it came in whole, or stayed where it was")

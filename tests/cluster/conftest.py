@@ -45,7 +45,8 @@ def small_delivery(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
 @pytest.fixture(scope="package")  # gone before the tests of other folders begin
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
-        cluster = Cluster(tmp_path_factory.mktemp("cluster"), settings=cluster_settings(TOUNUM_SHARD_SIZE=SHARD_SIZE))
+        settings = cluster_settings(TOUNUM_SHARD_SIZE=SHARD_SIZE)
+        cluster = Cluster(tmp_path_factory.mktemp("cluster"), settings=settings, profiles=("s3",))
     except NotInstalled as missing:
         pytest.skip(f"the cluster's services are not installed: {missing}")
     with interrupted_by_signals(), cluster:
