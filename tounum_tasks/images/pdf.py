@@ -1,21 +1,30 @@
-"""PDF files: counting and rendering pages with PDFium."""
+"""PDF files: counting and rendering pages with PDFium, in a process of its own (see :mod:`~.pdf_worker`)."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pypdfium2
-import pypdfium2.raw
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.limits import ImageLimits
 
-_POINTS_PER_INCH = 72.0
+PAGE_SECONDS = 60  # of processor time, so that a busy machine makes no difference
+
 _TAIL = 2048  # the end marker belongs into the last kilobyte; be generous to what mail programs append
-_LOCK = threading.Lock()  # PDFium must not be called from two threads at once
+_WORKER = Path(__file__).with_name("pdf_worker.py")
+_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # no secrets
+
+
+class PdfiumError(Exception):
+    """What PDFium said of a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,8 @@ def page_count(data: bytes) -> int:
     Raises:
         ItemError: ENCRYPTED, TRUNCATED or CORRUPT.
     """
-    with _open(data) as document:
-        return len(document)
+    head, _ = _ask(data, page=0, max_pixels=0, dpi=0)
+    return int(head["pages"])
 
 
 def render(data: bytes, page: int, limits: ImageLimits) -> RenderedPage:
@@ -42,43 +51,76 @@ def render(data: bytes, page: int, limits: ImageLimits) -> RenderedPage:
     Raises:
         ItemError: ENCRYPTED, TRUNCATED or CORRUPT.
     """
-    with _open(data) as document:
-        if not 1 <= page <= len(document):
-            raise ItemError(ErrorCode.CORRUPT, f"the file has no page {page}")
-        sheet = document[page - 1]
-        width, height = sheet.get_size()
-        if not (0 < width < float("inf") and 0 < height < float("inf")):
-            raise ItemError(ErrorCode.CORRUPT, "the page has no size")
-        # A page of 40 pixels is 9.600001 points high in many files; PDFium would make 41 rows of it and blur them.
-        scale = limits.pdf_dpi / _POINTS_PER_INCH * (1 - 1e-6)
-        # Both sides are rounded up, so leave room for one more row and one more column.
-        while (width * scale + 1) * (height * scale + 1) > limits.max_pixels:
-            scale *= 0.999 * min(1.0, (limits.max_pixels / ((width * scale + 1) * (height * scale + 1))) ** 0.5)
-        bitmap = sheet.render(scale=scale, rev_byteorder=True, may_draw_forms=False, maybe_alpha=False)
-        try:
-            rgb = np.array(bitmap.to_numpy()[..., :3], dtype=np.uint8, order="C")
-        finally:
-            bitmap.close()
-            sheet.close()
-    return RenderedPage(rgb, scale * _POINTS_PER_INCH)
+    head, pixels = _ask(data, page=page, max_pixels=limits.max_pixels, dpi=limits.pdf_dpi)
+    height, width, stride, channels = head["shape"]
+    rows = np.frombuffer(pixels, np.uint8).reshape(height, stride)[:, : width * channels]
+    rgb = rows.reshape(height, width, channels)[..., :3]
+    return RenderedPage(np.array(rgb, dtype=np.uint8, order="C"), head["dpi"])
 
 
-@contextmanager
-def _open(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
-    """Open a document while no other thread uses PDFium."""
+def _ask(data: bytes, **order: float) -> tuple[dict[str, Any], bytes]:
     if b"%%EOF" not in data.rstrip(b"\0\r\n\t ")[-_TAIL:]:
         # PDFium would mend such a file and silently lose the pages whose description is missing.
         raise ItemError(ErrorCode.TRUNCATED, "the PDF file ends before its end marker")
-    with _LOCK:
-        try:
-            document = pypdfium2.PdfDocument(data)
-        except pypdfium2.PdfiumError as error:
-            if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD:
-                raise ItemError(ErrorCode.ENCRYPTED, "the PDF file is protected by a password") from error
-            if error.err_code == pypdfium2.raw.FPDF_ERR_SECURITY:
-                raise ItemError(ErrorCode.ENCRYPTED, "the PDF file is encrypted in an unknown way") from error
-            raise ItemError(ErrorCode.CORRUPT, "the PDF file is damaged") from error
-        try:
-            yield document
-        finally:
-            document.close()
+    head, content = _worker(os.getpid()).ask({**order, "bytes": len(data), "seconds": PAGE_SECONDS}, data)
+    if "code" in head:
+        raise ItemError(ErrorCode(head["code"]), head["message"])
+    if "exception" in head:
+        raise PdfiumError(head["exception"])
+    return head, content
+
+
+class _Worker:
+    """The process, started when it is needed and again after a file has ended it; it ends with this one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        with self._lock:
+            process = self._running()
+            assert process.stdin and process.stdout
+            try:
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.write(data)
+                process.stdin.flush()
+                head = json.loads(process.stdout.readline())
+                size = head["shape"][0] * head["shape"][2] if "shape" in head else 0
+                content = process.stdout.read(size)
+                if len(content) == size:
+                    return head, content
+            except (OSError, ValueError):
+                pass  # it is no more
+            except BaseException:
+                self._stop()  # its answer would be taken for that to the next order
+                raise
+            self._stop()
+        raise ItemError(
+            ErrorCode.CORRUPT, f"the PDF file asks for more memory, or more than {PAGE_SECONDS} s, for one page"
+        )
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is None or self._process.poll() is not None:
+            self._stop()
+            environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(_WORKER)],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        return self._process
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+@lru_cache(maxsize=1)
+def _worker(process_id: int) -> _Worker:
+    """One for all threads of a process; a forked process starts its own."""
+    return _Worker()
