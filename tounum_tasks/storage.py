@@ -178,8 +178,12 @@ class Storage:
 
 
 @lru_cache(maxsize=32)
-def open_storage(path_or_url: str) -> Storage:
+def open_storage(path_or_url: str, *, untrusted: bool = False) -> Storage:
     """Return the storage below a folder, ``file://`` or ``s3://`` root.
+
+    Args:
+        untrusted: others write there, and may put a link in the place of a folder at any moment: none below the root
+            is followed.
 
     Raises:
         ConfigurationError: another kind of URL, or one that no store takes.
@@ -189,7 +193,7 @@ def open_storage(path_or_url: str) -> Storage:
     except ValueError as error:
         raise ConfigurationError(f"{error}.") from error
     if root.startswith("file://"):
-        return FolderStorage(root)
+        return FolderStorage(root, untrusted=untrusted)
     from tounum_tasks.object_storage import ObjectStorage
 
     return ObjectStorage(root)
@@ -198,12 +202,34 @@ def open_storage(path_or_url: str) -> Storage:
 class FolderStorage(Storage):
     """A root on a file system that has hard links and atomic renames (every usual Linux file system)."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, untrusted: bool = False) -> None:
         super().__init__(root)
         self._folder = root.removeprefix("file://")
+        self._untrusted = untrusted
 
     def local_path(self, path: str) -> Path:
         return Path(self._folder, path)
+
+    @contextlib.contextmanager
+    def _in_folder_of(self, path: str) -> Iterator[tuple[int | None, str]]:
+        """Context with an open folder and a name in it, to be used as ``dir_fd`` and path of system calls.
+
+        Below an untrusted root each folder on the way is opened by itself, so that what is read or removed lies below
+        the root whatever is renamed meanwhile; a link on the way is as good as nothing.
+        """
+        *folders, name = path.split("/")
+        if not self._untrusted:
+            yield None, str(self.local_path(path))
+            return
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for folder in folders:
+                below = _open_folder(folder, descriptor)
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor, name or "."
+        finally:
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def _faults(self, path: str) -> Iterator[None]:
@@ -228,24 +254,20 @@ class FolderStorage(Storage):
     def list_folder(self, path: str = "") -> list[Entry]:
         with self._faults(path):
             try:
-                with os.scandir(self.local_path(path)) as entries:
-                    found = []
-                    for entry in entries:
-                        # An entry may be gone between listing and looking: then it is not there.
-                        with contextlib.suppress(FileNotFoundError):
-                            found.append(_entry(entry.name, entry.stat(follow_symlinks=False)))
+                with self._in_folder_of(path) as (folder, name):
+                    found = _entries(name if folder is None else _open_folder(name, folder))
             except FileNotFoundError:
                 return []
         return sorted(found, key=lambda entry: os.fsencode(entry.name))
 
     def entry(self, path: str) -> Entry:
-        with self._faults(path):
-            return _entry(path.rpartition("/")[2], os.lstat(self.local_path(path)))
+        with self._faults(path), self._in_folder_of(path) as (folder, name):
+            return _entry(path.rpartition("/")[2], os.lstat(name, dir_fd=folder))
 
     def open(self, path: str, version: str = "") -> IO[bytes]:
-        with self._faults(path):
+        with self._faults(path), self._in_folder_of(path) as (folder, name):
             # O_NONBLOCK: opening a FIFO that somebody left in ingest must not wait for a writer.
-            descriptor = os.open(self.local_path(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
                 raise OSError(errno.EINVAL, "not a regular file")
@@ -291,17 +313,18 @@ class FolderStorage(Storage):
                 self.remove(f"{TEMPORARY_FOLDER}/{entry.name}")
 
     def remove(self, path: str, version: str = "") -> None:
-        with self._faults(path):
-            self.local_path(path).unlink(missing_ok=True)
+        with self._faults(path), contextlib.suppress(FileNotFoundError), self._in_folder_of(path) as (folder, name):
+            os.unlink(name, dir_fd=folder)
 
     def remove_empty_folder(self, path: str) -> None:
         with self._faults(path):
             try:
-                self.local_path(path).rmdir()
+                with self._in_folder_of(path) as (folder, name):
+                    os.rmdir(name, dir_fd=folder)
             except FileNotFoundError:
                 pass
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise
 
     @contextlib.contextmanager
@@ -326,6 +349,30 @@ class FolderStorage(Storage):
             folder = folder.parent
         with self._faults(""):
             return shutil.disk_usage(folder).free
+
+
+def _open_folder(name: str, parent: int) -> int:
+    """Open a folder in an open folder. Raises FileNotFoundError also if it is a link, or no folder any more."""
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise FileNotFoundError(errno.ENOENT, "no folder any more", name) from error
+
+
+def _entries(folder: str | int) -> list[Entry]:
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                # An entry may be gone between listing and looking: then it is not there.
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(_entry(entry.name, entry.stat(follow_symlinks=False)))
+    finally:
+        if isinstance(folder, int):
+            os.close(folder)
+    return found
 
 
 def _entry(name: str, status: os.stat_result) -> Entry:
@@ -356,6 +403,11 @@ def _folder_to_disk(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def forbid_world_writing() -> None:
+    """Let no file that this process makes be writable by everybody, whatever umask it was started with."""
+    os.umask(os.umask(0o077) | 0o002)
 
 
 def _sentence(url: str, error: OSError) -> str:

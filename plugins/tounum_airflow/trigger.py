@@ -20,7 +20,8 @@ MAX_POLL_SECONDS = 30.0
 def look() -> Scan:
     """Look at the ingest root once, with the settings of this process."""
     settings = load_settings()
-    return scan(open_storage(settings.ingest_root), quiet_seconds=settings.quiet_seconds, now_ns=time.time_ns())
+    ingest = open_storage(settings.ingest_root, untrusted=True)
+    return scan(ingest, quiet_seconds=settings.quiet_seconds, now_ns=time.time_ns())
 
 
 class IngestSettledTrigger(BaseTrigger):

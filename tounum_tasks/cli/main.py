@@ -26,12 +26,14 @@ from tounum_tasks.cli import (
 )
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, TounumError
 from tounum_tasks.logs import KeyValueFormatter
+from tounum_tasks.storage import forbid_world_writing
 
 EXIT_DONE, EXIT_FAILURES, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 more failures than allowed, 2 wrong usage or environment."""
+    forbid_world_writing()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(KeyValueFormatter())

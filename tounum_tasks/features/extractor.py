@@ -10,6 +10,8 @@ TensorFlow is imported by the functions that need it, so that importing this mod
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ POSITIONS = 64
 CHANNELS = 2048
 CONVOLUTIONS = 94
 BATCH_SIZE = 16
+MAX_NPZ_BYTES = 1 << 30  # ten times what the network's weights need
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -147,15 +150,18 @@ def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays of an ``.npz`` file by name; pickled content is refused.
+    """Arrays of an ``.npz`` file by name; pickled content is refused, and what unpacks to far more than weights.
 
     Raises:
         ConfigurationError: the file is missing or no plain ``.npz``.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_NPZ_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_NPZ_BYTES:,} bytes")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigurationError(f"Cannot read the extractor's weights from {path}: {error}") from error
 
 

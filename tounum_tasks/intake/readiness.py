@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.names import READY_MARKER, display_name, is_ignored
 from tounum_tasks.storage import Entry, Storage
 
@@ -66,11 +67,15 @@ class Listing:
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies in the ingest root: batches to take, one sentence per batch that must wait, and what is left."""
+    """What lies in the ingest root: batches to take, one sentence per batch that must wait, and what is left.
+
+    ``faults`` are sentences about batches that cannot be looked into: somebody must act.
+    """
 
     ready: tuple[Listing, ...]
     waiting: tuple[str, ...]
     left_behind: tuple[str, ...]
+    faults: tuple[str, ...] = ()
 
 
 def scan(ingest: Storage, *, quiet_seconds: float, now_ns: int) -> Scan:
@@ -86,7 +91,8 @@ def scan(ingest: Storage, *, quiet_seconds: float, now_ns: int) -> Scan:
     ready: list[Listing] = []
     waiting: list[str] = []
     left_behind: list[str] = []
-    for listing in list_batches(ingest):
+    listings, faults = list_batches(ingest)
+    for listing in listings:
         left_behind.extend(listing.left_behind)
         if not listing.files:
             continue
@@ -99,19 +105,26 @@ def scan(ingest: Storage, *, quiet_seconds: float, now_ns: int) -> Scan:
                 f"and is taken when nothing changed for {quiet_seconds:g} s, or at once when it holds a file "
                 f"named {READY_MARKER}."
             )
-    return Scan(tuple(ready), tuple(waiting), tuple(left_behind))
+    return Scan(tuple(ready), tuple(waiting), tuple(left_behind), tuple(faults))
 
 
-def list_batches(ingest: Storage) -> list[Listing]:
-    """List every batch of the root, the loose files last."""
+def list_batches(ingest: Storage) -> tuple[list[Listing], list[str]]:
+    """List every batch of the root, the loose files last; also return a sentence for each that cannot be listed."""
     listings: list[Listing] = []
+    faults: list[str] = []
     loose: list[Entry] = []
     for entry in ingest.list_folder():
         if entry.kind == "folder" and not is_ignored(entry.name):
-            listings.append(list_batch(ingest, entry.name))
+            try:
+                listings.append(list_batch(ingest, entry.name))
+            except FileNotFoundError:
+                continue  # gone since
+            except EnvironmentFault as fault:
+                ingest.check()  # is it the batch, or all of ingest?
+                faults.append(f"Batch '{display_name(entry.name)}' stays in ingest: {fault}")
         elif entry.kind != "folder":
             loose.append(entry)
-    return [*listings, _loose_files(loose)]
+    return [*listings, _loose_files(loose)], faults
 
 
 def list_batch(ingest: Storage, folder: str) -> Listing:

@@ -43,7 +43,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         wanted = [_known_batch(lake, request)]
         batch_date = wanted[0][0]
     elif request.take_in and batch_date == today:
-        intake = take_in(open_storage(settings.ingest_root), lake, batch_date, settings)
+        intake = take_in(open_storage(settings.ingest_root, untrusted=True), lake, batch_date, settings)
         wanted = [*_of_date(lake, batch_date), *intake.batches, *_unpublished(lake, batch_date, settings)]
     else:
         wanted = list(_of_date(lake, batch_date))

@@ -135,6 +135,7 @@ def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings)
         for listing in found.ready:
             if _journal_path(listing) not in begun:
                 attempt(lambda listing=listing: _begin(ingest, lake, listing, batch_date, settings))  # type: ignore[misc]
+    faults.extend(found.faults)
     sentences = dict.fromkeys((*waiting, *found.waiting))
     for sentence in (*sentences, *found.left_behind, *faults):
         log.warning("%s", sentence)
