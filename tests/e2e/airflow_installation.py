@@ -4,11 +4,12 @@ import datetime as dt
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -122,13 +123,15 @@ class AirflowInstallation:
         fields = {"partition_key": partition_key} if partition_key else {}
         return self.api.trigger(DAG, conf=conf, **fields)
 
-    def wait_for(self, what: str, condition: Callable[[], Any], *, seconds: float = RUN_SECONDS) -> Any:
+    def wait_for(
+        self, what: str, condition: Callable[[], Any], *, seconds: float = RUN_SECONDS, every: float = 0.5
+    ) -> Any:
         """Return the condition's value as soon as it is true."""
         deadline = time.monotonic() + seconds
         while not (value := condition()):
             self.airflow.check()
             assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
-            time.sleep(0.5)
+            time.sleep(every)
         return value
 
     def finish(self, run_id: str) -> str:
@@ -164,6 +167,52 @@ class AirflowInstallation:
     def plan(self, run_id: str) -> RunPlan:
         """Return what ``register`` decided."""
         return RunPlan.from_json(self.api.xcom(DAG, run_id, "register", "plan"))
+
+    def backfill(self, first: str, last: str, *options: str) -> None:
+        """Start a backfill of the nightly DAG from the command line, once Airflow counts the one before as over."""
+        self.wait_for("no other backfill goes on", self.no_backfill_goes_on, every=1)
+        self.airflow.airflow(
+            "backfill", "create", "--dag-id", DAG, "--from-date", first, "--to-date", last, *options
+        )  # fmt: skip
+
+    def no_backfill_goes_on(self) -> bool:
+        """Whether Airflow would accept another backfill; it takes half a minute to notice that one is over."""
+        known = self.api.request("GET", "backfills", params={"dag_id": DAG, "limit": 1000})["backfills"]
+        return all(backfill["completed_at"] for backfill in known)
+
+    def backfill_runs(self, days: Iterable[str], *, besides: Collection[str] = ()) -> dict[str, str]:
+        """Return the runs that backfills made for these days, by day; those in ``besides`` are left out."""
+        wanted = set(days)
+        return {
+            run["partition_key"]: run["dag_run_id"]
+            for run in self.api.runs(DAG, run_type="backfill")
+            if run["partition_key"] in wanted and run["dag_run_id"] not in besides
+        }
+
+    # Kills
+
+    def running(self, run_id: str, task_id: str) -> psutil.Process:
+        """Wait until a task that is not mapped to more than one shard runs, and return its process."""
+
+        def found() -> psutil.Process | None:
+            (task,) = [task for task in self.api.tasks(DAG, run_id) if task["task_id"] == task_id]
+            assert task["state"] not in FINISHED, f"{task_id} ended before it could be killed"
+            if task["state"] != "running" or not task["pid"] or not psutil.pid_exists(task["pid"]):
+                return None
+            return psutil.Process(task["pid"])
+
+        return self.wait_for(f"{task_id} of {run_id} runs", found, every=0.05)
+
+    def kill_scheduler(self) -> None:
+        """Kill the scheduler alone, not the workers that it leaves behind; nobody starts it again."""
+        scheduler = self.airflow.process("scheduler")
+        scheduler.kill()
+        scheduler.wait()
+
+    def start_scheduler(self, **settings: str) -> None:
+        """Start the scheduler again, with Airflow's settings of its section ``scheduler`` changed."""
+        variables = {f"AIRFLOW__SCHEDULER__{name.upper()}": value for name, value in settings.items()}
+        self.airflow.launch("scheduler", variables)
 
     # Results
 

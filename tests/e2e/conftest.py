@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.e2e.airflow_installation import DAG, AirflowInstallation, image_file
+from tests.e2e.archive import Archive, build_archive
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,8 @@ def first_night(paused_airflow: AirflowInstallation) -> FirstNight:
 @pytest.fixture(scope="session")
 def airflow(paused_airflow: AirflowInstallation, first_night: FirstNight) -> AirflowInstallation:
     return paused_airflow
+
+
+@pytest.fixture(scope="session")
+def archive(airflow: AirflowInstallation) -> Archive:
+    return build_archive(airflow)

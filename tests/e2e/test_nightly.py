@@ -117,9 +117,8 @@ def backfill(airflow: AirflowInstallation) -> dict[str, str]:
     for day, seed in (("2026-01-16", 16), ("2026-01-17", 17)):
         airflow.take_in_earlier(day, f"day {day}", {"page.png": image_file(seed)})
     airflow.drop("arrives meanwhile", {"x.png": image_file(50)})
-    command = ["backfill", "create", "--dag-id", DAG, "--from-date", "2026-01-16", "--to-date", "2026-01-17"]
-    airflow.airflow.airflow(*command, "--max-active-runs", "2")
-    runs = {run["partition_key"]: run["dag_run_id"] for run in airflow.api.runs(DAG, run_type="backfill")}
+    airflow.backfill("2026-01-16", "2026-01-17", "--max-active-runs", "2")
+    runs = airflow.backfill_runs(["2026-01-15", "2026-01-16", "2026-01-17", "2026-01-18"])
     for run_id in runs.values():
         assert airflow.finish(run_id) == "success"
     return runs

@@ -12,18 +12,18 @@ from tounum_tasks.models.weights import read_safetensors, write_safetensors
 VERSION = "second-1"
 
 
-def register_second_captioner(lake: Path) -> str:
+def register_second_captioner(lake: Path, version: str = VERSION, *, ending: str = "x") -> str:
     """Register a captioner that says ``ax dogx`` where the starter says ``a dog``; return its version."""
-    folder, card = _copy_of_starter(lake, "captioner")
+    folder, card = _copy_of_starter(lake, "captioner", version)
     path = folder / "vocabulary.json"
     words = json.loads(path.read_text())
-    path.write_text(json.dumps([*words[:4], *(word + "x" for word in words[4:])]))
-    return _register(lake, folder, card)
+    path.write_text(json.dumps([*words[:4], *(word + ending for word in words[4:])]))
+    return _register(lake, folder, card, version)
 
 
 def register_second_classifier(lake: Path) -> str:
     """Register a classifier that takes photographs for texts and texts for photographs; return its version."""
-    folder, card = _copy_of_starter(lake, "classifier")
+    folder, card = _copy_of_starter(lake, "classifier", VERSION)
     path = folder / "weights.safetensors"
     weights = read_safetensors(path)
     order = [{"Photo": "Text", "Text": "Photo"}.get(name, name) for name in CLASSES]
@@ -33,18 +33,19 @@ def register_second_classifier(lake: Path) -> str:
         weights["scores/bias"][swapped],
     )
     write_safetensors(path, weights)
-    return _register(lake, folder, card)
+    return _register(lake, folder, card, VERSION)
 
 
-def _copy_of_starter(lake: Path, name: str) -> tuple[Path, ModelCard]:
-    starter = Registry(str(lake)).resolve(name)
-    folder = lake.parent / "trained" / name
-    shutil.copytree(starter.folder, folder)
+def _copy_of_starter(lake: Path, name: str, version: str) -> tuple[Path, ModelCard]:
+    registry = Registry(str(lake))
+    starter = next(known.version for known in registry.versions(name) if known.is_starter)
+    folder = lake.parent / "trained" / name / version
+    shutil.copytree(registry.resolve(name, starter).folder, folder)
     return folder, read_version(folder)
 
 
-def _register(lake: Path, folder: Path, card: ModelCard) -> str:
+def _register(lake: Path, folder: Path, card: ModelCard, version: str) -> str:
     described = card.model_dump(exclude={"name", "version", "files", "digest"})
-    write_card(folder, name=card.name, version=VERSION, **described)
+    write_card(folder, name=card.name, version=version, **described)
     Registry(str(lake)).register(folder)
-    return VERSION
+    return version

@@ -71,6 +71,7 @@ class LocalAirflow:
         self._extra = dict(environment or {})
         self._lock: IO[str] | None = None
         self._processes: dict[str, subprocess.Popen] = {}
+        self._sessions: set[int] = set()
         self._api: AirflowApi | None = None
 
     @property
@@ -190,34 +191,43 @@ class LocalAirflow:
                 f"Port {self.port} is in use by another program; stop that, or choose another: make ui PORT=8090"
             )
         self.prepare()
-        environment = self.environment()
-        for name, arguments in COMPONENTS.items():
-            port = ["--port", str(self.port)] if name == "api-server" else []
-            with self.log_file(name).open("ab") as log:
-                # A session of its own keeps the terminal's Ctrl-C away from it, and marks all its descendants.
-                self._processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", *arguments, *port],
-                    env=environment,
-                    cwd=self.workdir,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-        sessions = [process.pid for process in self._processes.values()]
-        self._sessions_file.write_text(json.dumps({"boot_time": psutil.boot_time(), "sessions": sessions}))
+        for name in COMPONENTS:
+            self.launch(name)
         self._wait_until("the components answer", self._all_healthy)
         self._wait_until(f"{self.dag_id} has been read", self._dag_is_there)
+
+    def launch(self, component: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start a component, also one that has ended since the start; ``environment`` is for it alone."""
+        port = ["--port", str(self.port)] if component == "api-server" else []
+        with self.log_file(component).open("ab") as log:
+            # A session of its own keeps the terminal's Ctrl-C away from it, and marks all its descendants.
+            self._processes[component] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *COMPONENTS[component], *port],
+                env={**self.environment(), **(environment or {})},
+                cwd=self.workdir,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._sessions.add(self._processes[component].pid)
+        stored = {"boot_time": psutil.boot_time(), "sessions": sorted(self._sessions)}
+        self._sessions_file.write_text(json.dumps(stored))
+
+    def process(self, component: str) -> subprocess.Popen:
+        """The running process of a component."""
+        return self._processes[component]
 
     def stop(self) -> None:
         """Stop every process of every component, and let go of the installation."""
         if self._api is not None:
             self._api.close()
             self._api = None
-        _stop_sessions({process.pid for process in self._processes.values()})
+        _stop_sessions(self._sessions)
         for process in self._processes.values():
             process.wait()
         self._processes.clear()
+        self._sessions.clear()
         if self._lock is not None:
             self._sessions_file.unlink(missing_ok=True)
             self._lock.close()
