@@ -5,12 +5,10 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from tests.unit.published import Night, process
+from tests.unit.published import Night, item_rows, process
 from tounum_tasks.errors import EnvironmentFault
-from tounum_tasks.manifest.schema import ITEM_COLUMNS
 
 STEP_BYTES = 12 * 1024
 
@@ -42,19 +40,6 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     disk.unmount()
 
 
-def item_rows(table: pa.Table, root: Path) -> list[dict]:
-    """The rows with what describes the items; times are part of the batch's id, and roots of where things lie."""
-    rows = table.select(list(ITEM_COLUMNS)).to_pylist()
-    batch_id = rows[0]["batch_id"]
-    return [
-        {
-            name: value.replace(batch_id, "ID").replace(str(root), "") if isinstance(value, str) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
-
-
 def test_the_disk_is_full_at_every_step(disk: Disk, tmp_path: Path) -> None:
     ample, tight = Night(tmp_path / "ample", noisy=True), Night(disk.folder / "tight", noisy=True)
     plan = ample.plan("run", enhancement="classic")
@@ -68,7 +53,7 @@ def test_the_disk_is_full_at_every_step(disk: Disk, tmp_path: Path) -> None:
 
     faults = attempts_until_it_fits(disk, go_on)
     assert len(faults) > 5 and all("No space is left" in fault and "free some" in fault for fault in faults)
-    assert item_rows(tight.table(plan), tight.root) == item_rows(ample.table(ample.plan("again")), ample.root)
+    assert item_rows(tight.table(plan), str(tight.root)) == item_rows(ample.table(ample.plan("again")), str(ample.root))
     assert tight.copies("0.png") == ample.copies("0.png")
     assert not any(Path(tight.settings.lake_root.removeprefix("file://"), ".tmp").iterdir())
 

@@ -19,6 +19,7 @@ from tounum_tasks.features import stage as features_stage
 from tounum_tasks.intake.take_in import take_in
 from tounum_tasks.items import read_items
 from tounum_tasks.manifest.read import latest_version, manifest_path
+from tounum_tasks.manifest.schema import ITEM_COLUMNS
 from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.quality import stage as measure_stage
@@ -138,6 +139,19 @@ def caption_all(plan: RunPlan, settings: Settings, caption: str) -> None:
         captions = {work.fingerprints.caption(item) for item in photos}
         rows = [{"fingerprint": one, **common, **said} for one in captions]
         work.cache(caption_stage.STAGE, caption_stage.SCHEMA).commit(rows)
+
+
+def item_rows(table: pa.Table, root: str) -> list[dict]:
+    """The rows with what describes the items; times are part of the batch's id, and roots of where things lie."""
+    rows = table.select(list(ITEM_COLUMNS)).to_pylist()
+    batch_id = rows[0]["batch_id"]
+    return [
+        {
+            name: value.replace(batch_id, "ID").replace(root, "") if isinstance(value, str) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
 
 
 class Night:
