@@ -1,32 +1,35 @@
 """``tounum_reprocess`` on a real scheduler: by hand, after a promotion, and not because of what it published itself."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.airflow_installation import DAG, AirflowInstallation, image_file
-from tests.unit.published import pin, process
+from tests.e2e.airflow_installation import DAG, AirflowInstallation
+from tests.e2e.archive import FIRST, SECOND, Archive
 from tounum_airflow.local.api import FINISHED
 from tounum_airflow.priority import REPROCESS_PREFIX
-from tounum_tasks.manifest.read import latest_version, read_publication
-from tounum_tasks.plan import RunPlan
-from tounum_tasks.publish import stage as publish
-from tounum_tasks.reprocess.outdated import count_outdated
+from tounum_tasks.manifest.read import read_publication
+from tounum_tasks.reprocess.outdated import outdated_dates, wanted_models
 from tounum_tasks.storage import open_storage
 
 pytestmark = pytest.mark.e2e
 
 REPROCESS = "tounum_reprocess"
-EARLIER, LATER = "2025-06-01", "2025-06-02"
 
 
-def publish_with_old_models(airflow: AirflowInstallation, day: str) -> RunPlan:
-    """Take a batch in on an earlier day and publish it as models did that are not in production any more."""
-    plan = airflow.take_in_earlier(day, f"Box of {day}", {"a.png": image_file(int(day[-1]) + 70)})
-    old = plan.model_copy(update={name: pin(name, "old") for name in ("classifier", "captioner")})
-    process(old, airflow.settings, label="Text")
-    assert publish.run(old, airflow.settings)["batches"][0]["outcome"] == "published"
-    return old
+@pytest.fixture(scope="module", autouse=True)
+def as_it_was_afterwards(airflow: AirflowInstallation, archive: Archive) -> Iterator[None]:
+    """What later tests promote must start nothing here."""
+    yield
+    airflow.api.set_paused(REPROCESS, True)
+    archive.back_to_the_starter()
+
+
+def outdated(airflow: AirflowInstallation) -> list[str]:
+    """The batch dates that were made with other models than production's."""
+    return outdated_dates(airflow.settings, wanted_models(airflow.settings))
 
 
 def runs_for_dates(airflow: AirflowInstallation) -> list[dict[str, Any]]:
@@ -44,31 +47,39 @@ def finish_all(airflow: AirflowInstallation, number: int) -> list[str]:
     return airflow.wait_for(f"{number} runs of {REPROCESS} end", ended)
 
 
-def test_dates_are_brought_up_to_date_one_after_the_other(airflow: AirflowInstallation) -> None:
+def test_dates_are_brought_to_a_promoted_captioner_one_after_the_other(
+    airflow: AirflowInstallation, archive: Archive, tmp_path: Path
+) -> None:
     airflow.api.set_paused(REPROCESS, False)
     airflow.api.trigger(REPROCESS)
     finish_all(airflow, 1)  # nothing to do: also for the run that unpausing starts
     assert runs_for_dates(airflow) == []
     before = len(airflow.api.runs(REPROCESS))
-    plans = {day: publish_with_old_models(airflow, day) for day in (EARLIER, LATER)}
-    assert count_outdated(airflow.settings) == 2
+
+    archive.add_captioner("fourth-1", "z")
+    expected = archive.undisturbed("fourth-1", tmp_path)
+    lake = open_storage(airflow.settings.lake_root)
+    versions = {day: archive.version(day) for day in (FIRST, SECOND)}
+    archive.promote("fourth-1")
+    assert outdated(airflow) == [FIRST, SECOND]
 
     airflow.api.trigger(REPROCESS, conf={"order": "newest", "at_most": 1})
     finish_all(airflow, before + 1)
     (run,) = runs_for_dates(airflow)
-    assert run["conf"] == {"batch_date": LATER} and run["state"] == "success"
-    assert count_outdated(airflow.settings) == 1
+    assert run["conf"] == {"batch_date": SECOND} and run["state"] == "success"
+    assert outdated(airflow) == [FIRST]
 
     (models,) = airflow.api.request("GET", "assets", params={"name_pattern": "tounum_models"})["assets"]
-    airflow.api.request("POST", "assets/events", json={"asset_id": models["id"]})  # as a promotion does
+    airflow.api.request("POST", "assets/events", json={"asset_id": models["id"]})  # as a promotion by tounum_retrain
     assert set(finish_all(airflow, before + 2)) == {"success"}
-    assert [run["conf"]["batch_date"] for run in runs_for_dates(airflow)] == [LATER, EARLIER]
-    assert count_outdated(airflow.settings) == 0
-    lake = open_storage(airflow.settings.lake_root)
-    for run, day in zip(runs_for_dates(airflow), (LATER, EARLIER), strict=True):
-        (batch,) = plans[day].batches
-        assert latest_version(lake, day, batch.batch_id) == 2
-        assert read_publication(lake, day, batch.batch_id, 2).run_id == run["dag_run_id"]
-        assert "measure 0 computed, 1 reused" in airflow.log(run["dag_run_id"], "publish")
+    assert [run["conf"]["batch_date"] for run in runs_for_dates(airflow)] == [SECOND, FIRST]
+    assert outdated(airflow) == []
+    for run, day in zip(runs_for_dates(airflow), (SECOND, FIRST), strict=True):
+        assert archive.rows(day).equals(expected[day])
+        assert archive.words(day) and all(word.endswith("z") for word in archive.words(day))
+        assert archive.version(day) == versions[day] + 1
+        assert read_publication(lake, day, archive.batch_id(day), versions[day] + 1).run_id == run["dag_run_id"]
+        log = airflow.log(run["dag_run_id"], "publish")
+        assert "measure 0 computed, 2 reused" in log and "caption 2 computed, 0 reused" in log
     # Its own runs published two dates; that started nothing.
     assert len(airflow.api.runs(REPROCESS)) == before + 2
