@@ -23,6 +23,7 @@ from tounum_tasks.cli import (
     show,
     train_captioner,
     train_classifier,
+    train_restorer,
 )
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, TounumError
 from tounum_tasks.logs import KeyValueFormatter
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     trainable = train.add_subparsers(title="models", metavar="MODEL", required=True)
     evaluate = commands.add_parser("evaluate", help="measure a model on a data set")
     measurable = evaluate.add_subparsers(title="models", metavar="MODEL", required=True)
-    for command in (train_captioner, train_classifier):
+    for command in (train_captioner, train_classifier, train_restorer):
         command.add_parser(trainable)
     for command in (evaluate_captioner, evaluate_classifier):
         command.add_parser(measurable)

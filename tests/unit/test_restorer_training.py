@@ -1,0 +1,128 @@
+"""Training the restorer: what it is shown, and the command from folders to a version."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from tests.unit.degraded import psnr
+from tounum_tasks.cli.main import main
+from tounum_tasks.evaluation.restorer import DEGRADATIONS, DEGRADED, degraded
+from tounum_tasks.models.card import read_version
+from tounum_tasks.models.weights import read_safetensors
+from tounum_tasks.training.degradation import KINDS, MARGIN, degrade
+from tounum_tasks.training.pictures import Source, drawn_pages, load_pictures, patch_of
+
+SMALL = ["--steps", "6", "--batch-size", "2", "--patch", "32", "--checkpoint-steps", "3"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two photographs and a text file."""
+    made = tmp_path / "clean"
+    (made / "deep").mkdir(parents=True)
+    for name, rgb in (("cat", skimage.data.chelsea()), ("deep/cup", skimage.data.coffee())):
+        cv2.imwrite(str(made / f"{name}.png"), rgb[:200, :240, ::-1])
+    (made / "notes.txt").write_text("not a picture")
+    return made
+
+
+def test_what_is_given_is_worse_than_what_is_wanted_but_not_another_picture():
+    clean = skimage.data.coffee()[100:260, 200:360]
+    for seed in range(80):
+        pair = degrade(clean, np.random.default_rng(seed))
+        assert pair.given.shape == pair.wanted.shape == (160 - 2 * MARGIN, 160 - 2 * MARGIN, 3)
+        assert pair.given.dtype == np.uint8
+        assert psnr(clean[MARGIN:-MARGIN, MARGIN:-MARGIN], np.rint(pair.wanted)) > 20
+        assert psnr(pair.given, np.rint(pair.wanted)) > 14
+        assert 0 <= pair.blur < 4
+
+
+def test_softness_stays_where_the_network_is_told_of_no_blur():
+    clean = skimage.data.coffee()[100:260, 200:360]
+    pairs = [degrade(clean, np.random.default_rng(seed)) for seed in range(300)]
+    inner = clean[MARGIN:-MARGIN, MARGIN:-MARGIN].astype(np.float32)
+    told = [pair for pair in pairs if pair.blur > 0]
+    assert 0.25 < len(told) / len(pairs) < 0.5
+    assert all(np.array_equal(pair.wanted, inner) for pair in told)
+    assert any(not np.array_equal(pair.wanted, inner) for pair in pairs if pair.blur == 0)
+    assert sum(share for share, _ in KINDS) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", DEGRADATIONS)
+def test_degradations_for_measuring_repeat_themselves(kind):
+    clean = skimage.data.coffee()
+    once, again = degraded(clean, kind, 3), degraded(clean, kind, 3)
+    assert np.array_equal(once, again)
+    assert (psnr(clean, once) == np.inf) == (kind == "clean")
+    if kind != "clean":
+        assert 17 < psnr(clean, once) < 38
+
+
+def test_pictures_are_weighted_by_share_and_size(folder):
+    pictures = load_pictures([Source(folder, 3.0)], smallest_side=64, leave_out=["cat"], drawn_share=1.0)
+    assert pictures[0].name == "deep/cup.png"
+    assert pictures[0].weight == pytest.approx(0.75)
+    assert sum(picture.weight for picture in pictures) == pytest.approx(1)
+    reduced = load_pictures([Source(folder, reduced=True)], smallest_side=64)
+    assert {picture.rgb.shape for picture in reduced} == {(100, 120, 3)}
+
+
+def test_patches_are_pages_too():
+    rng = np.random.default_rng(0)
+    for page in drawn_pages():
+        assert page.dtype == np.uint8
+        assert patch_of(page, 112, rng).shape == (112, 112, 3)
+
+
+def test_the_command_trains_and_goes_on_after_an_interruption(folder, tmp_path, monkeypatch):
+    (tmp_path / "kept_back.txt").write_text("cat\n")
+    command = ["train", "restorer", "--data", f"{folder}=2", "--reduced", str(folder), *SMALL]
+    command += ["--validate-on", str(tmp_path / "kept_back.txt"), "--data-licence", "made up"]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+
+    from tounum_tasks.training import restorer
+
+    save = restorer.Checkpoint.save
+
+    def save_and_stop(self, step, *rest):
+        save(self, step, *rest)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(restorer.Checkpoint, "save", save_and_stop)
+    assert main([*command, "--out", str(tmp_path / "stopped")]) == 130
+    monkeypatch.setattr(restorer.Checkpoint, "save", save)
+    assert main([*command, "--out", str(tmp_path / "stopped")]) == 0
+
+    versions = [tmp_path / name / "restorer" / "trained-1" for name in ("whole", "stopped")]
+    cards = [read_version(version, name="restorer") for version in versions]
+    weights = [read_safetensors(version / "weights.safetensors") for version in versions]
+    assert all(np.allclose(weights[0][name], weights[1][name], atol=2e-3) for name in weights[0])
+    assert {array.dtype for array in weights[0].values()} == {np.dtype(np.float16)}
+    card = json.loads((versions[0] / "model.json").read_text())
+    assert card["data_licence"] == "made up"
+    assert card["training"]["steps"] == 6
+    assert cards[0].metrics["validation"]["psnr"] == pytest.approx(cards[1].metrics["validation"]["psnr"], abs=0.1)
+    assert len((tmp_path / "whole" / "curve.csv").read_text().splitlines()) == 3
+    assert len(DEGRADED) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--data", "nowhere"], "expected an existing folder"),
+        (["--data", "{folder}=none"], "expected an existing folder"),
+        (["--data", "{folder}=0"], "with a share above 0"),
+        (["--data", "{folder}/deep", "--patch", "400"], "holds no images of at least 432 pixels"),
+        (["--data", "{folder}", "--patch", "50"], "give a multiple of 4"),
+        (["--data", "{folder}", "--validate-on", "nowhere"], "cannot be read as text"),
+        (["--data", "{empty}"], "holds no images"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(folder, tmp_path, capsys, arguments, sentence):
+    (tmp_path / "empty").mkdir()
+    filled = [text.format(folder=folder, empty=tmp_path / "empty") for text in arguments]
+    assert main(["train", "restorer", *filled, "--out", str(tmp_path / "out")]) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,141 @@
+"""``train restorer``: from folders of clean pictures to a model version."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tounum_tasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tounum_tasks.training.degradation import Pair
+    from tounum_tasks.training.pictures import Source
+
+VALIDATION_PICTURES, VALIDATION_SIDE = 12, 256
+log = logging.getLogger(__name__)
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "restorer",
+        help="train the network that removes noise, blur and JPEG blocks",
+        description="Trains on clean pictures, which it degrades itself: photographs and pages, in folders of any "
+        "depth, and pages of text that it draws. Stopped at any moment, the same command goes on where it was. The "
+        "version lies in OUT/restorer/VERSION.",
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        required=True,
+        metavar="DIR[=SHARE]",
+        help="folder of clean pictures, and how often it is drawn against the others (default: 1); repeatable",
+    )
+    parser.add_argument(
+        "--reduced",
+        action="append",
+        default=[],
+        metavar="DIR[=SHARE]",
+        help="the same for compressed pictures: each is reduced to half its size, which cleans it; repeatable",
+    )
+    parser.add_argument("--out", type=Path, default=Path("data/training/restorer"), metavar="DIR")
+    parser.add_argument("--version", default="trained-1", help="name of the new version (default: trained-1)")
+    parser.add_argument(
+        "--validate-on",
+        type=Path,
+        metavar="FILE",
+        help="file with stems of pictures among --data, one a line, that are validated on and not trained on",
+    )
+    parser.add_argument("--steps", type=int, metavar="N")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="patches per step")
+    parser.add_argument("--patch", type=int, metavar="PIXELS", help="side of the patches, a multiple of 4")
+    parser.add_argument("--learning-rate", type=float, metavar="RATE")
+    parser.add_argument("--drawn-share", type=float, metavar="SHARE", help="how often drawn pages of text are drawn")
+    parser.add_argument("--checkpoint-steps", type=int, metavar="N")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--data-licence", default="", metavar="TEXT", help="for the card")
+    parser.add_argument("--notes", default="", metavar="TEXT", help="for the card")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, write the version, print its figures."""
+    from tounum_tasks.training.degradation import MARGIN
+    from tounum_tasks.training.pictures import load_pictures
+    from tounum_tasks.training.restorer import Recipe, train
+
+    names = ("steps", "batch_size", "patch", "learning_rate", "drawn_share", "checkpoint_steps", "seed")
+    recipe = Recipe(**{name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None})
+    if recipe.patch % 4 or recipe.patch < 32:
+        raise ConfigurationError(f"--patch {recipe.patch}: give a multiple of 4, at least 32.")
+    sources = [_source(text, reduced=False) for text in arguments.data]
+    reduced = [_source(text, reduced=True) for text in arguments.reduced]
+    kept_back = _stems(arguments.validate_on)
+    validation = _validation_pairs(sources, kept_back)
+    pictures = load_pictures(
+        [*sources, *reduced],
+        smallest_side=recipe.patch + 2 * MARGIN,
+        leave_out=kept_back,
+        drawn_share=recipe.drawn_share,
+    )
+    log.info("%d pictures, %d of validation", len(pictures), len(validation))
+    card = train(
+        pictures,
+        recipe,
+        arguments.out,
+        version=arguments.version,
+        validation=validation,
+        data_licence=arguments.data_licence,
+        notes=arguments.notes,
+    )
+    log.info(
+        "restorer %s: %s; it lies in %s", card.version, card.metrics, arguments.out / "restorer" / card.version
+    )
+    return 0
+
+
+def _source(text: str, *, reduced: bool) -> "Source":
+    """The folder and share that an argument names.
+
+    Raises:
+        ConfigurationError: there is no such folder, or the share is no positive number.
+    """
+    from tounum_tasks.training.pictures import Source
+
+    folder, separator, share = text.rpartition("=")
+    try:
+        source = Source(Path(folder), float(share), reduced) if separator else Source(Path(text), reduced=reduced)
+    except ValueError:
+        source = Source(Path(text), reduced=reduced)
+    if not source.folder.is_dir() or not source.share > 0:
+        raise ConfigurationError(f"{text}: expected an existing folder, or FOLDER=SHARE with a share above 0.")
+    return source
+
+
+def _stems(file: Path | None) -> set[str]:
+    if file is None:
+        return set()
+    try:
+        return set(file.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--validate-on {file}: the file cannot be read as text.") from error
+
+
+def _validation_pairs(sources: "list[Source]", stems: set[str]) -> "list[Pair]":
+    """The middles of the first pictures that were kept back, in every degradation."""
+    import numpy as np
+
+    from tounum_tasks.evaluation.restorer import BLURS, DEGRADED, degraded
+    from tounum_tasks.training.degradation import Pair
+    from tounum_tasks.training.pictures import files_of, load_picture
+
+    files = [path for source in sources for path in files_of(source) if path.stem in stems]
+    pairs = []
+    for number, path in enumerate(files[:VALIDATION_PICTURES]):
+        rgb = load_picture(path)
+        height, width = (min(side, VALIDATION_SIDE) // 4 * 4 for side in rgb.shape[:2])
+        top, left = (rgb.shape[0] - height) // 2, (rgb.shape[1] - width) // 2
+        for kind in DEGRADED:
+            given = degraded(rgb, kind, number)[top : top + height, left : left + width]
+            wanted = rgb[top : top + height, left : left + width].astype(np.float32)
+            pairs.append(Pair(np.ascontiguousarray(given), wanted, BLURS.get(kind, 0.0)))
+    return pairs
