@@ -72,7 +72,8 @@ def tounum_nightly() -> None:
 
     @task_group
     def shard(shard: dict) -> None:
-        @task(map_index_template=SHARD_NAME)
+        # In the pool, as it may need the restorer, but on the workers' own queue: most of its work is without a model.
+        @task(map_index_template=SHARD_NAME, pool=MODEL_TASKS["pool"])
         def measure_and_enhance(shard: dict) -> dict:
             from tounum_tasks.quality import stage
 

@@ -95,6 +95,7 @@ class RunPlan(_Frozen):
     classifier: ModelPin
     extractor: ModelPin
     captioner: ModelPin
+    restorer: ModelPin
     in_production: list[str] = []
     code_version: str
     batches: list[BatchPlan]

@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     extractor: str = Field(
         "production", description="Version of the feature extractor; production is the one the captioner was made for"
     )
+    restorer: str = Field("production", description="Version of the restorer of mode auto, or production")
     beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
     model_slots: Annotated[int, Field(ge=1)] = Field(2, description="Slots of the Airflow pool tounum_model")
     model_queue: str = Field(

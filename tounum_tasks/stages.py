@@ -58,6 +58,7 @@ class Fingerprints:
             image=item.image_id,
             register_error=[item.error_code, item.error_message],
             enhancement=self.plan.enhancement,
+            model=self.plan.restorer.digest if self.plan.enhancement == "auto" else None,
             max_pixels=self.plan.max_pixels,
             pdf_dpi=self.plan.pdf_dpi if item.format == "pdf" else None,
         )

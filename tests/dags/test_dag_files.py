@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 from tounum_airflow.local.installation import MODEL_POOL
 
 EXPECTED = {f"{name}.py": {name} for name in ("tounum_nightly", "tounum_retrain", "tounum_reprocess")}
-MODEL_TASKS = {"shard.classify", "shard.extract_features", "shard.caption"}
+MODEL_TASKS = {"shard.measure_and_enhance", "shard.classify", "shard.extract_features", "shard.caption"}
 MOST_LINES = 150
 MOST_SECONDS = 1.0
 HEAVY = {"tensorflow", "keras", "cv2", "pandas", "pyarrow", "numpy", "skimage", "matplotlib"}

@@ -73,9 +73,8 @@ def plan_for(settings: Settings, run_id: str, **options: object) -> RunPlan:
                 base_version=latest_version(lake, DATE, entry.name),
             )
         )
-    pins = {
-        name: ModelPin(name=name, version="test-1", digest=name) for name in ("classifier", "extractor", "captioner")
-    }
+    models = ("classifier", "extractor", "captioner", "restorer")
+    pins = {name: ModelPin(name=name, version="test-1", digest=name) for name in models}
     values = {
         "run_id": run_id,
         "batch_date": DATE,

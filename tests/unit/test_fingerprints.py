@@ -45,7 +45,8 @@ def pin(name: str, digest: str = "1") -> ModelPin:
 PLAN = RunPlan(
     run_id="a", batch_date="2026-03-01", started_at=dt.datetime(2026, 3, 1, tzinfo=dt.UTC), items="missing",
     enhancement="auto", max_failure_rate=0.2, max_pixels=10, pdf_dpi=300, beam=3, review_confidence=0.6,
-    classifier=pin("classifier"), extractor=pin("extractor"), captioner=pin("captioner"), code_version="1", batches=[],
+    classifier=pin("classifier"), extractor=pin("extractor"), captioner=pin("captioner"), restorer=pin("restorer"),
+    code_version="1", batches=[],
 )  # fmt: skip
 
 
@@ -67,6 +68,7 @@ def all_of(plan: RunPlan, item: Item = ITEM, label: str = "Photo") -> dict[str, 
         ({"beam": 5}, {"caption"}),
         ({"extractor": pin("extractor", "2")}, {"features", "caption"}),
         ({"classifier": pin("classifier", "2")}, {"classify"}),
+        ({"restorer": pin("restorer", "2")}, {"measure", "classify", "route", "features", "caption"}),
         ({"enhancement": "off"}, {"measure", "classify", "route", "features", "caption"}),
         ({"run_id": "b", "max_failure_rate": 1.0, "review_confidence": 0.1, "code_version": "2"}, set()),
         ({"pdf_dpi": 150.0}, set()),  # the item is no PDF

@@ -202,7 +202,7 @@ def test_a_run_that_another_one_overtook_is_red_and_says_who_won(night: Night) -
 
 def test_a_run_that_a_promotion_overtook_is_green(night: Night) -> None:
     """It asked for whatever is in production, and that is what the batch has now."""
-    today = dict(zip(MODELS, pin_models(RunRequest(run_id="x"), night.settings), strict=True))
+    today = pin_models(RunRequest(run_id="x"), night.settings)
     before = today | {"captioner": pin("captioner", "1")}
     asked = list(MODELS)
     loser = night.plan("loser", in_production=asked, **before)

@@ -85,6 +85,13 @@ def test_a_helpful_engine_is_accepted():
     assert result.after == measure(clean)
 
 
+def test_undoing_noise_that_was_cut_off_at_black_is_no_shift_of_colours():
+    clean = skimage.data.rocket()
+    noisy = with_noise(clean, 25)
+    assert noisy.mean() > clean.mean() + 0.5
+    assert enhance(noisy, mode="auto", before=measure(noisy), engine=Filter(lambda _: clean)).accepted
+
+
 def test_an_engine_that_changes_nothing_is_not_accepted():
     rgb = skimage.data.coffee()
     result = enhance(rgb, mode="auto", before=measure(rgb), engine=Filter(np.copy))

@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -24,9 +24,13 @@ from tounum_tasks.images.decode import DecodedImage, decode
 from tounum_tasks.images.encode import encode, stored_as
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import ImageFormat, inspect
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.names import display_name
 from tounum_tasks.quality.metrics import measure
+from tounum_tasks.restore.auto import AutoEngine
+from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import Enhancement, enhance
+from tounum_tasks.restore.restorer import Restorer
 from tounum_tasks.settings import load_settings
 from tounum_tasks.stages import in_batches
 
@@ -58,6 +62,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         default="auto",
         help="auto accepts improvements only; classic decides by fixed thresholds; default: auto",
     )
+    parser.add_argument("--restorer", metavar="VERSION", help="of method auto; default: production")
+    parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
     parser.add_argument("--resume", action="store_true", help="leave out files whose result is there already")
     parser.add_argument("--max-failure-rate", type=float, metavar="RATE", help="default: 0.2")
     parser.set_defaults(run=run)
@@ -71,13 +77,20 @@ def run(arguments: argparse.Namespace) -> int:
         EnvironmentFault: a result cannot be written.
         FailureRateExceeded: too many files could not be read; all others were written.
     """
-    settings = load_settings(max_failure_rate=arguments.max_failure_rate)
+    settings = load_settings(
+        max_failure_rate=arguments.max_failure_rate, restorer=arguments.restorer, lake_root=arguments.lake
+    )
+    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+    version = registry.resolve("restorer", settings.restorer)
+    engine = AutoEngine(lru_cache(lambda: Restorer.load(version.folder)))
     jobs = find_jobs(Path(arguments.input), Path(arguments.output), as_folder=arguments.output.endswith(os.sep))
     waiting = [(source, target) for source, target in jobs if not (arguments.resume and target.exists())]
     fates: Counter[str] = Counter()
     shown = time.monotonic()
     limit = settings.max_file_bytes
-    work = partial(enhance_file, method=arguments.method, limits=limits_of(settings), max_file_bytes=limit)
+    work = partial(
+        enhance_file, method=arguments.method, engine=engine, limits=limits_of(settings), max_file_bytes=limit
+    )
     with ThreadPoolExecutor(settings.decode_threads) as pool:
         for batch in in_batches(waiting, 4 * settings.decode_threads):
             for outcome in pool.map(lambda job: work(*job), batch):
@@ -125,7 +138,9 @@ def find_jobs(source: Path, target: Path, *, as_folder: bool) -> list[tuple[Path
     return [(source, target)]
 
 
-def enhance_file(source: Path, target: Path, *, method: Method, limits: ImageLimits, max_file_bytes: int) -> Outcome:
+def enhance_file(
+    source: Path, target: Path, *, method: Method, engine: Engine, limits: ImageLimits, max_file_bytes: int
+) -> Outcome:
     """Writes the improved file, or a copy; a file that cannot be read is reported and not written.
 
     Raises:
@@ -133,14 +148,14 @@ def enhance_file(source: Path, target: Path, *, method: Method, limits: ImageLim
     """
     name = display_name(str(source))
     try:
-        fate, improved, story = _improve(read_file(source, max_file_bytes), method, limits)
+        fate, improved, story = _improve(read_file(source, max_file_bytes), method, engine, limits)
     except ItemError as error:
         return Outcome("failed", f"{name}: {error.code}: {error}")
     _write(target, improved)
     return Outcome(fate, f"{name}: {story}")
 
 
-def _improve(data: bytes, method: Method, limits: ImageLimits) -> tuple[Fate, bytes, str]:
+def _improve(data: bytes, method: Method, engine: Engine, limits: ImageLimits) -> tuple[Fate, bytes, str]:
     """Return what becomes of a file, the bytes to write, and what was done or why not."""
     info = inspect(data, limits=limits)
     if stored_as(info.format) is not info.format:
@@ -148,18 +163,20 @@ def _improve(data: bytes, method: Method, limits: ImageLimits) -> tuple[Fate, by
             decode(data, limits=limits)  # an unreadable file is an error, not a copy
         return "copied", data, f"{info.format} files cannot hold the result"
     if info.pages > 1:
-        return _improve_pages(data, info.pages, method, limits)
+        return _improve_pages(data, info.pages, method, engine, limits)
     image = decode(data, limits=limits)
     if not _can_be_rewritten(image):
         return "copied", data, f"the result would lose what {image.colour_mode} of {image.bit_depth} bits holds"
-    enhancement = _enhance(image, method)
+    enhancement = _enhance(image, method, engine)
     if not enhancement.accepted:
         return "reverted" if enhancement.operations else "copied", data, enhancement.reason
     improved = encode(enhancement.rgb, format=image.format, dpi=image.dpi)
     return "improved", improved, ", ".join(enhancement.operations)
 
 
-def _improve_pages(data: bytes, pages: int, method: Method, limits: ImageLimits) -> tuple[Fate, bytes, str]:
+def _improve_pages(
+    data: bytes, pages: int, method: Method, engine: Engine, limits: ImageLimits
+) -> tuple[Fate, bytes, str]:
     """Improve a TIFF file page by page: all pages are written again if one was improved."""
     out, improved, reverted = BytesIO(), [], []
     with AppendingTiffWriter(out, new=True) as writer:
@@ -171,7 +188,7 @@ def _improve_pages(data: bytes, pages: int, method: Method, limits: ImageLimits)
                     data,
                     f"page {page} would lose what {image.colour_mode} of {image.bit_depth} bits holds",
                 )
-            enhancement = _enhance(image, method)
+            enhancement = _enhance(image, method, engine)
             if enhancement.accepted:
                 improved.append(f"page {page}: {', '.join(enhancement.operations)}")
             elif enhancement.operations:
@@ -184,8 +201,8 @@ def _improve_pages(data: bytes, pages: int, method: Method, limits: ImageLimits)
     return "reverted" if reverted else "copied", data, "; ".join(reverted) or "nothing to do"
 
 
-def _enhance(image: DecodedImage, method: Method) -> Enhancement:
-    return enhance(image.rgb, mode=method, before=measure(image.rgb))
+def _enhance(image: DecodedImage, method: Method, engine: Engine) -> Enhancement:
+    return enhance(image.rgb, mode=method, before=measure(image.rgb), engine=engine)
 
 
 def _can_be_rewritten(image: DecodedImage) -> bool:

@@ -14,6 +14,7 @@ from tounum_tasks.cli import (
     enhance,
     evaluate_captioner,
     evaluate_classifier,
+    evaluate_restorer,
     history,
     models,
     prune,
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     measurable = evaluate.add_subparsers(title="models", metavar="MODEL", required=True)
     for command in (train_captioner, train_classifier, train_restorer):
         command.add_parser(trainable)
-    for command in (evaluate_captioner, evaluate_classifier):
+    for command in (evaluate_captioner, evaluate_classifier, evaluate_restorer):
         command.add_parser(measurable)
     return parser
 

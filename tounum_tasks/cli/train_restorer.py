@@ -60,7 +60,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the version, print its figures."""
     from tounum_tasks.training.degradation import MARGIN
-    from tounum_tasks.training.pictures import load_pictures
+    from tounum_tasks.training.pictures import load_pictures, read_stems
     from tounum_tasks.training.restorer import Recipe, train
 
     names = ("steps", "batch_size", "patch", "learning_rate", "drawn_share", "checkpoint_steps", "seed")
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(f"--patch {recipe.patch}: give a multiple of 4, at least 32.")
     sources = [_source(text, reduced=False) for text in arguments.data]
     reduced = [_source(text, reduced=True) for text in arguments.reduced]
-    kept_back = _stems(arguments.validate_on)
+    kept_back = read_stems(arguments.validate_on) if arguments.validate_on else set()
     validation = _validation_pairs(sources, kept_back)
     pictures = load_pictures(
         [*sources, *reduced],
@@ -87,9 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         data_licence=arguments.data_licence,
         notes=arguments.notes,
     )
-    log.info(
-        "restorer %s: %s; it lies in %s", card.version, card.metrics, arguments.out / "restorer" / card.version
-    )
+    log.info("restorer %s: %s; it lies in %s", card.version, card.metrics, arguments.out / "restorer" / card.version)
     return 0
 
 
@@ -109,15 +107,6 @@ def _source(text: str, *, reduced: bool) -> "Source":
     if not source.folder.is_dir() or not source.share > 0:
         raise ConfigurationError(f"{text}: expected an existing folder, or FOLDER=SHARE with a share above 0.")
     return source
-
-
-def _stems(file: Path | None) -> set[str]:
-    if file is None:
-        return set()
-    try:
-        return set(file.read_text(encoding="utf-8").split())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--validate-on {file}: the file cannot be read as text.") from error
 
 
 def _validation_pairs(sources: "list[Source]", stems: set[str]) -> "list[Pair]":

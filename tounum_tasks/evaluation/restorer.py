@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
+from skimage.restoration import denoise_wavelet
+
+from tounum_tasks.quality.metrics import measure
+from tounum_tasks.restore.engine import Engine
+from tounum_tasks.restore.enhance import AUTO_ENGINE, Enhancement, enhance
+from tounum_tasks.settings import EnhancementMode
 
 DEGRADED = ("noise 10", "noise 25", "blur 1", "blur 1.6", "blur1.2+n5", "jpeg 30")
 """Degradations of which the mean is judged."""
@@ -27,7 +38,7 @@ def degraded(rgb: NDArray[np.uint8], kind: str, seed: int) -> NDArray[np.uint8]:
         return _jpeg(rgb, 30)
     if kind == "camera":
         return _jpeg(_through_a_camera(rgb, random), 92)
-    pixels = rgb.astype(np.float32)
+    pixels: np.ndarray = rgb.astype(np.float32)
     if kind.startswith("noise"):
         pixels += random.normal(0, float(kind.split()[1]), pixels.shape)
     elif kind.startswith("grey noise"):
@@ -41,7 +52,7 @@ def degraded(rgb: NDArray[np.uint8], kind: str, seed: int) -> NDArray[np.uint8]:
 
 def _jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
 
 
 def _through_a_camera(rgb: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
@@ -68,3 +79,125 @@ def psnr(clean: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 def similarity(clean: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     """Return the mean structural similarity (Wang et al. 2004) of the channels."""
     return float(structural_similarity(clean, other, channel_axis=-1))
+
+
+METHODS = ("untouched", "classic", "non-local means", "wavelets", "auto")
+"""``non-local means`` and ``wavelets`` are those of OpenCV and scikit-image, at the estimated strength of the noise."""
+
+
+@dataclass(frozen=True)
+class Treated:
+    """What a method made of one degraded picture.
+
+    Attributes:
+        image: name of the picture.
+        degradation: one of ``DEGRADATIONS``.
+        method: one of ``METHODS``.
+        psnr: dB against the clean picture; infinite where nothing differs.
+        ssim: structural similarity with it.
+        touched: the picture was changed.
+        reverted: a change was proposed and refused by the no-harm gate.
+        reason: why it was changed, reverted or left alone.
+        megapixels: size.
+        seconds: processor time, measurements included.
+    """
+
+    image: str
+    degradation: str
+    method: str
+    psnr: float
+    ssim: float
+    touched: bool
+    reverted: bool
+    reason: str
+    megapixels: float
+    seconds: float
+
+
+def treat(rgb: NDArray[np.uint8], method: str, engine: Engine = AUTO_ENGINE) -> tuple[Enhancement, float]:
+    """Return what a method makes of a picture, measurements included, and the seconds of processor time it took."""
+    started = time.process_time()
+    before = measure(rgb)
+    if method == "non-local means":
+        strength = before.noise_sigma
+        restored = cv2.fastNlMeansDenoisingColored(rgb, None, strength, strength, 7, 21)
+        result = Enhancement(np.asarray(restored, np.uint8), "auto", ("denoise",), True, "always", before)
+    elif method == "wavelets":
+        restored = denoise_wavelet(
+            rgb / 255.0, channel_axis=-1, convert2ycbcr=True, method="BayesShrink", rescale_sigma=True
+        )
+        pixels = np.clip(np.rint(255 * restored), 0, 255).astype(np.uint8)
+        result = Enhancement(pixels, "auto", ("denoise",), True, "always", before)
+    else:
+        mode: EnhancementMode = "off" if method == "untouched" else "classic" if method == "classic" else "auto"
+        result = enhance(rgb, mode=mode, before=before, engine=engine)
+    return result, time.process_time() - started
+
+
+def treat_all(
+    name: str,
+    clean: NDArray[np.uint8],
+    number: int,
+    *,
+    kinds: Sequence[str] = DEGRADATIONS,
+    methods: Sequence[str] = METHODS,
+    engine: Engine = AUTO_ENGINE,
+) -> list[Treated]:
+    """Degrade a clean picture in every way and let every method restore it; ``number`` seeds the noise."""
+    rows = []
+    for kind in kinds:
+        given = degraded(clean, kind, number)
+        for method in methods:
+            result, seconds = treat(given, method, engine)
+            rows.append(
+                Treated(
+                    image=name,
+                    degradation=kind,
+                    method=method,
+                    psnr=psnr(clean, result.rgb),
+                    ssim=similarity(clean, result.rgb),
+                    touched=result.accepted,
+                    reverted=bool(result.operations) and not result.accepted,
+                    reason=result.reason,
+                    megapixels=clean.shape[0] * clean.shape[1] / 1e6,
+                    seconds=seconds,
+                )
+            )
+    return rows
+
+
+def summary(rows: Sequence[Treated]) -> dict[str, Any]:
+    """Means over the pictures, ready for JSON: by method and degradation, and over ``DEGRADED`` where all are there.
+
+    PSNR is that of the mean over the pictures that differ from the clean one; null where none does. Of method ``auto``
+    also how many pictures it touched, made worse than untouched, and reverted. ``megapixels_per_second`` is per core.
+    """
+    methods: dict[str, Any] = {}
+    untouched = {(row.image, row.degradation): row for row in rows if row.method == "untouched"}
+    for method in dict.fromkeys(row.method for row in rows):
+        by_kind: dict[str, Any] = {}
+        for kind in dict.fromkeys(row.degradation for row in rows):
+            found = [row for row in rows if (row.method, row.degradation) == (method, kind)]
+            finite = [row.psnr for row in found if np.isfinite(row.psnr)]
+            by_kind[kind] = {
+                "pictures": len(found),
+                "psnr": round(float(np.mean(finite)), 2) if finite else None,
+                "ssim": round(float(np.mean([row.ssim for row in found])), 4),
+                "touched": sum(row.touched for row in found),
+                "reverted": sum(row.reverted for row in found),
+                "megapixels_per_second": round(
+                    sum(row.megapixels for row in found) / max(sum(row.seconds for row in found), 1e-9), 1
+                ),
+            }
+            if untouched:
+                pairs = [(row, untouched[row.image, kind]) for row in found]
+                by_kind[kind]["worse"] = sum(row.psnr < other.psnr for row, other in pairs)
+                by_kind[kind]["better"] = sum(row.psnr > other.psnr for row, other in pairs)
+        if set(DEGRADED) <= set(by_kind):
+            parts = [by_kind[kind] for kind in DEGRADED]
+            by_kind["mean of the six"] = {
+                "psnr": round(float(np.mean([part["psnr"] for part in parts])), 2),
+                "ssim": round(float(np.mean([part["ssim"] for part in parts])), 4),
+            }
+        methods[method] = by_kind
+    return methods

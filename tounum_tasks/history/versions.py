@@ -5,11 +5,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import read_publication, read_version, versions
-from tounum_tasks.publish.overtaken import MODEL_COLUMNS
+from tounum_tasks.publish.overtaken import MODEL_COLUMNS, distinct
 from tounum_tasks.storage import Storage
 
 
@@ -69,7 +68,7 @@ def require_version(lake: Storage, batch_date: str, batch_id: str, number: int) 
 
 def models_of(table: pa.Table) -> dict[str, list[str]]:
     """Return which versions of each model made the rows of a manifest."""
-    return {name: _distinct(table, column) for name, column in MODEL_COLUMNS.items()}
+    return {name: distinct(table, column) for name, column in MODEL_COLUMNS.items()}
 
 
 def _describe(lake: Storage, batch_date: str, batch_id: str, number: int, is_current: bool) -> Version:
@@ -80,11 +79,7 @@ def _describe(lake: Storage, batch_date: str, batch_id: str, number: int, is_cur
         run_id=said.run_id,
         at=said.at,
         models=models_of(table),
-        enhancement=_distinct(table, "enhancement_method"),
+        enhancement=distinct(table, "enhancement_method"),
         statuses=dict(sorted(Counter(table["status"].to_pylist()).items())),
         is_current=is_current,
     )
-
-
-def _distinct(table: pa.Table, column: str) -> list[str]:
-    return sorted(pc.unique(table[column].drop_null()).to_pylist())

@@ -35,7 +35,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         EnvironmentFault: storage is away, full or not permitted, and no batch can be worked on.
     """
     lake = open_storage(settings.lake_root)
-    classifier, extractor, captioner = pin_models(request, settings)
+    models = pin_models(request, settings)
     batch_date = request.resolved_date(settings)
     today = request.model_copy(update={"batch_date": None}).resolved_date(settings)
     intake = Intake((), (), ())
@@ -63,9 +63,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         pdf_dpi=settings.pdf_dpi,
         beam=settings.beam,
         review_confidence=settings.review_confidence,
-        classifier=classifier,
-        extractor=extractor,
-        captioner=captioner,
+        **models,
         in_production=asked_of_production(request, settings),
         code_version=tounum_tasks.__version__,
         batches=batches,

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 CLASS_COLUMNS = {
     "Painting": "prob_painting",
@@ -84,6 +84,7 @@ SCHEMA = pa.schema(
         _field("enhancement_operations", _texts, "Operations that were applied, in order"),
         _field("enhancement_accepted", _flag, "Whether a change was accepted"),
         _field("enhancement_reason", _text, "Why the image was changed, reverted or left alone"),
+        _field("restorer_version", _text, "Version and digest of the restorer, where mode auto judged the image"),
         # Class and route
         _field("label", _text, "Class: Painting, Photo, Schematics, Sketch or Text"),
         _field("confidence", _real, "Probability of the label", decimals=4),

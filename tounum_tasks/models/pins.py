@@ -9,11 +9,12 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import Extractor
 from tounum_tasks.models.registry import PRODUCTION, ModelVersion, Registry
 from tounum_tasks.plan import ModelPin, RunRequest
+from tounum_tasks.restore.restorer import Restorer
 from tounum_tasks.settings import Settings
 
 
-def pin_models(request: RunRequest, settings: Settings) -> tuple[ModelPin, ModelPin, ModelPin]:
-    """Return classifier, extractor and captioner of a run.
+def pin_models(request: RunRequest, settings: Settings) -> dict[str, ModelPin]:
+    """Return the models of a run by name: classifier, extractor, captioner and restorer.
 
     The extractor is the one that the captioner was made for, unless the settings name a version.
 
@@ -31,12 +32,19 @@ def pin_models(request: RunRequest, settings: Settings) -> tuple[ModelPin, Model
                 f"Captioner {captioner.version} was not made for extractor {extractor.version}: "
                 f"set TOUNUM_EXTRACTOR={PRODUCTION} to use the one that it was made for."
             )
-    return _pin(registry.resolve("classifier", request.classifier)), _pin(extractor), _pin(captioner)
+    classifier = registry.resolve("classifier", request.classifier)
+    restorer = registry.resolve("restorer", settings.restorer)
+    return {version.name: _pin(version) for version in (classifier, extractor, captioner, restorer)}
 
 
 def asked_of_production(request: RunRequest, settings: Settings) -> list[str]:
     """Return the names of the models for which a run asks for whatever is in production."""
-    asked = {"classifier": request.classifier, "extractor": settings.extractor, "captioner": request.captioner}
+    asked = {
+        "classifier": request.classifier,
+        "extractor": settings.extractor,
+        "captioner": request.captioner,
+        "restorer": settings.restorer,
+    }
     return [name for name, version in asked.items() if version == PRODUCTION]
 
 
@@ -52,9 +60,14 @@ def load_captioner(pin: ModelPin, extractor: ModelPin, settings: Settings) -> Ca
     return _captioner(_folder(pin, settings), extractor.digest)
 
 
+def load_restorer(pin: ModelPin, settings: Settings) -> Restorer:
+    return _restorer(_folder(pin, settings))
+
+
 # One process uses few versions: each is loaded once, and the last two are kept.
 _classifier = lru_cache(maxsize=2)(Classifier.load)
 _extractor = lru_cache(maxsize=2)(Extractor.load)
+_restorer = lru_cache(maxsize=2)(Restorer.load)
 
 
 @lru_cache(maxsize=2)

@@ -32,7 +32,7 @@ from tounum_tasks.storage import FolderStorage, Storage, open_storage
 
 PRODUCTION = "production"
 LOCK_SECONDS = 30.0
-MODELS = ("extractor", "captioner", "classifier")
+MODELS = ("extractor", "captioner", "classifier", "restorer")
 STARTERS = Path(__file__).parent / "starter"
 
 

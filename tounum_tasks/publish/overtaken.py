@@ -16,6 +16,7 @@ MODEL_COLUMNS = {
     "classifier": "classifier_version",
     "extractor": "extractor_version",
     "captioner": "captioner_version",
+    "restorer": "restorer_version",
 }
 
 
@@ -52,9 +53,8 @@ def complaint(plan: RunPlan, batch: BatchPlan, table: pa.Table, others: list[str
     if _made_with(table, wanted, plan.enhancement):
         return None
     if plan.in_production:
-        today = dict(
-            zip(MODEL_COLUMNS, map(version_of, pin_models(RunRequest(run_id=plan.run_id), settings)), strict=True)
-        )
+        pins = pin_models(RunRequest(run_id=plan.run_id), settings)
+        today = {name: version_of(pin) for name, pin in pins.items()}
         if _made_with(table, {**wanted, **{name: today[name] for name in plan.in_production}}, plan.enhancement):
             return None
     return (
@@ -66,4 +66,9 @@ def complaint(plan: RunPlan, batch: BatchPlan, table: pa.Table, others: list[str
 def _made_with(table: pa.Table, models: Mapping[str, str], enhancement: str) -> bool:
     """Whether all rows of a manifest that have a result were made with these models and this enhancement."""
     wanted = {**{MODEL_COLUMNS[name]: version for name, version in models.items()}, "enhancement_method": enhancement}
-    return all(set(pc.unique(table[column].drop_null()).to_pylist()) <= {value} for column, value in wanted.items())
+    return all(set(distinct(table, column)) <= {value} for column, value in wanted.items())
+
+
+def distinct(table: pa.Table, column: str) -> list[str]:
+    """Return the values in a column of a manifest, sorted; none if the manifest is older than the column."""
+    return sorted(pc.unique(table[column].drop_null()).to_pylist()) if column in table.column_names else []

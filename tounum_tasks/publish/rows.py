@@ -113,6 +113,7 @@ def _measured(work: ShardWork, item: Item, row: dict | None) -> dict:
     return {
         **{name: row[name] for name in MEASURED_COLUMNS},
         "enhancement_method": work.plan.enhancement,
+        "restorer_version": version_of(work.plan.restorer) if work.plan.enhancement == "auto" else None,
         "fingerprint_measure": work.fingerprints.measure(item),
         "seconds_measure": row["seconds"],
     }

@@ -20,8 +20,10 @@ from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
 from tounum_tasks.items import Item, ItemKey
 from tounum_tasks.logs import about_item
+from tounum_tasks.models.pins import load_restorer
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.metrics import Quality, measure
+from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.settings import Settings
 from tounum_tasks.stages import ShardWork, in_batches
@@ -140,7 +142,8 @@ def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, 
         raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
     image = decode(read_original(work.lake, item), page=item.page, limits=limits_of(work.plan, item))
     before = measure(image.rgb)
-    enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before)
+    engine = AutoEngine(lambda: load_restorer(work.plan.restorer, work.settings))
+    enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before, engine=engine)
     row.update(
         width_px=image.width_px,
         height_px=image.height_px,

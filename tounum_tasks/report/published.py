@@ -45,10 +45,15 @@ def _is_valid(validate: Callable[[str], str], name: str) -> bool:
 def read_columns(
     lake: Storage, batch_date: str, batch_id: str, columns: Sequence[str] | None = None
 ) -> pa.Table | None:
-    """Return columns (all if None) of the installed manifest of a batch, or None if it has none."""
+    """Return columns (all if None) of the installed manifest of a batch, or None if it has none.
+
+    Columns that the manifest is older than are left out.
+    """
     try:
         with lake.open(manifest_path(batch_date, batch_id)) as file:
-            return pq.read_table(file, columns=None if columns is None else list(columns))
+            manifest = pq.ParquetFile(file)
+            there = set(manifest.schema_arrow.names)
+            return manifest.read(columns=None if columns is None else [name for name in columns if name in there])
     except FileNotFoundError:
         return None
 

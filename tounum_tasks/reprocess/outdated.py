@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.pins import pin_models
 from tounum_tasks.plan import RunRequest
-from tounum_tasks.publish.overtaken import MODEL_COLUMNS
+from tounum_tasks.publish.overtaken import MODEL_COLUMNS, distinct
 from tounum_tasks.publish.rows import version_of
 from tounum_tasks.report.published import published_batches, read_columns
 from tounum_tasks.settings import Settings
@@ -46,12 +45,12 @@ def wanted_models(settings: Settings) -> dict[str, str]:
         ConfigurationError: a model is missing or damaged.
     """
     request = RunRequest(run_id="reprocess", classifier=settings.classifier, captioner=settings.captioner)
-    return dict(zip(MODEL_COLUMNS, map(version_of, pin_models(request, settings)), strict=True))
+    return {name: version_of(pin) for name, pin in pin_models(request, settings).items()}
 
 
 def differences(table: pa.Table, wanted: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return by name the models that made rows of a manifest and are not those wanted: found, wanted."""
-    found = {name: sorted(pc.unique(table[column].drop_null()).to_pylist()) for name, column in MODEL_COLUMNS.items()}
+    found = {name: distinct(table, column) for name, column in MODEL_COLUMNS.items()}
     return {
         name: (" and ".join(versions), wanted[name])
         for name, versions in found.items()

@@ -13,11 +13,11 @@ from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.gate import GateLimits, objection
 from tounum_tasks.settings import EnhancementMode
 
-RESTORE_VERSION = 1
+RESTORE_VERSION = 3
 """Part of fingerprints: raised whenever the same page could come out differently."""
 
 AUTO_ENGINE: Engine = AutoEngine()
-"""The engine of mode ``auto``."""
+"""The engine of mode ``auto`` with the restorer that comes with the package."""
 
 
 @dataclass(frozen=True)

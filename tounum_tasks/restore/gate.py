@@ -25,15 +25,17 @@ class GateLimits:
     """What is still no harm. The defaults let pass what improves degraded photographs (see docs/enhancement.md).
 
     Attributes:
-        colour_shift: largest change of a channel's mean over the page, in grey levels.
-        cell_shift: largest root mean square change of the means of 32x32 cells, in grey levels, beside what white
-            noise of the strength that was removed explains.
+        colour_shift: largest change of a channel's mean over the page, in grey levels, beside what noise explains that
+            was cut off at black or white: it made the dark lighter and the light darker.
+        cell_shift: largest root mean square change of the means of 32x32 cells, in grey levels, beside the same and
+            what white noise of the strength that was removed explains.
         clipped_growth: largest growth of the share of burnt-out samples (0 or 255).
         edge_loss: smallest steepness of edges, as a share of what it was, at a scale that weak noise does not reach.
         edge_loss_by_noise: how much smaller it may be for each grey level of noise that the page had.
         edge_gain: largest steepness of edges, as a share of what it was.
-        detail_loss: how much stronger the change may be at edges than elsewhere if edges lost steepness: noise
-            lies everywhere, detail at edges.
+        detail_loss: how much stronger the change may be at edges than elsewhere if these lost more steepness than
+            ``steepness_kept`` allows: noise lies everywhere, detail at edges (and so do the ripples of JPEG).
+        steepness_kept: smallest steepness of edges, as a share of what it was, that counts as no loss.
         noise: noise in the even parts of the page, in grey levels, that is no harm in any case.
         noise_growth: how many times as strong noise may become by sharpening, that is by a change that follows
             the detail of the page; it may not grow at all by other changes.
@@ -43,13 +45,14 @@ class GateLimits:
 
     colour_shift: float = 0.5
     cell_shift: float = 0.5
-    clipped_growth: float = 0.05
+    clipped_growth: float = 0.08
     edge_loss: float = 0.9
     edge_loss_by_noise: float = 0.004
     edge_gain: float = 1.5
     detail_loss: float = 1.3
+    steepness_kept: float = 0.97
     noise: float = 2.0
-    noise_growth: float = 3.0
+    noise_growth: float = 4.0
     sharpening_correlation: float = 0.5
     halos: float = 0.02
 
@@ -62,6 +65,7 @@ class Comparison:
         colour_shift: grey levels.
         cell_shift: grey levels.
         cell_noise: the change of cells that white noise of the strength that was removed explains, in grey levels.
+        cut_off: the change of the page and of cells that noise of this strength, cut off at 0 and 255, explains.
         clipped_growth: share of samples; negative if fewer are burnt out.
         edge_ratio: steepness of edges, new over old.
         detail_ratio: strength of the change, at edges over elsewhere.
@@ -74,6 +78,7 @@ class Comparison:
     colour_shift: float
     cell_shift: float
     cell_noise: float
+    cut_off: tuple[float, float]
     clipped_growth: float
     edge_ratio: float
     detail_ratio: float
@@ -85,9 +90,9 @@ class Comparison:
 
 def compare(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Comparison:
     """Compare two versions of a page, both uint8 HxWx3 of one size."""
-    channels, cells, edges = np.zeros(3), np.zeros(2), np.zeros(2)
+    channels, cells, burnt_cells, edges = np.zeros(3), np.zeros(2), 0.0, np.zeros(2)
     at_edges, everywhere, products = np.zeros(2), np.zeros(2), np.zeros(3)
-    clipped = halos = 0
+    burnt = burnt_after = halos = 0
     noise: list[np.ndarray] = []
     for tile in tiles(before, _TILE):
         old, new = tile.of(before), tile.of(after)
@@ -96,7 +101,10 @@ def compare(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Comparison:
         rows, columns = (-(-side // _CELL) for side in old.shape[:2])
         means = cv2.resize(change.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
         cells += cv2.norm(means, cv2.NORM_L2SQR), means.size
-        clipped += _clipped(new) - _clipped(old)
+        is_burnt = _burnt_out(old)
+        burnt, burnt_after = burnt + cv2.countNonZero(is_burnt), burnt_after + cv2.countNonZero(_burnt_out(new))
+        shares = cv2.resize(is_burnt.reshape(old.shape), (columns, rows), interpolation=cv2.INTER_AREA)
+        burnt_cells += cv2.norm(shares, cv2.NORM_L2SQR) / 255**2
         too_light, too_dark = cv2.subtract(new, cv2.dilate(old, _AROUND)), cv2.subtract(cv2.erode(old, _AROUND), new)
         halos += int(np.count_nonzero(cv2.max(too_light, too_dark) > _HALO))
 
@@ -117,11 +125,15 @@ def compare(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Comparison:
     elsewhere = float(np.sqrt((everywhere[0] - at_edges[0]) / max(everywhere[1] - at_edges[1], 1)))
     levels = np.concatenate(noise, axis=1)
     noise_before, noise_after = np.percentile(levels, 10, axis=1) if levels.size else (0.0, 0.0)
+    # A page without noise has none that was cut off, however much of it changed. Twice, because where noise was cut off
+    # less of it is left to be removed.
+    cut_off = 2 * min(elsewhere, 3 * float(np.median(levels[0]))) if levels.size else 0.0
     return Comparison(
         colour_shift=float(np.abs(channels).max() / (before.size / 3)),
         cell_shift=float(np.sqrt(cells[0] / cells[1])),
         cell_noise=elsewhere / _CELL,
-        clipped_growth=clipped / before.size,
+        cut_off=(cut_off * burnt / before.size, cut_off * float(np.sqrt(burnt_cells / cells[1]))),
+        clipped_growth=(burnt_after - burnt) / before.size,
         edge_ratio=float(edges[1] / edges[0]) if edges[0] else 1.0,
         detail_ratio=float(np.sqrt(at_edges[0] / at_edges[1])) / max(elsewhere, 0.5),
         noise_before=float(noise_before),
@@ -143,9 +155,9 @@ def objection(before: NDArray[np.uint8], after: np.ndarray, limits: GateLimits) 
         return f"the engine returned {after.dtype} {after.shape} for a page of {before.shape}"
     seen = compare(before, after)
     growth = limits.noise_growth if seen.sharpening >= limits.sharpening_correlation else 1.0
-    if seen.colour_shift > limits.colour_shift:
+    if seen.colour_shift > limits.colour_shift + seen.cut_off[0]:
         return f"colours would shift by {seen.colour_shift:.1f} grey levels"
-    if seen.cell_shift > limits.cell_shift + seen.cell_noise:
+    if seen.cell_shift > limits.cell_shift + seen.cell_noise + seen.cut_off[1]:
         return f"brightness would change by {seen.cell_shift:.1f} grey levels in places"
     if seen.clipped_growth > limits.clipped_growth:
         return f"{seen.clipped_growth:.1%} more of the page would be burnt out"
@@ -153,7 +165,7 @@ def objection(before: NDArray[np.uint8], after: np.ndarray, limits: GateLimits) 
         return f"edges would lose {1 - seen.edge_ratio:.0%} of their steepness"
     if seen.edge_ratio > limits.edge_gain:
         return f"edges would become {seen.edge_ratio:.1f} times as steep"
-    if seen.edge_ratio < 1 and seen.detail_ratio > limits.detail_loss:
+    if seen.edge_ratio < limits.steepness_kept and seen.detail_ratio > limits.detail_loss:
         return "detail would be lost along edges"
     if seen.noise_after > max(limits.noise, growth * seen.noise_before):
         return f"noise would grow from {seen.noise_before:.1f} to {seen.noise_after:.1f} grey levels"
@@ -162,8 +174,10 @@ def objection(before: NDArray[np.uint8], after: np.ndarray, limits: GateLimits) 
     return None
 
 
-def _clipped(page: np.ndarray) -> int:
-    return int(np.count_nonzero((page == 0) | (page == 255)))
+def _burnt_out(page: np.ndarray) -> np.ndarray:
+    """Return 255 for each sample that is 0 or 255, as a flat picture of one channel."""
+    samples = np.ascontiguousarray(page).reshape(page.shape[0], -1)
+    return cv2.bitwise_or(cv2.inRange(samples, 0, 0), cv2.inRange(samples, 255, 255))
 
 
 def _steepness(grey: np.ndarray) -> np.ndarray:

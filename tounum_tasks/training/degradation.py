@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from tounum_tasks.restore.denoise import OPPONENT
 
-Pixels = NDArray[np.float32]
+Pixels = np.ndarray
+"""float32 HxWx3, 0 to 255."""
 
 MARGIN = 16
 """Pixels around a picture that blur, correlated noise and JPEG need; they are cut off afterwards."""
 
 LEAST_BLUR, MOST_BLUR = 0.5, 2.1
-BLUR_ERROR = 0.11
+BLUR_ERROR = 0.12
 """Standard deviation of the logarithm of the blur that the network is told, as the evidence estimates it."""
 
 
@@ -61,11 +62,11 @@ def camera_noise(picture: Pixels, rng: np.random.Generator) -> Pixels:
     smear, colour_smear = rng.uniform(0, 0.9), rng.uniform(0, 2.0)
     colourful = rng.uniform(0.3, 1.6)
     for plane in range(3):
-        drawn = rng.standard_normal((height, width), np.float32)
+        drawn: Pixels = rng.standard_normal((height, width), np.float32)
         sigma = smear if plane == 0 else max(smear, colour_smear)
         if sigma > 0.3:
             drawn = cv2.GaussianBlur(drawn, (0, 0), sigma)
-            drawn /= drawn.std() + 1e-6
+            drawn = drawn / np.float32(drawn.std() + 1e-6)
         noise[..., plane] = drawn * (strength if plane == 0 else strength * colourful)
     return picture + level * cv2.transform(noise, OPPONENT.T.copy())
 
@@ -106,7 +107,7 @@ def jpeg(picture: Pixels, rng: np.random.Generator, least: int = 12, most: int =
     quality = int(rng.integers(least, most + 1))
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     _, data = cv2.imencode(".jpg", rounded(picture)[..., ::-1], options)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1].astype(np.float32)
 
 
 def rounded(picture: Pixels) -> NDArray[np.uint8]:
@@ -147,12 +148,12 @@ def _clean(clean: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
 
 
 KINDS: tuple[tuple[float, Callable[[Pixels, np.random.Generator], tuple[Pixels, float]]], ...] = (
-    (0.28, _noisy),
-    (0.24, _blurred),
-    (0.14, _blurred_and_noisy),
-    (0.13, _compressed),
-    (0.12, _of_camera),
-    (0.05, _mixed),
+    (0.38, _noisy),
+    (0.20, _blurred),
+    (0.13, _blurred_and_noisy),
+    (0.11, _compressed),
+    (0.10, _of_camera),
+    (0.04, _mixed),
     (0.04, _clean),
 )
 """How often each is drawn."""
@@ -163,7 +164,7 @@ LEFT_SOFT = 0.15
 
 def degrade(clean: NDArray[np.uint8], rng: np.random.Generator) -> Pair:
     """Degrade a clean picture (uint8, with ``MARGIN`` pixels around what is returned) in a way drawn at random."""
-    picture = clean.astype(np.float32)
+    picture: Pixels = clean.astype(np.float32)
     kind = KINDS[rng.choice(len(KINDS), p=[share for share, _ in KINDS])][1]
     if kind in (_of_camera, _compressed, _noisy) and rng.random() < (0.5 if kind is _of_camera else 0.12):
         # Soft by nature: the wanted picture is soft, too.

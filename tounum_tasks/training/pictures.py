@@ -67,6 +67,18 @@ def files_of(source: Source) -> list[Path]:
     return files
 
 
+def read_stems(file: Path) -> set[str]:
+    """The names in a file, one a line.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        return set(file.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read as text; expected one name a line.") from error
+
+
 def load_picture(path: Path, *, reduced: bool = False) -> NDArray[np.uint8]:
     """Decode a clean picture, at half its size if asked to.
 
@@ -125,7 +137,7 @@ def drawn_pages() -> list[NDArray[np.uint8]]:
     """Pages of text as they look at 150 dpi and, reduced, at 75: uint8 HxWx3, without any noise."""
     pages = [letter(), *(article(number) for number in range(1, 5)), *(inventory(number) for number in range(1, 4))]
     halves = [cv2.resize(page, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for page in pages]
-    return [np.repeat(page[..., None], 3, axis=2) if page.ndim == 2 else page for page in [*pages, *halves]]
+    return [np.repeat(np.asarray(page, np.uint8)[..., None], 3, axis=2) for page in [*pages, *halves]]
 
 
 def patch_of(rgb: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -144,4 +156,6 @@ def patch_of(rgb: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDA
 
 def fingerprint_of(pictures: Sequence[Picture]) -> str:
     """Identity of the pictures that a training draws from."""
-    return fingerprint(pictures=[[picture.name, *picture.rgb.shape[:2], round(picture.weight, 9)] for picture in pictures])
+    return fingerprint(
+        pictures=[[picture.name, *picture.rgb.shape[:2], round(picture.weight, 9)] for picture in pictures]
+    )

@@ -28,7 +28,7 @@ from tounum_tasks.training.classifier import Checkpoint
 from tounum_tasks.training.degradation import MARGIN, Pair, degrade
 from tounum_tasks.training.pictures import Picture, fingerprint_of, patch_of
 
-UNJUDGED = 8
+UNJUDGED = 4
 """Outer pixels of a patch that do not count: the network sees too little of their surroundings."""
 
 AVERAGE_EVERY = 10
@@ -118,7 +118,8 @@ def train(
 ) -> ModelCard:
     """Train a restorer and write it, with its card, to ``out/restorer/VERSION``; the curve to ``out/curve.csv``.
 
-    Run again with the same arguments after an interruption, training goes on where it was.
+    Run again with the same arguments after an interruption, training goes on where it was; with other
+    ``steps``, it goes on from there towards the new end.
 
     Args:
         validation: degraded pictures, sides multiples of 4, on which each checkpoint is measured.
@@ -135,7 +136,8 @@ def train(
     optimizer = keras.optimizers.Adam(schedule, beta_2=0.99, global_clipnorm=10.0)
     network.compile(optimizer, loss=patch_error)
     optimizer.build(network.trainable_variables)
-    state = fingerprint(data=fingerprint_of(pictures), recipe=asdict(recipe))
+    # Other steps are another end of the same training: it may be cut short, or go on.
+    state = fingerprint(data=fingerprint_of(pictures), recipe=asdict(recipe) | {"steps": None})
     checkpoint = Checkpoint(out / f"training-{state[:16]}" / "state.npz", [*network.variables, *optimizer.variables])
     first, curve, average = checkpoint.restore()
     average = average or get_weights(network)
@@ -152,7 +154,9 @@ def train(
             row = {"step": step, "training_error": round(float(np.mean(losses)), 4)}
             row |= _validate(network, average, validation)
             curve.append(row)
-            log.info("step %d of %d, %.1f a second: %s", step, recipe.steps, len(losses) / (time.monotonic() - began), row)
+            log.info(
+                "step %d of %d, %.1f a second: %s", step, recipe.steps, len(losses) / (time.monotonic() - began), row
+            )
             checkpoint.save(step, curve, average)
             began, losses = time.monotonic(), []
 

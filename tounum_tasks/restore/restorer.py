@@ -1,0 +1,143 @@
+"""Restoring pages with the network: load a model once, use it for pages of any size."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.features.extractor import compute_policy
+from tounum_tasks.restore.evidence import spread_squares
+from tounum_tasks.restore.network import REACH, STRIDE, build_network, set_weights
+from tounum_tasks.restore.tiles import Tile
+
+LARGEST_TILE = 1216
+"""Longest side of a tile in pixels, without the margin of what the network sees beyond it."""
+
+_SQUARES, _CELL = 24, 32
+_DARKEST, _LIGHTEST = (1, 1, 1), (254, 254, 254)
+
+_STEP = 8
+"""Tiles begin and end at multiples of it: the network treats the pixels of a 4x4 square differently."""
+
+
+class Restorer:
+    """Removes noise, JPEG blocks and as much blur as it is told to.
+
+    Pages are worked through in tiles with a margin, one at a time, so memory does not grow with the page and the result
+    of a page depends on nothing but the page.
+    """
+
+    def __init__(self, weights: Mapping[str, NDArray[Any]], *, digest: str, policy: str | None = None) -> None:
+        """Build the network with these weights.
+
+        Args:
+            policy: Keras dtype policy; by default bfloat16 where the processor has it.
+
+        Raises:
+            ConfigurationError: weights are missing or have the wrong shape.
+        """
+        self.digest = digest
+        self._network = build_network(policy or compute_policy())
+        set_weights(self._network, weights)
+        self._lock = Lock()
+        for side in (STRIDE, 2 * STRIDE):  # two shapes make the graph one for all shapes, whichever page comes first
+            self._run(np.zeros((side, side, 3), np.uint8), 0.0)
+
+    @classmethod
+    def load(cls, folder: Path) -> Restorer:
+        """Load a version folder of the registry.
+
+        Raises:
+            ConfigurationError: the folder is incomplete or damaged.
+        """
+        from tounum_tasks.models.card import read_version
+        from tounum_tasks.models.weights import read_safetensors
+
+        card = read_version(folder, name="restorer")
+        return cls(read_safetensors(folder / "weights.safetensors"), digest=card.digest)
+
+    def restore(self, rgb: NDArray[np.uint8], *, blur: float) -> NDArray[np.uint8]:
+        """Return a restored page.
+
+        Args:
+            rgb: uint8 HxWx3 of any size; pages without colours stay without colours.
+            blur: standard deviation of the Gaussian blur to undo, in pixels; 0 leaves the page as sharp as it is.
+        """
+        result = np.empty_like(rgb)
+        for tile in even_tiles(*rgb.shape[:2], largest=LARGEST_TILE):
+            tile.of(result)[:] = self._restore_tile(tile.with_margin(rgb, REACH), blur)
+        _take_back_shift(rgb, result)
+        if is_grey(rgb):
+            grey = np.rint(result.mean(axis=2, dtype=np.float32)).astype(np.uint8)
+            result[:] = grey[..., None]
+        return result
+
+    def _restore_tile(self, pixels: NDArray[np.uint8], blur: float) -> NDArray[np.uint8]:
+        """Restore a tile that comes with its margin, and return it without."""
+        height, width = pixels.shape[:2]
+        padded = cv2.copyMakeBorder(pixels, 0, -height % STRIDE, 0, -width % STRIDE, cv2.BORDER_REPLICATE)
+        restored = self._run(np.asarray(padded, np.uint8), blur)[REACH : height - REACH, REACH : width - REACH]
+        np.rint(restored, out=restored)
+        return np.clip(restored, 0, 255, out=restored).astype(np.uint8)
+
+    def _run(self, pixels: NDArray[np.uint8], blur: float) -> NDArray[np.float32]:
+        given = [pixels[None].astype(np.float32), np.array([[blur]], np.float32)]
+        with self._lock:  # pages are measured by several threads; the network itself uses all cores
+            restored = self._network.predict_on_batch(given)
+        return np.array(restored[0], np.float32)
+
+
+def _take_back_shift(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
+    """Make a restored page as light as it was, in each channel, to half a grey level.
+
+    Only places count where nothing is burnt out: noise that was cut off at black or white changed the mean, and it is
+    right to undo that.
+    """
+    changes = []
+    for old, new in zip(spread_squares(before, _SQUARES), spread_squares(after, _SQUARES), strict=True):
+        cells = (max(old.shape[1] // _CELL, 1), max(old.shape[0] // _CELL, 1))
+        change = cv2.resize(cv2.subtract(new, old, dtype=cv2.CV_32F), cells, interpolation=cv2.INTER_AREA)
+        kept = cv2.inRange(old, _DARKEST, _LIGHTEST)
+        whole = cv2.resize(kept, cells, interpolation=cv2.INTER_AREA) == 255
+        changes.append(change.reshape(-1, 3)[whole.ravel()])
+    all_changes = np.concatenate(changes)
+    if all_changes.size:
+        shift = np.rint(all_changes.mean(0, dtype=np.float64))
+        if shift.any():
+            cv2.subtract(after, np.array([*shift, 0.0]), dst=after)
+
+
+def even_tiles(height: int, width: int, *, largest: int) -> Iterator[Tile]:
+    """Yield tiles of about equal size that cover a page, with sides of at most ``largest`` pixels."""
+    rows, columns = (_borders(length, largest) for length in (height, width))
+    for top, bottom in itertools.pairwise(rows):
+        for left, right in itertools.pairwise(columns):
+            yield Tile(top, bottom, left, right)
+
+
+def _borders(length: int, largest: int) -> list[int]:
+    count = -(-length // largest)
+    step = -(-length // (count * _STEP)) * _STEP
+    return [*range(0, length, step), length]
+
+
+def is_grey(rgb: NDArray[np.uint8]) -> bool:
+    """Whether all pixels are shades of grey."""
+    red, green, blue = cv2.split(rgb)
+    return not cv2.norm(red, green, cv2.NORM_INF) and not cv2.norm(green, blue, cv2.NORM_INF)
+
+
+@lru_cache(maxsize=1)
+def starter() -> Restorer:
+    """The newest restorer that comes with the package."""
+    from tounum_tasks.models.registry import STARTERS
+
+    return Restorer.load(max((STARTERS / "restorer").iterdir()))
