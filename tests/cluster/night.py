@@ -38,7 +38,7 @@ def cluster_settings(**others: str) -> dict[str, str]:
         "TOUNUM_WORKERS": "2",
         "TOUNUM_WORKER_CONCURRENCY": "1",
         "TOUNUM_MODEL_WORKERS": "1",
-        "TOUNUM_MODEL_SLOTS": "2",
+        "TOUNUM_MODEL_SLOTS": "4",
         "TOUNUM_QUIET_SECONDS": "3600",  # nothing settles by itself
         "TOUNUM_MAX_FAILURE_RATE": "0.5",
         # Passed a moment ago, today: unpausing the DAG starts a scheduled run.
@@ -178,7 +178,7 @@ def queue_lost(night: Night, run_id: str) -> None:
     """Redis is killed and starts empty, while the only model worker works and another task waits in its queue."""
 
     def is_waiting() -> bool:
-        states = [task["state"] for task in night.tasks(run_id) if task["pool"] == "tounum_model"]
+        states = [task["state"] for task in night.tasks(run_id) if task["queue"] == "tounum_model"]
         return "running" in states and "queued" in states
 
     night.moment("a task waits in the queue of models while another runs", run_id, is_waiting)
