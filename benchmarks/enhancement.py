@@ -20,7 +20,7 @@ import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tounum_tasks.evaluation.restorer import DEGRADATIONS, METHODS, summary, treat, treat_all
+from tounum_tasks.evaluation.restorer import DEGRADATIONS, METHODS, degraded, summary, treat, treat_all
 from tounum_tasks.training.pictures import Source, files_of, load_picture, read_stems
 
 MEAN = "mean of the six"
@@ -50,7 +50,7 @@ def main() -> None:
         clean = load_picture(file)
         if not number:
             for method in arguments.methods:
-                treat(clean, method)  # the first call of some loads libraries
+                treat(degraded(clean, "noise 25", 0), method)  # the first call of some loads libraries
         rows += treat_all(file.stem, clean, number, kinds=arguments.degradations, methods=arguments.methods)
         print(f"\r{number + 1} of {len(files)} pictures", end="", file=sys.stderr)
     print(file=sys.stderr)

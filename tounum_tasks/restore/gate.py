@@ -125,9 +125,9 @@ def compare(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Comparison:
     elsewhere = float(np.sqrt((everywhere[0] - at_edges[0]) / max(everywhere[1] - at_edges[1], 1)))
     levels = np.concatenate(noise, axis=1)
     noise_before, noise_after = np.percentile(levels, 10, axis=1) if levels.size else (0.0, 0.0)
-    # A page without noise has none that was cut off, however much of it changed. Twice, because where noise was cut off
-    # less of it is left to be removed.
-    cut_off = 2 * min(elsewhere, 3 * float(np.median(levels[0]))) if levels.size else 0.0
+    # A page without noise has none that was cut off, however much of it changed. Three times, because it may all have
+    # been in one channel, and because less noise is left where it was cut off.
+    cut_off = 3 * min(elsewhere, 3 * float(np.median(levels[0]))) if levels.size else 0.0
     return Comparison(
         colour_shift=float(np.abs(channels).max() / (before.size / 3)),
         cell_shift=float(np.sqrt(cells[0] / cells[1])),

@@ -21,6 +21,9 @@ from tounum_tasks.restore.tiles import Tile
 LARGEST_TILE = 1216
 """Longest side of a tile in pixels, without the margin of what the network sees beyond it."""
 
+_EDGE = 8
+"""So many mirrored pixels are added at the borders of a page."""
+
 _SQUARES, _CELL = 24, 32
 _DARKEST, _LIGHTEST = (1, 1, 1), (254, 254, 254)
 
@@ -73,7 +76,14 @@ class Restorer:
         """
         result = np.empty_like(rgb)
         for tile in even_tiles(*rgb.shape[:2], largest=LARGEST_TILE):
-            tile.of(result)[:] = self._restore_tile(tile.with_margin(rgb, REACH), blur)
+            top, left = (_EDGE if start == 0 else REACH for start in (tile.top, tile.left))
+            ends = zip((tile.bottom, tile.right), rgb.shape[:2], strict=True)
+            bottom, right = (_EDGE if end == length else REACH for end, length in ends)
+            around = tile.with_margin(rgb, REACH)
+            height, width = around.shape[:2]
+            seen = around[REACH - top : height - REACH + bottom, REACH - left : width - REACH + right]
+            restored = self._restore_tile(seen, blur)
+            tile.of(result)[:] = restored[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
         _take_back_shift(rgb, result)
         if is_grey(rgb):
             grey = np.rint(result.mean(axis=2, dtype=np.float32)).astype(np.uint8)
@@ -81,10 +91,10 @@ class Restorer:
         return result
 
     def _restore_tile(self, pixels: NDArray[np.uint8], blur: float) -> NDArray[np.uint8]:
-        """Restore a tile that comes with its margin, and return it without."""
+        """Restore a tile with its margin."""
         height, width = pixels.shape[:2]
         padded = cv2.copyMakeBorder(pixels, 0, -height % STRIDE, 0, -width % STRIDE, cv2.BORDER_REPLICATE)
-        restored = self._run(np.asarray(padded, np.uint8), blur)[REACH : height - REACH, REACH : width - REACH]
+        restored = self._run(np.asarray(padded, np.uint8), blur)[:height, :width]
         np.rint(restored, out=restored)
         return np.clip(restored, 0, 255, out=restored).astype(np.uint8)
 
