@@ -26,7 +26,7 @@ from tounum_tasks.settings import Settings
 from tounum_tasks.storage import Storage, open_storage
 
 # Raise a stage's number when its results change for the same input, settings and model.
-MEASURE_VERSION = 1
+MEASURE_VERSION = 2
 CLASSIFY_VERSION = 1
 ROUTE_VERSION = 1
 FEATURES_VERSION = 1

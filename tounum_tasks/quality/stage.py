@@ -69,7 +69,10 @@ SCHEMA = pa.schema(
 INPUT_SCHEMA = pa.schema(
     [
         pa.field("fingerprint", pa.string(), nullable=False),
-        pa.field("pixels", pa.binary(299 * 299 * 3), nullable=False),
+        pa.field("pixels", pa.binary(299 * 299 * 3), nullable=False, metadata={"description": "as it is stored"}),
+        pa.field(
+            "original", pa.binary(299 * 299 * 3), metadata={"description": "before enhancement, if that changed it"}
+        ),
     ]
 )
 
@@ -120,8 +123,12 @@ def _measure_one(work: ShardWork, fingerprint: str, item: Item, folder: str) -> 
     row: dict = {"fingerprint": fingerprint, "run_id": work.plan.run_id}
     model_input = None
     try:
-        pixels = _measure_pixels(work, fingerprint, item, folder, row)
-        model_input = {"fingerprint": fingerprint, "pixels": to_model_input(pixels).tobytes()}
+        original, pixels = _measure_pixels(work, fingerprint, item, folder, row)
+        model_input = {
+            "fingerprint": fingerprint,
+            "pixels": to_model_input(pixels).tobytes(),
+            "original": to_model_input(original).tobytes() if row["enhancement_accepted"] else None,
+        }
     except ItemError as error:
         log.warning("Cannot be used (%s): %s.", error.code, error)
         row.update(error_code=error.code, error_message=str(error))
@@ -136,8 +143,10 @@ def _measure_one(work: ShardWork, fingerprint: str, item: Item, folder: str) -> 
     return row, model_input
 
 
-def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, row: dict) -> np.ndarray:
-    """Fill ``row`` and return the enhanced pixels, uint8 height x width x 3."""
+def _measure_pixels(
+    work: ShardWork, fingerprint: str, item: Item, folder: str, row: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fill ``row`` and return the pixels before and after enhancement, uint8 height x width x 3."""
     if item.error_code:
         raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
     image = decode(read_original(work.lake, item), page=item.page, limits=limits_of(work.plan, item))
@@ -161,7 +170,7 @@ def _measure_pixels(work: ShardWork, fingerprint: str, item: Item, folder: str, 
     if enhancement.accepted:
         row["enhanced"] = enhanced_path(folder, fingerprint, image.format)
         work.lake.write_bytes(row["enhanced"], encode(enhancement.rgb, format=image.format, dpi=image.dpi))
-    return enhancement.rgb
+    return image.rgb, enhancement.rgb
 
 
 def enhanced_path(folder: str, fingerprint: str, format: str) -> str:
@@ -202,7 +211,9 @@ def _columns(quality: Quality, suffix: str) -> dict:
     }
 
 
-def read_inputs(work: ShardWork, fingerprints: list[str], batch_size: int) -> Iterator[tuple[list[str], np.ndarray]]:
+def read_inputs(
+    work: ShardWork, fingerprints: list[str], batch_size: int, *, before_enhancement: bool = False
+) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yield ``(measure fingerprints, uint8 N x 299 x 299 x 3)`` for readable images, N at most ``batch_size``.
 
     Raises:
@@ -211,7 +222,8 @@ def read_inputs(work: ShardWork, fingerprints: list[str], batch_size: int) -> It
     cache = work.cache("model_inputs", INPUT_SCHEMA)
     found = 0
     for rows in in_batches(cache.iterate(fingerprints, batch_size=batch_size), batch_size):
-        pixels = [np.frombuffer(row["pixels"], np.uint8).reshape(299, 299, 3) for row in rows]
+        chosen = [(before_enhancement and row["original"]) or row["pixels"] for row in rows]
+        pixels = [np.frombuffer(data, np.uint8).reshape(299, 299, 3) for data in chosen]
         found += len(rows)
         yield [row["fingerprint"] for row in rows], np.stack(pixels)
     work.require_all(found, len(fingerprints), STAGE)

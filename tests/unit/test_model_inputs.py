@@ -1,0 +1,45 @@
+"""What later stages see of an image: the classifier the image as it came, all others as enhancement left it."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.unit.published import Night
+from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.quality import stage as measure_stage
+from tounum_tasks.stages import ShardWork
+
+
+def test_the_classifier_reads_the_original_where_enhancement_changed_it(tmp_path: Path) -> None:
+    night = Night(tmp_path, noisy=True)
+    plan = night.plan("a", enhancement="classic")
+    for shard in plan.shards():
+        measure_stage.run(plan, shard, night.settings)
+        work = ShardWork(plan, shard, night.settings)
+        readable = {work.fingerprints.measure(item): item for item in measure_stage.measured(work)}
+        assert readable
+        enhanced = _inputs(work, list(readable))
+        before = _inputs(work, list(readable), before_enhancement=True)
+        for found, item in readable.items():
+            data = np.frombuffer(work.lake.read_bytes(item.original), np.uint8)
+            original = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+            assert (before[found] == to_model_input(np.ascontiguousarray(original))).all()
+            assert (enhanced[found] != before[found]).any()
+
+
+def test_without_enhancement_both_are_the_same(tmp_path: Path) -> None:
+    night = Night(tmp_path, noisy=True)
+    plan = night.plan("a", enhancement="off")
+    for shard in plan.shards():
+        measure_stage.run(plan, shard, night.settings)
+        work = ShardWork(plan, shard, night.settings)
+        wanted = [work.fingerprints.measure(item) for item in measure_stage.measured(work)]
+        enhanced, before = _inputs(work, wanted), _inputs(work, wanted, before_enhancement=True)
+        assert enhanced.keys() == before.keys()
+        assert all((enhanced[found] == before[found]).all() for found in wanted)
+
+
+def _inputs(work: ShardWork, wanted: list[str], *, before_enhancement: bool = False) -> dict[str, np.ndarray]:
+    batches = measure_stage.read_inputs(work, wanted, 2, before_enhancement=before_enhancement)
+    return {found: pixels for names, arrays in batches for found, pixels in zip(names, arrays, strict=True)}
