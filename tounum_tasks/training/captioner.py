@@ -153,11 +153,16 @@ class CaptionerTraining:
         self.captioner.build()
         if captioner:
             set_weights(self.captioner, captioner.weights)
+        self.unrewarded: dict[str, NDArray[np.float32]] = {}
         self.network = inception.build_network(self.policy)
         inception.set_weights(self.network, self.initial)
 
     def run(self) -> None:
-        """Runs every phase that is not done yet; afterwards ``network`` and ``captioner`` hold the result."""
+        """Runs every phase that is not done yet.
+
+        Afterwards ``network`` and ``captioner`` hold the result, and ``unrewarded`` the captioner's weights before the
+        phase of rewards, if there was one.
+        """
         s = self.settings
         slower = GOING_ON if self.begun_with else 1.0
         if s.head_epochs:
@@ -167,6 +172,7 @@ class CaptionerTraining:
         if s.decoder_epochs:
             self._phase(Phase("decoder", s.decoder_epochs, slower * s.decoder_learning_rate, 2 * s.batch_images))
         if s.reward_epochs:
+            self.unrewarded = self.captioner.weight_arrays()
             self._phase(Phase("reward", s.reward_epochs, s.reward_learning_rate, 2 * s.batch_images))
 
     def extractor_weights(self) -> dict[str, NDArray[np.float16]]:

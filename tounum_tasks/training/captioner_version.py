@@ -18,8 +18,9 @@ from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import FEATURE_SHAPE, CaptionerTraining, read_curves
 from tounum_tasks.training.feature_cache import FeatureCache
+from tounum_tasks.training.mixture import try_shares
 
-LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1)
+LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1, 1.4, 1.7)
 ENOUGH_TO_CHOOSE = 100
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ def write_versions(
 ) -> dict[str, Any]:
     """Writes ``OUT/extractor/VERSION`` and ``OUT/captioner/VERSION``.
 
-    The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how much long captions are
-    preferred, if the split has images enough to tell.
+    The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how far it goes with the rewards
+    and how much long captions are preferred, if the split has images enough to tell.
 
     Args:
         extractor_digest: of the registered extractor that the training began with; if the training left it as it was,
@@ -69,17 +70,28 @@ def write_versions(
         write_card(folder, name="captioner", version=version, metrics=metrics, **described)
         return Captioner.load(folder, extractor_digest=digest)
 
-    captioner = write(options, {})
     if not training.dev_images:
+        write(options, {})
         return {}
     cache = FeatureCache(training.work / "cache" / "features" / "dev", training.dev_images, FEATURE_SHAPE)
-    tried = try_length_powers(captioner, cache) if len(cache.images) >= ENOUGH_TO_CHOOSE else {}
+    can_choose = len(cache.images) >= ENOUGH_TO_CHOOSE
+    shares = {}
+    if can_choose and training.unrewarded:
+        rewarded = Captioner(training.captioner, training.vocabulary, digest="", options=options)
+        shares = try_shares(training.captioner, training.unrewarded, rewarded, cache)
+    captioner = write(options, {})
+    tried = try_length_powers(captioner, cache) if can_choose else {}
     best = max(tried, key=lambda power: tried[power]["cider"], default=options.length_power)
     captioner = write(replace(options, length_power=best), {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
-    write(captioner.options, {"dev": figures, "dev_by_length_power": {str(p): tried[p] for p in tried}})
+    chosen = {"dev_by_length_power": _by_text(tried), "dev_by_share_of_rewards": _by_text(shares)}
+    write(captioner.options, {"dev": figures, **chosen})
     log.info("wrote %s and its partner %s", folder, digest[:12])
     return figures
+
+
+def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {str(value): figures for value, figures in tried.items()}
 
 
 def try_length_powers(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
