@@ -123,7 +123,7 @@ def measure_throughput(folder: Path, arguments: argparse.Namespace) -> None:
     for workers in (1, 2):
         number = str(workers)
         kinds = {"TOUNUM_WORKERS": number, "TOUNUM_MODEL_WORKERS": number, "TOUNUM_MODEL_SLOTS": str(2 * workers)}
-        with Cluster(folder / f"{number} workers", settings=cluster_settings(**kinds, **settings), files=()) as cluster:
+        with Cluster(folder / f"workers-{number}", settings=cluster_settings(**kinds, **settings), files=()) as cluster:
             night = Night(cluster)
             night.unpause()
             night.drop(batches)
