@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import compute_policy
+from tounum_tasks.models.weights import assign_weights, write_safetensors
 
 if TYPE_CHECKING:
     import keras
@@ -192,20 +193,13 @@ def set_weights(network: CaptionNetwork, weights: Mapping[str, NDArray[Any]]) ->
     Raises:
         ConfigurationError: one is missing or has the wrong shape.
     """
-    for name, variable in network.named_weights().items():
-        array = weights.get(name)
-        if array is None or tuple(array.shape) != tuple(variable.shape):
-            found = "is missing" if array is None else f"has shape {tuple(array.shape)}"
-            raise ConfigurationError(f"The captioner's weight {name} {found}, expected {tuple(variable.shape)}.")
-        variable.assign(array.astype(np.float32))
+    assign_weights(network.named_weights(), weights, model="captioner")
 
 
 def version_files(
     folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, options: SearchOptions
 ) -> dict[str, Any]:
     """Writes weights (float16) and vocabulary into a folder; returns what the card must say to load them again."""
-    from tounum_tasks.models.weights import write_safetensors
-
     arrays = {name: array.astype(np.float16) for name, array in network.weight_arrays().items()}
     write_safetensors(folder / WEIGHTS_FILE, arrays)
     vocabulary.save(folder / VOCABULARY_FILE)

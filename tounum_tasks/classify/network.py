@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import build_network as build_inception
+from tounum_tasks.models.weights import assign_weights
 
 if TYPE_CHECKING:
     import keras
@@ -114,12 +115,4 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[Any]]) -> No
     Raises:
         ConfigurationError: an array is missing or has the wrong shape.
     """
-    for name, variable in _variables(network).items():
-        array = weights.get(name)
-        if array is None:
-            raise ConfigurationError(f"The classifier's weights lack {name}.")
-        if tuple(array.shape) != tuple(variable.shape):
-            raise ConfigurationError(
-                f"The classifier's {name} has shape {tuple(array.shape)}, expected {tuple(variable.shape)}."
-            )
-        variable.assign(array.astype(np.float32))
+    assign_weights(_variables(network), weights, model="classifier")

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.weights import assign_weights
 
 if TYPE_CHECKING:
     import keras
@@ -128,16 +129,10 @@ def set_weights(network: keras.Model, weights: Weights) -> None:
     Raises:
         ConfigurationError: an array is missing or has the wrong shape.
     """
+    variables: dict[str, keras.Variable] = {}
     for name, layer in convolutions(network).items():
-        for part, variable in (("kernel", layer.kernel), ("bias", layer.bias)):
-            array = weights.get(f"{name}/{part}")
-            if array is None:
-                raise ConfigurationError(f"The extractor's weights lack {name}/{part}.")
-            if tuple(array.shape) != tuple(variable.shape):
-                raise ConfigurationError(
-                    f"The extractor's {name}/{part} has shape {tuple(array.shape)}, expected {tuple(variable.shape)}."
-                )
-            variable.assign(array.astype(np.float32))
+        variables |= {f"{name}/kernel": layer.kernel, f"{name}/bias": layer.bias}
+    assign_weights(variables, weights, model="extractor")
 
 
 def get_weights(network: keras.Model) -> dict[str, NDArray[np.float32]]:

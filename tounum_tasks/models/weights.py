@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import keras
 
 
 def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
@@ -34,3 +37,23 @@ def write_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     staged = path.with_name(path.name + ".part")
     staged.write_bytes(save({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}))
     staged.replace(path)
+
+
+def assign_weights(variables: Mapping[str, keras.Variable], weights: Mapping[str, NDArray[Any]], *, model: str) -> None:
+    """Gives each variable the array of its name, as float32.
+
+    Args:
+        model: what the variables belong to, as messages call it.
+
+    Raises:
+        ConfigurationError: an array is missing or has the wrong shape.
+    """
+    for name, variable in variables.items():
+        array = weights.get(name)
+        if array is None:
+            raise ConfigurationError(f"The {model}'s weights lack {name}.")
+        if tuple(array.shape) != tuple(variable.shape):
+            raise ConfigurationError(
+                f"The {model}'s {name} has shape {tuple(array.shape)}, expected {tuple(variable.shape)}."
+            )
+        variable.assign(array.astype(np.float32))

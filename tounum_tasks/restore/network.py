@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.weights import assign_weights
 from tounum_tasks.restore.denoise import OPPONENT
 
 if TYPE_CHECKING:
@@ -127,12 +127,4 @@ def set_weights(network: keras.Model, weights: Mapping[str, NDArray[Any]]) -> No
     Raises:
         ConfigurationError: an array is missing or has the wrong shape.
     """
-    for name, variable in _variables(network).items():
-        array = weights.get(name)
-        if array is None:
-            raise ConfigurationError(f"The restorer's weights lack {name}.")
-        if tuple(array.shape) != tuple(variable.shape):
-            raise ConfigurationError(
-                f"The restorer's {name} has shape {tuple(array.shape)}, expected {tuple(variable.shape)}."
-            )
-        variable.assign(array.astype(np.float32))
+    assign_weights(_variables(network), weights, model="restorer")
