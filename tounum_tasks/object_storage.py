@@ -206,8 +206,7 @@ class ObjectStorage(Storage):
 
     def _list_page(self, prefix: str, **options: Any) -> dict:
         def list_objects(client: Any) -> dict:
-            page: dict = client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **options)
-            return page
+            return _whole(client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **options), "IsTruncated")
 
         return self._attempt(prefix.removeprefix(self._below("")), list_objects)
 
@@ -378,8 +377,8 @@ class _Upload(io.RawIOBase):
         parts, upload_id = {"Parts": self._parts}, self._id
         try:
             self._attempt(
-                lambda client: client.complete_multipart_upload(
-                    **self._target, UploadId=upload_id, MultipartUpload=parts
+                lambda client: _whole(
+                    client.complete_multipart_upload(**self._target, UploadId=upload_id, MultipartUpload=parts), "ETag"
                 )
             )
         except FileNotFoundError as gone:
@@ -399,7 +398,8 @@ class _Upload(io.RawIOBase):
     def _send(self, content: bytes) -> None:
         if not self._id:
             marked = {**self._target, "Metadata": {"writer": self._mark}}
-            self._id = self._attempt(lambda client: client.create_multipart_upload(**marked))["UploadId"]
+            begun = self._attempt(lambda client: _whole(client.create_multipart_upload(**marked), "UploadId"))
+            self._id = begun["UploadId"]
         number = len(self._parts) + 1
         answer = self._attempt(
             lambda client: client.upload_part(**self._target, UploadId=self._id, PartNumber=number, Body=content)
@@ -408,6 +408,17 @@ class _Upload(io.RawIOBase):
 
     def _attempt(self, action: Callable[[Any], Any]) -> Any:
         return self._storage._attempt(self._path, action)
+
+
+def _whole(answer: dict, part: str) -> dict:
+    """The answer, if it has the part that is in every one; else the connection was lost between its head and its body,
+    which botocore takes for an answer that says nothing.
+    """
+    from botocore.parsers import ResponseParserError
+
+    if part not in answer:
+        raise ResponseParserError(f"an answer without {part}")
+    return answer
 
 
 def _code(error: Any) -> str:

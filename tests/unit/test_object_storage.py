@@ -176,6 +176,30 @@ def test_requests_are_repeated_through_a_storm(
     assert not lake.exists("a/0")
 
 
+def test_an_answer_that_was_lost_behind_its_head_is_not_believed(
+    lake: Storage, s3: S3Server, small_parts: None
+) -> None:
+    lost: list[str] = []
+
+    def lose_each_once(request: Request, done: bool) -> Response | None:
+        what = f"{request.method} {sorted(request.args)}"
+        if not done or request.method == "PUT" or what in lost:
+            return None
+        lost.append(what)
+        return Response(b"", content_type="application/xml")
+
+    with s3.disturbed(lose_each_once):
+        with lake.writing("a/0") as file:
+            file.write(content_of(6 * MIB))
+        assert [entry.name for entry in lake.list_folder("a")] == ["0"]
+    assert lost == [
+        "POST ['uploads']",
+        "POST ['uploadId']",
+        "GET ['delimiter', 'encoding-type', 'list-type', 'prefix']",
+    ]
+    assert lake.read_bytes("a/0") == content_of(6 * MIB)
+
+
 def test_pauses_grow(lake: Storage, s3: S3Server) -> None:
     times: list[float] = []
 
