@@ -148,6 +148,6 @@ def is_grey(rgb: NDArray[np.uint8]) -> bool:
 @lru_cache(maxsize=1)
 def starter() -> Restorer:
     """The newest restorer that comes with the package."""
-    from tounum_tasks.models.registry import STARTERS
+    from tounum_tasks.models.registry import STARTERS, version_order
 
-    return Restorer.load(max((STARTERS / "restorer").iterdir()))
+    return Restorer.load(max((STARTERS / "restorer").iterdir(), key=lambda folder: version_order(folder.name)))
