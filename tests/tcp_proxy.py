@@ -8,10 +8,10 @@ import threading
 class TcpProxy:
     """Forwards connections to a port of this machine until :meth:`cut`, and again after :meth:`mend`."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, port: int = 0) -> None:
         self._target = target_port
-        self._open: list[socket.socket] = []
-        self._listener = _listen(0)
+        self._open: set[socket.socket] = set()
+        self._listener = _listen(port)
         self.port = self._listener.getsockname()[1]
         self._serve()
 
@@ -24,8 +24,7 @@ class TcpProxy:
         for one in (self._listener, *self._open):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._open.clear()
+        self._listener.close()
 
     def mend(self) -> None:
         self._listener = _listen(self.port)
@@ -39,10 +38,19 @@ class TcpProxy:
             while True:
                 client, _ = listener.accept()
                 server = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [client, server]
-                for source, sink in ((client, server), (server, client)):
-                    source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    threading.Thread(target=_forward, args=(source, sink), daemon=True).start()
+                self._open.update((client, server))
+                threading.Thread(target=self._connect, args=(client, server), daemon=True).start()
+
+    def _connect(self, client: socket.socket, server: socket.socket) -> None:
+        """Forward both ways until both sides have ended."""
+        with client, server:
+            for one in (client, server):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            back = threading.Thread(target=_forward, args=(server, client), daemon=True)
+            back.start()
+            _forward(client, server)
+            back.join()
+            self._open.difference_update((client, server))
 
 
 def _listen(port: int) -> socket.socket:

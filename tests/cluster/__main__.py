@@ -18,7 +18,15 @@ from tests.cluster.cluster import Cluster, interrupted_by_signals
 from tests.cluster.images import write_batches
 from tests.cluster.intake import CHANGES, disturb_intake
 from tests.cluster.native import NotInstalled
-from tests.cluster.night import DAG, FAULTS, Night, cluster_settings, triggerer_killed
+from tests.cluster.night import (
+    DAG,
+    DISK_FAULTS,
+    ROOTS_IN_STORE,
+    Night,
+    cluster_settings,
+    faults_on,
+    triggerer_killed,
+)
 from tests.cluster.results import assert_same, run_in_one_process
 from tests.cluster.secrets import assert_secrets_are_kept
 
@@ -39,6 +47,7 @@ def main() -> int:
             "--source", type=Path, metavar="DIR", help="take the images from all over this folder; default: generated"
         )
         command.add_argument("--folder", type=Path, help="default: a temporary one, removed when all went well")
+    faults.add_argument("--store", action="store_true", help="with every root in the S3-compatible store")
     arguments = parser.parse_args()
     folder = (arguments.folder or Path(tempfile.mkdtemp(prefix="tounum-cluster-"))).absolute()
     try:
@@ -67,9 +76,15 @@ def inject_faults(folder: Path, arguments: argparse.Namespace) -> None:
     began = time.monotonic()
     undisturbed = run_in_one_process(folder / "one process", batches, settings)
     _say(began, f"one process: {arguments.images} images in {arguments.batches} batches")
-    with Cluster(folder / "cluster", settings=settings) as cluster:
+    if arguments.store:
+        cluster = Cluster(folder / "cluster", settings={**settings, **ROOTS_IN_STORE}, profiles=("s3",))
+    else:
+        cluster = Cluster(folder / "cluster", settings=settings, disks=("lake",))
+    with cluster:
         _say(began, "the cluster is up")
-        night = Night(cluster)
+        night, faults = Night(cluster), faults_on(cluster)
+        if not (arguments.store or cluster.disks):
+            _say(began, f"left out, because no disk can be mounted here: {', '.join(DISK_FAULTS)}")
         night.drop(batches, ready=False)
         run = night.scheduled()
         triggerer_killed(night, run)
@@ -78,7 +93,7 @@ def inject_faults(folder: Path, arguments: argparse.Namespace) -> None:
         wrong: list[str] = []
 
         def strike() -> None:
-            for name, fault in FAULTS.items():
+            for name, fault in faults.items():
                 try:
                     fault(night, run)
                 except AssertionError as error:

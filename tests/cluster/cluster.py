@@ -15,9 +15,12 @@ from typing import Any, Self
 import httpx
 import psutil
 
-from tests.cluster import native
+from tests.cluster import native, store
 from tests.cluster.compose import Service, read_env_file, read_services
+from tests.cluster.results import Archive, folders
+from tests.cluster.roots import prefixes_of
 from tests.conftest import REPOSITORY
+from tests.disk import Disk
 from tounum_airflow.cluster import env_file
 from tounum_airflow.local.api import AirflowApi, ApiError
 
@@ -27,6 +30,7 @@ START_SECONDS = 900  # one minute where nothing else runs
 START_ATTEMPTS = 5
 STOP_SECONDS = 20
 RESTART_SECONDS = 1.0
+DISK_SIZE = "16g"
 
 
 class Container:
@@ -100,6 +104,7 @@ class Cluster:
         settings: lines of ``.env`` beside the generated secrets.
         profiles: of the file.
         files: overriding files after docker-compose.yaml.
+        disks: volumes that are a disk of their own, which a fault can fill; plain folders where none may be mounted.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class Cluster:
         settings: Mapping[str, str] | None = None,
         profiles: tuple[str, ...] = (),
         files: tuple[Path, ...] = (FAST_RECOVERY,),
+        disks: tuple[str, ...] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -118,6 +124,8 @@ class Cluster:
         native.check_installed(self.services)
         self.ports = native.Ports()
         self.volumes = folder / "volumes"
+        self._disks = disks
+        self.disks: dict[str, Disk] = {}
         self._foreign = Path(tempfile.mkdtemp(prefix="tounum-database-"))  # readable on its way by another user
         self._foreign.chmod(0o755)
         self.containers = {
@@ -133,12 +141,14 @@ class Cluster:
     # What people have
 
     @property
-    def ingest(self) -> Path:
-        return self.folder / self.variables["TOUNUM_INGEST_DIR"]
-
-    @property
-    def lake(self) -> Path:
-        return self.volumes / "lake"
+    def archive(self) -> Archive:
+        """What the cluster works on: folders, or prefixes of the store."""
+        roots = [self.variables.get(f"TOUNUM_{name}_ROOT") for name in ("INGEST", "LAKE", "NON_PHOTOS", "QUARANTINE")]
+        if not any(roots):
+            return folders(self.volumes, self.folder / self.variables["TOUNUM_INGEST_DIR"])
+        url = f"http://{native.LOOPBACK}:{self.ports.local['store']}"
+        prefix = prefixes_of(url, self.variables["AWS_ACCESS_KEY_ID"], self.variables["AWS_SECRET_ACCESS_KEY"])
+        return Archive(*map(prefix, roots))
 
     @property
     def base_url(self) -> str:
@@ -172,6 +182,9 @@ class Cluster:
 
     def start(self) -> None:
         """Start each service when those that it depends on are as it wants them; return when all are healthy."""
+        for name in self._disks:
+            with contextlib.suppress(PermissionError):
+                self.disks[name] = Disk(self.volumes / name, size=DISK_SIZE)
         self._keeper.start()
         waiting = dict(self.services)
         healthy: set[str] = set()
@@ -219,6 +232,8 @@ class Cluster:
         for thread in stopping:
             thread.join()
         shutil.rmtree(self._foreign, ignore_errors=True)
+        for disk in self.disks.values():
+            disk.unmount()
 
     def check(self) -> None:
         """Fail if a container ends with an error again and again."""
@@ -265,6 +280,16 @@ class Cluster:
             for mount in container.service.mounts:
                 shutil.rmtree(self.volumes / mount.source)
             self._make_folders(container.service, name)
+
+    @contextlib.contextmanager
+    def store_is(self, fault: str) -> Iterator[None]:
+        """Context in which something is wrong with the store: ``store.AWAY``, ``THROTTLED`` or ``FULL``."""
+        file = self.volumes / "store" / store.FAULT
+        file.write_text(fault)
+        try:
+            yield
+        finally:
+            file.unlink()
 
     def wait_healthy(self, name: str) -> None:
         wait_until(f"{name} is healthy", lambda: self.containers[name].is_running and self.is_healthy(name))

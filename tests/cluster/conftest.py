@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.cluster import Cluster, interrupted_by_signals
 from tests.cluster.images import write_batches
 from tests.cluster.native import NotInstalled
-from tests.cluster.night import Night, cluster_settings
+from tests.cluster.night import ROOTS_IN_STORE, Night, cluster_settings
 from tests.cluster.results import Archive, run_in_one_process
 
 IMAGES = int(os.environ.get("TOUNUM_CLUSTER_IMAGES", "100"))
@@ -42,11 +42,14 @@ def small_delivery(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
     return _delivery(tmp_path_factory.mktemp("small delivery"), images=FEW_IMAGES)
 
 
-@pytest.fixture(scope="package")  # gone before the tests of other folders begin
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture(scope="package", params=["store"])  # gone before the tests of other folders begin
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with its roots in the store; for a test that asks for it, in folders."""
+    settings = cluster_settings(TOUNUM_SHARD_SIZE=SHARD_SIZE)
+    if request.param == "store":
+        settings |= ROOTS_IN_STORE
     try:
-        settings = cluster_settings(TOUNUM_SHARD_SIZE=SHARD_SIZE)
-        cluster = Cluster(tmp_path_factory.mktemp("cluster"), settings=settings, profiles=("s3",))
+        cluster = Cluster(tmp_path_factory.mktemp("cluster"), settings=settings, profiles=("s3",), disks=("lake",))
     except NotInstalled as missing:
         pytest.skip(f"the cluster's services are not installed: {missing}")
     with interrupted_by_signals(), cluster:

@@ -1,6 +1,5 @@
 """A batch that its owner deletes or rewrites at the moment when a run takes it in."""
 
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -20,17 +19,16 @@ def disturb_intake(night: Night, folder: Path, change: str) -> None:
         (batch / f"{number:03d}.jpg").write_bytes(NO_IMAGE * (number + 1))
     (batch / "_READY").touch()
     night.drop([batch])
-    there = night.archive.ingest / batch.name
+    ingest, last = night.archive.ingest, f"{batch.name}/{PAGES - 1:03d}.jpg"
     struck, ended = threading.Event(), threading.Event()
 
     def strike() -> None:
-        journal = night.archive.lake / "registers" / "journal"
-        while not ended.is_set() and not (journal.is_dir() and any(journal.iterdir())):
+        while not ended.is_set() and not night.archive.open_intakes():
             time.sleep(0.002)
         if change == "deleted":
-            shutil.rmtree(there, ignore_errors=True)
+            ingest.remove(batch.name)
         else:
-            (there / f"{PAGES - 1:03d}.jpg").write_bytes(REWRITTEN)
+            ingest.write(last, REWRITTEN)
         struck.set()
 
     striking = threading.Thread(target=strike, daemon=True)
@@ -42,15 +40,14 @@ def disturb_intake(night: Night, folder: Path, change: str) -> None:
     taken = _taken(night, batch.name)
     assert len(taken) in (0, PAGES), f"{len(taken)} of {PAGES} files were taken in"
     if change == "deleted":
-        assert not there.exists()
+        assert ingest.names(batch.name) == []
     else:
         # Taken as it was, or left alone and taken as it is now by the next run; what was rewritten is never lost.
         night.finish(night.trigger(max_failure_rate=1), seconds=MOMENT_SECONDS)
-        last = f"{PAGES - 1:03d}.jpg"
-        sizes = {size for path, size in _taken(night, batch.name) if path == last}
+        sizes = {size for path, size in _taken(night, batch.name) if path == last.partition("/")[2]}
         assert sizes and sizes <= {len(NO_IMAGE) * PAGES, len(REWRITTEN)}
-        assert len(REWRITTEN) in sizes or (there / last).exists()
-    assert list((night.archive.lake / "registers" / "journal").glob("*")) == [], "an intake was left open"
+        assert len(REWRITTEN) in sizes or last in ingest.names(batch.name)
+    assert night.archive.open_intakes() == [], "an intake was left open"
 
 
 def _taken(night: Night, name: str) -> set[tuple[str, int]]:

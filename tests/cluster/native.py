@@ -85,9 +85,8 @@ def command_of(
     if _image(service) == "postgres":
         return _postgres(command, folders[POSTGRES_DATA], environment)
     if _image(service) == "minio/minio":
-        address = command[command.index("--address") + 1]
-        host, _, port = address.partition(":")
-        return [sys.executable, "-m", "moto.server", "--host", host, "--port", port]
+        environment["PYTHONPATH"] = str(REPOSITORY)
+        return [sys.executable, "-m", "tests.cluster.store", *command]
     return command
 
 

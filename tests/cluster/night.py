@@ -3,7 +3,6 @@
 import contextlib
 import datetime as dt
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -14,20 +13,14 @@ from typing import Any
 import psutil
 
 from tests.cluster.cluster import Cluster, Container, wait_until
-from tests.cluster.results import Archive
+from tests.cluster.roots import READY
+from tests.cluster.store import AWAY, FULL, THROTTLED
 from tounum_airflow.local.api import FINISHED
 
 DAG = "tounum_nightly"
 MOMENT_SECONDS = 1800  # how long a fault waits for its moment; a minute where nothing else runs
-STAGES = (
-    "register",
-    "shard.measure_and_enhance",
-    "shard.classify",
-    "shard.route",
-    "shard.extract_features",
-    "shard.caption",
-    "publish",
-)
+OUTAGE_SECONDS = 60
+FULL_MESSAGE = "No space is left"
 
 
 def cluster_settings(**others: str) -> dict[str, str]:
@@ -47,6 +40,17 @@ def cluster_settings(**others: str) -> dict[str, str]:
     }
 
 
+# Every root in the store of the profile s3, as docs/cluster.md says.
+ROOTS_IN_STORE = {
+    "AWS_ENDPOINT_URL": "http://store:9000",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "TOUNUM_INGEST_ROOT": "s3://scans-in/archive",
+    "TOUNUM_LAKE_ROOT": "s3://scans/lake",
+    "TOUNUM_NON_PHOTOS_ROOT": "s3://scans/non_photos",
+    "TOUNUM_QUARANTINE_ROOT": "s3://scans/quarantine",
+}
+
+
 @dataclass(frozen=True)
 class Running:
     """A task that is running: its row in the API, its process, and the worker that it runs on."""
@@ -61,24 +65,21 @@ class Night:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.archive = Archive.below(cluster.volumes, cluster.ingest)
+        self.archive = cluster.archive
         self.beside: list[str] = []  # runs that must succeed as well
 
     def clear(self) -> None:
         """Empty ingest, lake and buckets, so that the same batches are new to the next run."""
-        for root in (self.archive.ingest, self.archive.lake, self.archive.non_photos, self.archive.quarantine):
-            for entry in root.iterdir():
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        self.archive.clear()
 
     def drop(self, batches: list[Path], *, ready: bool = True) -> None:
         """Put copies of batches into ingest; without ``ready`` they count as still settling."""
         for batch in batches:
-            leave = None if ready else shutil.ignore_patterns("_READY")
-            shutil.copytree(batch, self.archive.ingest / batch.name, ignore=leave)
+            self.archive.ingest.deliver(batch, ready=ready)
 
     def mark_ready(self, batches: list[Path]) -> None:
         for batch in batches:
-            (self.archive.ingest / batch.name / "_READY").touch()
+            self.archive.ingest.write(f"{batch.name}/{READY}", b"")
 
     def trigger(self, **conf: Any) -> str:
         """Start a run by hand and return its id."""
@@ -116,6 +117,11 @@ class Night:
 
     def _state(self, run_id: str) -> str:
         return self.cluster.api.run(DAG, run_id)["state"]
+
+    def logged(self, run_id: str, text: str) -> bool:
+        """Return whether a task of the run has said so in its log."""
+        logs = (self.cluster.volumes / "logs").rglob("*.log")
+        return any(f"run_id={run_id}" in file.parts and text in file.read_text(errors="replace") for file in logs)
 
     def running(self, run_id: str, task_id: str) -> Running:
         """Wait until an instance of a task is running; return it."""
@@ -204,7 +210,7 @@ def worker_asleep(night: Night, run_id: str) -> None:
 def second_run(night: Night, run_id: str) -> None:
     """Another run begins on one of the batches while the first one works on it; both must succeed."""
     night.running(run_id, "shard.measure_and_enhance")
-    batch = min(path.name for path in night.archive.lake.glob("originals/*/*"))
+    batch = min(name.split("/")[2] for name in night.archive.lake.names("originals"))
     night.beside.append(night.trigger(batch_id=batch))
 
 
@@ -215,6 +221,38 @@ def triggerer_killed(night: Night, run_id: str) -> None:
     night.cluster.kill("triggerer-1")
 
 
+def disk_full(night: Night, run_id: str) -> None:
+    """The lake's disk has no room left until a task has failed because of that."""
+    night.running(run_id, "shard.extract_features")
+    disk = night.cluster.disks["lake"]
+    disk.fill()
+    try:
+        night.moment("a task says that the disk is full", run_id, lambda: night.logged(run_id, FULL_MESSAGE))
+    finally:
+        disk.make_room()
+
+
+def store_full(night: Night, run_id: str) -> None:
+    """The store takes nothing until a task has failed because of that."""
+    night.running(run_id, "shard.extract_features")
+    with night.cluster.store_is(FULL):
+        night.moment("a task says that the store is full", run_id, lambda: night.logged(run_id, FULL_MESSAGE))
+
+
+def store_away(night: Night, run_id: str) -> None:
+    """Nobody can connect to the store for a minute, while a task works with it."""
+    night.running(run_id, "shard.measure_and_enhance")
+    with night.cluster.store_is(AWAY):
+        time.sleep(OUTAGE_SECONDS)
+
+
+def store_throttled(night: Night, run_id: str) -> None:
+    """For a minute the store answers three of four requests with 503 SlowDown."""
+    night.running(run_id, "shard.classify")
+    with night.cluster.store_is(THROTTLED):
+        time.sleep(OUTAGE_SECONDS)
+
+
 # In the order in which their moments come.
 FAULTS: dict[str, Fault] = {
     "worker killed in register": worker_killed_in("register"),
@@ -222,12 +260,26 @@ FAULTS: dict[str, Fault] = {
     "scheduler killed": scheduler_killed,
     "worker stopped, awake again later": worker_asleep,
     "worker killed in measure_and_enhance": worker_killed_in("shard.measure_and_enhance"),
+    "storage unreachable for a minute": store_away,
     "queue lost": queue_lost,
     "worker killed in classify": worker_killed_in("shard.classify"),
+    "storage throttled for a minute": store_throttled,
     "Postgres restarted": database_restarted,
     "worker killed in route": worker_killed_in("shard.route"),
     "worker out of memory": task_out_of_memory,
     "worker killed in extract_features": worker_killed_in("shard.extract_features"),
+    "disk full": disk_full,
+    "storage full": store_full,
     "worker killed in caption": worker_killed_in("shard.caption"),
     "worker killed in publish": worker_killed_in("publish"),
 }
+STORE_FAULTS = tuple(name for name in FAULTS if name.startswith("storage "))  # only with ROOTS_IN_STORE
+DISK_FAULTS = ("disk full",)  # only where the lake is a folder on a disk of its own
+
+
+def faults_on(cluster: Cluster) -> dict[str, Fault]:
+    """Return the faults that can strike a cluster, in the order in which their moments come."""
+    impossible = set() if "lake" in cluster.disks else set(DISK_FAULTS)
+    if "TOUNUM_LAKE_ROOT" not in cluster.variables:
+        impossible |= set(STORE_FAULTS)
+    return {name: fault for name, fault in FAULTS.items() if name not in impossible}
