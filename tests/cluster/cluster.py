@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import psutil
@@ -23,6 +23,7 @@ from tests.conftest import REPOSITORY
 from tests.disk import Disk
 from tounum_airflow.cluster import env_file
 from tounum_airflow.local.api import AirflowApi, ApiError
+from tounum_airflow.local.startable import Startable
 
 COMPOSE = REPOSITORY / "docker-compose.yaml"
 FAST_RECOVERY = Path(__file__).parent / "fast_recovery.yaml"
@@ -96,7 +97,7 @@ class Container:
         self.kill()
 
 
-class Cluster:
+class Cluster(Startable):
     """The services of the file, below one folder, on loopback only.
 
     Args:
@@ -168,17 +169,6 @@ class Cluster:
         return self.folder / "output" / f"{name}.log"
 
     # Start and stop
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start each service when those that it depends on are as it wants them; return when all are healthy."""

@@ -21,6 +21,7 @@ import httpx
 import psutil
 
 from tounum_airflow.local.api import AirflowApi
+from tounum_airflow.local.startable import Startable
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.settings import load_settings
 
@@ -39,7 +40,7 @@ COMPONENTS = {
 }
 
 
-class LocalAirflow:
+class LocalAirflow(Startable):
     """One installation: a scheduler with LocalExecutor on SQLite, DAG processor, triggerer and API server.
 
     Args:
@@ -232,17 +233,6 @@ class LocalAirflow:
             self._sessions_file.unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
-
-    def __enter__(self) -> "LocalAirflow":
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     def check(self) -> None:
         """Raise EnvironmentFault if a component has ended."""
