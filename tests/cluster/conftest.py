@@ -42,9 +42,9 @@ def small_delivery(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
     return _delivery(tmp_path_factory.mktemp("small delivery"), images=FEW_IMAGES)
 
 
-@pytest.fixture(scope="package", params=["store"])  # gone before the tests of other folders begin
+@pytest.fixture(scope="package", params=["folders"])  # gone before the tests of other folders begin
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster with its roots in the store; for a test that asks for it, in folders."""
+    """A cluster with its roots in folders; for a test that asks for it, in the store."""
     settings = cluster_settings(TOUNUM_SHARD_SIZE=SHARD_SIZE)
     if request.param == "store":
         settings |= ROOTS_IN_STORE

@@ -2,7 +2,8 @@
 
 | in a container | here |
 |---|---|
-| an image of somebody else's | the program that Debian's package (or the test packages) installs: ``PROGRAMS`` |
+| an image of somebody else's | the program that Debian's package (or the test packages) installs: ``NEEDED`` |
+| MinIO | ``tests/cluster/store.py``, which a test can make go away, throttle, or be full |
 | `service:port`, a service's own port, all interfaces | 127.0.0.1 and a free port: ``PORTS`` |
 | a mounted volume, the image's own folders | a folder below the cluster's: ``translate`` |
 | the container's host name | ``HOSTNAME``, as Docker sets it, one for each replica |

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.cluster
 # What breaks in the storage passes within the tasks' patience, or is told and tried again.
 PASSING = ("storage unreachable for a minute", "storage throttled for a minute")
 PLACES = {name: "store" if name in STORE_FAULTS else "folders" for name in FAULTS}
-in_folders = pytest.mark.parametrize("cluster", ["folders"], indirect=True)
 
 
 @pytest.mark.parametrize("cluster", ["folders", "store"], indirect=True)
@@ -39,7 +38,6 @@ def test_fault(night: Night, small_delivery: Delivery, name: str) -> None:
         assert {task["try_number"] for task in night.tasks(run) if task["state"] == "success"} == {1}
 
 
-@in_folders
 def test_triggerer_is_killed_while_a_scheduled_run_waits(night: Night, small_delivery: Delivery) -> None:
     night.drop(small_delivery.batches, ready=False)
     run = night.scheduled()
@@ -49,7 +47,6 @@ def test_triggerer_is_killed_while_a_scheduled_run_waits(night: Night, small_del
     assert_same(night.archive, small_delivery.undisturbed)
 
 
-@in_folders
 @pytest.mark.parametrize("change", CHANGES)
 def test_batch_is_deleted_or_changed_while_it_is_taken_in(night: Night, tmp_path: Path, change: str) -> None:
     disturb_intake(night, tmp_path, change)
