@@ -240,17 +240,19 @@ def store_full(night: Night, run_id: str) -> None:
 
 
 def store_away(night: Night, run_id: str) -> None:
-    """Nobody can connect to the store for a minute, while a task works with it."""
+    """Nobody can connect to the store for a minute; a task waits for it."""
     night.running(run_id, "shard.measure_and_enhance")
     with night.cluster.store_is(AWAY):
         time.sleep(OUTAGE_SECONDS)
+        night.moment("a task waits", run_id, lambda: night.logged(run_id, "ConnectionError; trying again"))
 
 
 def store_throttled(night: Night, run_id: str) -> None:
-    """For a minute the store answers three of four requests with 503 SlowDown."""
+    """For a minute the store answers most requests with 503 SlowDown."""
     night.running(run_id, "shard.classify")
     with night.cluster.store_is(THROTTLED):
         time.sleep(OUTAGE_SECONDS)
+        night.moment("a task slows down", run_id, lambda: night.logged(run_id, "SlowDown; trying again"))
 
 
 # In the order in which their moments come.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FAULT = "fault"
 AWAY, THROTTLED, FULL = "away", "throttled", "full"
 LOOK_SECONDS = 0.1
-SERVED_OF_THROTTLED = 4  # one request in so many is carried out
+SERVED_OF_THROTTLED = 6  # one request in so many is carried out
 
 
 def main() -> None:
