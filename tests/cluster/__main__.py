@@ -10,7 +10,6 @@ import resource
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from tests.cluster.secrets import assert_secrets_are_kept
 
 WORKERS = ("worker", "model-worker")
 SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "postgres", "redis")
+QUEUED_TIMEOUT = "120"  # seconds; many tasks wait for the one worker with models, and are not lost
 
 
 def main() -> int:
@@ -69,7 +69,7 @@ def main() -> int:
 
 def inject_faults(folder: Path, arguments: argparse.Namespace) -> None:
     """One scheduled run over all batches, with every fault in turn; then the comparison."""
-    settings = cluster_settings(TOUNUM_SHARD_SIZE=str(arguments.shard_size))
+    settings = cluster_settings(TOUNUM_SHARD_SIZE=str(arguments.shard_size), QUEUED_TIMEOUT=QUEUED_TIMEOUT)
     batches = write_batches(
         folder / "batches", images=arguments.images, batches=arguments.batches, source=arguments.source
     )
@@ -90,23 +90,11 @@ def inject_faults(folder: Path, arguments: argparse.Namespace) -> None:
         triggerer_killed(night, run)
         _say(began, "struck: triggerer killed while the sensor is deferred")
         night.mark_ready(batches)
-        wrong: list[str] = []
-
-        def strike() -> None:
-            for name, fault in faults.items():
-                try:
-                    fault(night, run)
-                except AssertionError as error:
-                    wrong.append(f"{name}: {error}")
-                    return
-                _say(began, f"struck: {name}")
-
-        striking = threading.Thread(target=strike, daemon=True)
-        striking.start()
+        for name, fault in faults.items():
+            fault(night, run)
+            _say(began, f"struck: {name}")
         state = night.finish(run, seconds=4 * 3600)
-        striking.join(timeout=5)
         _say(began, f"the run ended: {state}")
-        assert not striking.is_alive() and not wrong, f"not every fault found its moment: {wrong}"
         assert state == "success", night.states(run)
         tries = [task["try_number"] for task in night.tasks(run)]
         _say(began, f"{len(tries)} tasks, {sum(number > 1 for number in tries)} of them tried again")
