@@ -2,7 +2,10 @@
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
+
+FILL_SECONDS = 60
 
 
 class Disk:
@@ -20,18 +23,24 @@ class Disk:
             raise PermissionError("mounting a small disk needs root")
 
     def fill(self) -> None:
-        """Leave no room, whatever is on it."""
-        self.resize(self.used())
+        """Leave no room, also while somebody writes."""
+        deadline = time.monotonic() + FILL_SECONDS
+        while True:
+            try:
+                return self.resize(self.used())
+            except subprocess.CalledProcessError:  # more is on it by now
+                if time.monotonic() > deadline:
+                    raise
 
     def make_room(self) -> None:
         """Give it the size again that it had at first."""
         self.resize(self._size)
 
     def resize(self, size: int | str) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True)
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True, capture_output=True)
 
     def used(self) -> int:
         return shutil.disk_usage(self.folder).used
 
     def unmount(self) -> None:
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True, capture_output=True)

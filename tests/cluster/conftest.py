@@ -45,11 +45,11 @@ def small_delivery(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
 @pytest.fixture(scope="package", params=["folders"])  # gone before the tests of other folders begin
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with its roots in folders; for a test that asks for it, in the store."""
-    settings = cluster_settings(TOUNUM_SHARD_SIZE=SHARD_SIZE)
-    if request.param == "store":
-        settings |= ROOTS_IN_STORE
+    on_store = request.param == "store"
+    settings = cluster_settings(TOUNUM_SHARD_SIZE=SHARD_SIZE, **(ROOTS_IN_STORE if on_store else {}))
+    disks = () if on_store else ("lake",)
     try:
-        cluster = Cluster(tmp_path_factory.mktemp("cluster"), settings=settings, profiles=("s3",), disks=("lake",))
+        cluster = Cluster(tmp_path_factory.mktemp("cluster"), settings=settings, profiles=("s3",), disks=disks)
     except NotInstalled as missing:
         pytest.skip(f"the cluster's services are not installed: {missing}")
     with interrupted_by_signals(), cluster:
