@@ -51,24 +51,30 @@ class Fingerprints:
 
     plan: RunPlan
 
+    def _original(self, item: Item) -> dict[str, object]:
+        """What the pixels of an item before enhancement depend on: classes are of them."""
+        return {
+            "image": item.image_id,
+            "register_error": [item.error_code, item.error_message],
+            "max_pixels": self.plan.max_pixels,
+            "pdf_dpi": self.plan.pdf_dpi if item.format == "pdf" else None,
+        }
+
     def measure(self, item: Item) -> str:
         return fingerprint(
             stage="measure",
             version=[MEASURE_VERSION, RESTORE_VERSION],
-            image=item.image_id,
-            register_error=[item.error_code, item.error_message],
             enhancement=self.plan.enhancement,
             model=self.plan.restorer.digest if self.plan.enhancement == "auto" else None,
-            max_pixels=self.plan.max_pixels,
-            pdf_dpi=self.plan.pdf_dpi if item.format == "pdf" else None,
+            **self._original(item),
         )
 
     def classify(self, item: Item) -> str:
         return fingerprint(
             stage="classify",
-            version=CLASSIFY_VERSION,
-            input=self.measure(item),
+            version=[MEASURE_VERSION, CLASSIFY_VERSION],
             model=self.plan.classifier.digest,
+            **self._original(item),
         )
 
     def route(self, item: Item, label: str | None) -> str:

@@ -68,9 +68,10 @@ def all_of(plan: RunPlan, item: Item = ITEM, label: str = "Photo") -> dict[str, 
         ({"beam": 5}, {"caption"}),
         ({"extractor": pin("extractor", "2")}, {"features", "caption"}),
         ({"classifier": pin("classifier", "2")}, {"classify"}),
-        ({"restorer": pin("restorer", "2")}, {"measure", "classify", "route", "features", "caption"}),
-        ({"enhancement": "off"}, {"measure", "classify", "route", "features", "caption"}),
+        ({"restorer": pin("restorer", "2")}, {"measure", "route", "features", "caption"}),
+        ({"enhancement": "off"}, {"measure", "route", "features", "caption"}),
         ({"run_id": "b", "max_failure_rate": 1.0, "review_confidence": 0.1, "code_version": "2"}, set()),
+        ({"max_pixels": 5}, {"measure", "classify", "route", "features", "caption"}),
         ({"pdf_dpi": 150.0}, set()),  # the item is no PDF
     ],
 )
