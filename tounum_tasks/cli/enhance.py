@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -24,13 +24,11 @@ from tounum_tasks.images.decode import DecodedImage, decode
 from tounum_tasks.images.encode import encode, stored_as
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import ImageFormat, inspect
-from tounum_tasks.models.registry import Registry
+from tounum_tasks.models.pins import auto_engine
 from tounum_tasks.names import display_name
 from tounum_tasks.quality.metrics import measure
-from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import Enhancement, enhance
-from tounum_tasks.restore.restorer import Restorer
 from tounum_tasks.settings import load_settings
 from tounum_tasks.stages import in_batches
 
@@ -80,9 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings(
         max_failure_rate=arguments.max_failure_rate, restorer=arguments.restorer, lake_root=arguments.lake
     )
-    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
-    version = registry.resolve("restorer", settings.restorer)
-    engine = AutoEngine(lru_cache(lambda: Restorer.load(version.folder)))
+    _, engine = auto_engine(settings)
     jobs = find_jobs(Path(arguments.input), Path(arguments.output), as_folder=arguments.output.endswith(os.sep))
     waiting = [(source, target) for source, target in jobs if not (arguments.resume and target.exists())]
     fates: Counter[str] = Counter()

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-from functools import lru_cache
 from pathlib import Path
 
 from tounum_tasks.cli.items import write_json
@@ -31,9 +30,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write JSON, print the main figures."""
     from tounum_tasks.evaluation.restorer import summary, treat_all
-    from tounum_tasks.models.registry import Registry
-    from tounum_tasks.restore.auto import AutoEngine
-    from tounum_tasks.restore.restorer import Restorer
+    from tounum_tasks.models.pins import auto_engine
     from tounum_tasks.training.pictures import Source, files_of, load_picture, read_stems
 
     files = files_of(Source(arguments.data))
@@ -43,8 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not files:
         raise ConfigurationError(f"{arguments.data} holds none of the pictures that {arguments.names} names.")
     settings = load_settings(lake_root=arguments.lake, restorer=arguments.restorer)
-    version = Registry(settings.lake_root, cache=Path(settings.model_cache)).resolve("restorer", settings.restorer)
-    engine = AutoEngine(lru_cache(lambda: Restorer.load(version.folder)))
+    version, engine = auto_engine(settings)
     rows = []
     for number, path in enumerate(files[: arguments.limit]):
         rows += treat_all(path.stem, load_picture(path), number, methods=("untouched", "auto"), engine=engine)

@@ -9,6 +9,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import Extractor
 from tounum_tasks.models.registry import PRODUCTION, ModelVersion, Registry
 from tounum_tasks.plan import ModelPin, RunRequest
+from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.restorer import Restorer
 from tounum_tasks.settings import Settings
 
@@ -62,6 +63,16 @@ def load_captioner(pin: ModelPin, extractor: ModelPin, settings: Settings) -> Ca
 
 def load_restorer(pin: ModelPin, settings: Settings) -> Restorer:
     return _restorer(_folder(pin, settings))
+
+
+def auto_engine(settings: Settings) -> tuple[ModelVersion, AutoEngine]:
+    """The restorer that the settings name, and the engine of mode ``auto`` with it: loaded when a page needs it.
+
+    Raises:
+        ConfigurationError: the version is missing or damaged.
+    """
+    version = _registry(settings).resolve("restorer", settings.restorer)
+    return version, AutoEngine(lambda: _restorer(version.folder))
 
 
 # One process uses few versions: each is loaded once, and the last two are kept.
