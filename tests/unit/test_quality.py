@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.restoration import estimate_sigma
 
-from tounum_tasks.quality.metrics import QualityThresholds, laplacian_variance, measure, noise_sigma
+from tounum_tasks.quality.metrics import QualityThresholds, laplacian_variance, measure, noise_sigma, sorted_part
 
 FLAGS = ("blurry", "noisy", "dark", "light", "low_information", "odd_size")
 pages = hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3)))
@@ -68,6 +68,22 @@ def test_tiles_leave_no_trace(size):
 def test_the_noise_estimate_is_that_of_scikit_image(name):
     rgb = getattr(skimage.data, name)()
     assert noise_sigma(rgb) == pytest.approx(estimate_sigma(rgb, channel_axis=-1, average_sigmas=True), rel=0.02)
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 3000), elements=st.floats(0, 9, width=32)), st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_part_of_the_sorted_values(values, data):
+    first = data.draw(st.integers(0, values.size - 1))
+    last = min(first + 1, values.size - 1)
+    assert (sorted_part(values, first, last) == np.sort(values)[first : last + 1]).all()
+
+
+@pytest.mark.parametrize("kind", ["ordered", "two values", "random"])
+def test_a_part_of_many_sorted_values(kind):
+    values = np.random.default_rng(3).random(50_000, np.float32)
+    values = {"ordered": np.sort(values), "two values": np.round(values), "random": values}[kind]
+    for first in (0, 1, 20_000, 25_000, 49_999):
+        assert (sorted_part(values, first, first) == np.sort(values)[first]).all()
 
 
 @pytest.mark.parametrize("sigma", [5, 10, 25])

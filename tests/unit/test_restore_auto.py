@@ -1,5 +1,7 @@
 """Mode auto: improves what is degraded, leaves the rest alone byte for byte, whatever the page."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -9,11 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.unit.degraded import blurred, psnr, text_page, with_noise
+from tounum_tasks import threads
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore import denoise as denoise_module
 from tounum_tasks.restore.denoise import denoise
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.restore.evidence import gather
+from tounum_tasks.restore.gate import compare
 
 PHOTOS = ["astronaut", "chelsea", "coffee", "rocket"]
 
@@ -149,6 +153,25 @@ def test_the_same_page_gives_the_same_result():
     first, second = auto(degraded), auto(degraded.copy())
     assert (first.rgb == second.rgb).all()
     assert (first.operations, first.after) == (second.operations, second.after)
+
+
+def test_one_processor_gives_the_bytes_of_many():
+    page = with_noise(np.tile(photo("coffee"), (3, 3, 1)), 20)  # of two tiles and many squares
+
+    def results():
+        before = measure(page)
+        restored = enhance(page, mode="auto", before=before)
+        return restored.rgb.tobytes(), before, restored.operations, restored.after, compare(page, restored.rgb)
+
+    allowed = os.sched_getaffinity(0)
+    many = results()
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        threads._pool.cache_clear()
+        assert results() == many
+    finally:
+        os.sched_setaffinity(0, allowed)
+        threads._pool.cache_clear()
 
 
 @pytest.mark.parametrize("side", [50, 177, 10_000])

@@ -3,6 +3,7 @@
 They look at up to 24 squares spread over the page, so a large page costs no more than a small one.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.restore.denoise import OPPONENT
+from tounum_tasks.threads import in_threads
 
 _SQUARE = 256
 _SQUARES = 24
@@ -76,12 +78,12 @@ class Evidence:
 def gather(rgb: NDArray[np.uint8]) -> Evidence:
     """Look at a page: uint8 HxWx3, at least 64 pixels high and wide."""
     squares = spread_squares(rgb, _SQUARES)
+    looks = (_block_energies, _detail_energies, _steepness, _evenness)
+    seen = in_threads(lambda part: part[1](part[0]), itertools.product(squares, looks))
+    energies, details, steepness, even = (seen[number :: len(looks)] for number in range(len(looks)))
     pixels = np.concatenate([square[::5, ::3].reshape(-1, 3) for square in squares])
-    codes = pixels @ np.array([1, 256, 65536], np.int32)
-    greys = [cv2.cvtColor(square, cv2.COLOR_RGB2GRAY) for square in squares]
-    even = [(g[:-1, :-1] == g[1:, :-1]) & (g[:-1, :-1] == g[:-1, 1:]) for g in greys]
-    energies = np.concatenate([_block_energies(square) for square in squares], axis=1)
-    fine, coarse, colour, *coarser = energies
+    codes = np.sort(pixels @ np.array([1, 256, 65536], np.int32))
+    fine, coarse, colour, *coarser = np.concatenate(energies, axis=1)
     brightness_noise = whiteness = colour_noise = 0.0
     smeared = ((0.0, 0.0), (0.0, 0.0))
     if fine.size >= 8:
@@ -90,17 +92,17 @@ def gather(rgb: NDArray[np.uint8]) -> Evidence:
         whiteness = brightness_noise / max(float(np.sqrt(coarse[evenest].mean())), 1e-6)
         colour_noise = float(np.sqrt(np.percentile(colour, 25)))
         smeared = (_level(coarser[0], 10), _level(coarser[1], 5))
-    crispness, crispest = _crispness(greys, _GREY_NOISE * min(brightness_noise, colour_noise) ** 2)
+    crispness, crispest = _crispness(details, _GREY_NOISE * min(brightness_noise, colour_noise) ** 2)
     return Evidence(
-        colours=np.unique(codes).size,
+        colours=1 + int(np.count_nonzero(codes[1:] != codes[:-1])),
         is_grey=bool((pixels == pixels[:, :1]).all()),
-        even_share=float(np.mean(np.concatenate([e.ravel() for e in even]))),
+        even_share=sum(int(np.count_nonzero(e)) for e in even) / sum(e.size for e in even),
         brightness_noise=brightness_noise,
         whiteness=whiteness,
         colour_noise=colour_noise,
         crispness=crispness,
         crispest=crispest,
-        blocks=_blocks(greys),
+        blocks=_blocks(steepness),
         smeared=smeared,
     )
 
@@ -159,20 +161,29 @@ def _block_means(values: np.ndarray, side: int) -> np.ndarray:
     return values[: rows * side, : columns * side].reshape(rows, side, columns, side).mean((1, 3))
 
 
-def _crispness(greys: list[np.ndarray], noise: float) -> tuple[float, float]:
+def _evenness(square: np.ndarray) -> np.ndarray:
+    """Return which pixels equal both their right and their lower neighbour."""
+    grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)
+    here = grey[:-1, :-1]
+    return (here == grey[1:, :-1]) & (here == grey[:-1, 1:])
+
+
+def _detail_energies(square: np.ndarray) -> np.ndarray:
+    """Return the energies of fine and of coarse detail in 32x32 blocks, 2 x blocks."""
+    plane = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    smooth = cv2.GaussianBlur(plane, (0, 0), 1.0)
+    half = np.ascontiguousarray(smooth[::2, ::2])
+    fine = _block_means((plane - smooth) ** 2, _CRISP_BLOCK)
+    coarse = _block_means((half - cv2.GaussianBlur(half, (0, 0), 1.0)) ** 2, _CRISP_BLOCK // 2)
+    rows, columns = fine.shape
+    return np.stack([fine.ravel(), coarse[:rows, :columns].ravel()])
+
+
+def _crispness(energies: list[np.ndarray], noise: float) -> tuple[float, float]:
     """Return the crispness of the page and of its crispest blocks, without what white noise adds to both.
 
     ``noise`` is the variance of the noise in the grey page.
     """
-    energies = []
-    for grey in greys:
-        plane = grey.astype(np.float32)
-        smooth = cv2.GaussianBlur(plane, (0, 0), 1.0)
-        half = np.ascontiguousarray(smooth[::2, ::2])
-        fine = _block_means((plane - smooth) ** 2, _CRISP_BLOCK)
-        coarse = _block_means((half - cv2.GaussianBlur(half, (0, 0), 1.0)) ** 2, _CRISP_BLOCK // 2)
-        rows, columns = fine.shape
-        energies.append(np.stack([fine.ravel(), coarse[:rows, :columns].ravel()]))
     fine, coarse = np.concatenate(energies, axis=1)
     fine, coarse = (np.maximum(e - g * noise, 1e-3) for e, g in zip((fine, coarse), _NOISE_GAINS, strict=True))
     detailed = coarse > _DETAIL
@@ -181,17 +192,23 @@ def _crispness(greys: list[np.ndarray], noise: float) -> tuple[float, float]:
     return float(fine.sum() / coarse.sum()), float(np.percentile(fine[detailed] / coarse[detailed], 95))
 
 
-def _blocks(greys: list[np.ndarray]) -> float:
+def _steepness(square: np.ndarray) -> np.ndarray:
+    """Return how steep a square is at each of the eight positions relative to blocks, down and across: 2 x 8."""
+    grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.int16)
+    steepness = np.zeros((2, 8))
+    for axis in (0, 1):
+        # Strong edges are limited: a few of them must not hide the blocks.
+        steps = np.minimum(np.abs(np.diff(grey, axis=axis)), _STEEP).mean(1 - axis)
+        whole = len(steps) // 8 * 8
+        steepness[axis] = steps[:whole].reshape(-1, 8).sum(0) if whole else 0
+    return steepness
+
+
+def _blocks(steepness: list[np.ndarray]) -> float:
     """Return how steep the page is at the borders of 8x8 blocks, over the steepest other position."""
     product = 1.0
-    for axis in (0, 1):
-        steepness = np.zeros(8)
-        for grey in greys:
-            # Strong edges are limited: a few of them must not hide the blocks.
-            steps = np.minimum(np.abs(np.diff(grey.astype(np.int16), axis=axis)), _STEEP).mean(1 - axis)
-            whole = len(steps) // 8 * 8
-            steepness += steps[:whole].reshape(-1, 8).sum(0) if whole else 0
-        ratio = float(steepness[7] / max(steepness[:7].max(), 1e-9))
+    for positions in np.sum(steepness, axis=0):
+        ratio = float(positions[7] / max(positions[:7].max(), 1e-9))
         if ratio <= 1:
             return ratio
         product *= ratio

@@ -4,13 +4,18 @@ It knows nothing of the engine that restored the page. What it cannot know is th
 for the ways in which restoration goes wrong: lost edges and detail, halos, noise, burnt-out pixels, shifted colours.
 """
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.quality.metrics import sorted_part
 from tounum_tasks.restore.tiles import tiles
+from tounum_tasks.threads import in_threads
 
 _TILE = 512
 _CELL = 32
@@ -90,40 +95,15 @@ class Comparison:
 
 def compare(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Comparison:
     """Compare two versions of a page, both uint8 HxWx3 of one size."""
-    channels, cells, burnt_cells, edges = np.zeros(3), np.zeros(2), 0.0, np.zeros(2)
-    at_edges, everywhere, products = np.zeros(2), np.zeros(2), np.zeros(3)
-    burnt = burnt_after = halos = 0
-    noise: list[np.ndarray] = []
-    for tile in tiles(before, _TILE):
-        old, new = tile.of(before), tile.of(after)
-        change = cv2.subtract(new, old, dtype=cv2.CV_16S)
-        channels += cv2.sumElems(change)[:3]
-        rows, columns = (-(-side // _CELL) for side in old.shape[:2])
-        means = cv2.resize(change.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-        cells += cv2.norm(means, cv2.NORM_L2SQR), means.size
-        is_burnt = _burnt_out(old)
-        burnt, burnt_after = burnt + cv2.countNonZero(is_burnt), burnt_after + cv2.countNonZero(_burnt_out(new))
-        shares = cv2.resize(is_burnt.reshape(old.shape), (columns, rows), interpolation=cv2.INTER_AREA)
-        burnt_cells += cv2.norm(shares, cv2.NORM_L2SQR) / 255**2
-        too_light, too_dark = cv2.subtract(new, cv2.dilate(old, _AROUND)), cv2.subtract(cv2.erode(old, _AROUND), new)
-        halos += int(np.count_nonzero(cv2.max(too_light, too_dark) > _HALO))
-
-        grey_old, grey_new = (cv2.cvtColor(page, cv2.COLOR_RGB2GRAY).astype(np.float32) for page in (old, new))
-        steepness = _steepness(grey_old)
-        edge_rank = int(_NO_EDGES * steepness.size)
-        is_edge = steepness >= np.partition(steepness.ravel(), edge_rank)[edge_rank]
-        edges += steepness[is_edge].sum(), _steepness(grey_new)[is_edge].sum()
-        grey_change = grey_new - grey_old
-        at_edges += cv2.norm(grey_change[is_edge], cv2.NORM_L2SQR), float(np.count_nonzero(is_edge))
-        everywhere += cv2.norm(grey_change, cv2.NORM_L2SQR), grey_change.size
-        detail_old, detail_new = (-cv2.Laplacian(grey, cv2.CV_32F) for grey in (grey_old, grey_new))
-        products += [
-            float(np.vdot(a, b)) for a, b in ((grey_change, detail_old), (grey_change,) * 2, (detail_old,) * 2)
-        ]
-        noise.append(np.stack([_cell_noise(detail_old), _cell_noise(detail_new)]))
+    looks = (_compare_samples, _compare_shades)
+    parts = itertools.product(tiles(before, _TILE), looks)
+    seen = in_threads(lambda part: part[1](part[0].of(before), part[0].of(after)), parts)
+    channels, cells, burnt_cells, counts = _totals(seen[0::2])
+    burnt, burnt_after, halos = (int(count) for count in counts)
+    edges, at_edges, everywhere, products = _totals([sums for sums, _ in seen[1::2]])
+    levels = np.concatenate([noise for _, noise in seen[1::2]], axis=1)
 
     elsewhere = float(np.sqrt((everywhere[0] - at_edges[0]) / max(everywhere[1] - at_edges[1], 1)))
-    levels = np.concatenate(noise, axis=1)
     noise_before, noise_after = np.percentile(levels, 10, axis=1) if levels.size else (0.0, 0.0)
     # A page without noise has none that was cut off, however much of it changed. Three times, because it may all have
     # been in one channel, and because less noise is left where it was cut off.
@@ -141,6 +121,48 @@ def compare(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Comparison:
         sharpening=float(products[0] / max(np.sqrt(products[1] * products[2]), 1e-9)),
         halos=halos / before.size,
     )
+
+
+def _totals(figures: Iterable[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+    """Add up the figures of tiles, in their order, each kind by itself."""
+    return [reduce(np.add, kind) for kind in zip(*figures, strict=True)]
+
+
+def _compare_samples(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Compare tiles by channel: sums of the change; of squares of the change of cells, and their number; of squares of
+    the burnt-out shares of cells; numbers of samples that are burnt out before, after, and that are halos."""
+    change = cv2.subtract(new, old, dtype=cv2.CV_16S)
+    rows, columns = (-(-side // _CELL) for side in old.shape[:2])
+    means = cv2.resize(change.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    is_burnt = _burnt_out(old)
+    shares = cv2.resize(is_burnt.reshape(old.shape), (columns, rows), interpolation=cv2.INTER_AREA)
+    too_light, too_dark = cv2.subtract(new, cv2.dilate(old, _AROUND)), cv2.subtract(cv2.erode(old, _AROUND), new)
+    halos = np.count_nonzero(cv2.max(too_light, too_dark) > _HALO)
+    return (
+        np.array(cv2.sumElems(change)[:3]),
+        np.array([cv2.norm(means, cv2.NORM_L2SQR), means.size]),
+        np.array(cv2.norm(shares, cv2.NORM_L2SQR) / 255**2),
+        np.array([cv2.countNonZero(is_burnt), cv2.countNonZero(_burnt_out(new)), halos]),
+    )
+
+
+def _compare_shades(old: np.ndarray, new: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Compare tiles by brightness: steepness at edges, before and after; squares of the change at edges and everywhere,
+    each with the number of pixels; products of change and detail; and the noise of cells, before and after."""
+    grey_old, grey_new = (cv2.cvtColor(page, cv2.COLOR_RGB2GRAY).astype(np.float32) for page in (old, new))
+    steepness = _steepness(grey_old)
+    edge_rank = int(_NO_EDGES * steepness.size)
+    is_edge = steepness >= sorted_part(steepness.ravel(), edge_rank, edge_rank)
+    change = grey_new - grey_old
+    details = [-cv2.Laplacian(grey, cv2.CV_32F) for grey in (grey_old, grey_new)]
+    pairs = ((change, details[0]), (change, change), (details[0], details[0]))
+    sums = (
+        np.array([steepness[is_edge].sum(), _steepness(grey_new)[is_edge].sum()], np.float64),
+        np.array([cv2.norm(change[is_edge], cv2.NORM_L2SQR), np.count_nonzero(is_edge)]),
+        np.array([cv2.norm(change, cv2.NORM_L2SQR), change.size]),
+        np.array([float(np.vdot(a, b)) for a, b in pairs]),
+    )
+    return sums, np.stack([_cell_noise(detail) for detail in details])
 
 
 def objection(before: NDArray[np.uint8], after: np.ndarray, limits: GateLimits) -> str | None:

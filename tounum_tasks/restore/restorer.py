@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,6 +16,10 @@ from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.restore.evidence import spread_squares
 from tounum_tasks.restore.network import REACH, STRIDE, build_network, set_weights
 from tounum_tasks.restore.tiles import Tile
+from tounum_tasks.threads import in_threads
+
+if TYPE_CHECKING:
+    import keras
 
 LARGEST_TILE = 1216
 """Longest side of a tile in pixels, without the margin of what the network sees beyond it."""
@@ -34,8 +37,8 @@ _STEP = 8
 class Restorer:
     """Removes noise, JPEG blocks and as much blur as it is told to.
 
-    Pages are worked through in tiles with a margin, one at a time, so memory does not grow with the page and the result
-    of a page depends on nothing but the page.
+    Pages are worked through in tiles with a margin, as many at a time as there are processors, so memory does not grow
+    with the page and the result of a page depends on nothing but the page.
     """
 
     def __init__(self, weights: Mapping[str, NDArray[Any]], *, digest: str, policy: str | None = None) -> None:
@@ -48,11 +51,9 @@ class Restorer:
             ConfigurationError: weights are missing or have the wrong shape.
         """
         self.digest = digest
-        self._network = build_network(policy or compute_policy())
-        set_weights(self._network, weights)
-        self._lock = Lock()
-        for side in (STRIDE, 2 * STRIDE):  # two shapes make the graph one for all shapes, whichever page comes first
-            self._run(np.zeros((side, side, 3), np.uint8), 0.0)
+        network = build_network(policy or compute_policy())
+        set_weights(network, weights)
+        self._run = _compiled(network)
 
     @classmethod
     def load(cls, folder: Path) -> Restorer:
@@ -75,34 +76,39 @@ class Restorer:
             blur: standard deviation of the Gaussian blur to undo, in pixels; 0 leaves the page as sharp as it is.
         """
         result = np.empty_like(rgb)
-        for tile in even_tiles(*rgb.shape[:2], largest=LARGEST_TILE):
+
+        def fill(tile: Tile) -> None:
             top, left = (_EDGE if start == 0 else REACH for start in (tile.top, tile.left))
             ends = zip((tile.bottom, tile.right), rgb.shape[:2], strict=True)
             bottom, right = (_EDGE if end == length else REACH for end, length in ends)
             around = tile.with_margin(rgb, REACH)
             height, width = around.shape[:2]
             seen = around[REACH - top : height - REACH + bottom, REACH - left : width - REACH + right]
-            restored = self._restore_tile(seen, blur)
+            below, beside = (-length % STRIDE for length in seen.shape[:2])
+            padded = cv2.copyMakeBorder(seen, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+            restored = self._run(np.asarray(padded, np.uint8), blur)
             tile.of(result)[:] = restored[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
+
+        # The network uses all processors by itself; a second tile fills the gaps between its layers.
+        in_threads(fill, even_tiles(*rgb.shape[:2], largest=LARGEST_TILE))
         _take_back_shift(rgb, result)
         if is_grey(rgb):
             grey = np.rint(result.mean(axis=2, dtype=np.float32)).astype(np.uint8)
             result[:] = grey[..., None]
         return result
 
-    def _restore_tile(self, pixels: NDArray[np.uint8], blur: float) -> NDArray[np.uint8]:
-        """Restore a tile with its margin."""
-        height, width = pixels.shape[:2]
-        padded = cv2.copyMakeBorder(pixels, 0, -height % STRIDE, 0, -width % STRIDE, cv2.BORDER_REPLICATE)
-        restored = self._run(np.asarray(padded, np.uint8), blur)[:height, :width]
-        np.rint(restored, out=restored)
-        return np.clip(restored, 0, 255, out=restored).astype(np.uint8)
 
-    def _run(self, pixels: NDArray[np.uint8], blur: float) -> NDArray[np.float32]:
-        given = [pixels[None].astype(np.float32), np.array([[blur]], np.float32)]
-        with self._lock:  # pages are measured by several threads; the network itself uses all cores
-            restored = self._network.predict_on_batch(given)
-        return np.array(restored[0], np.float32)
+def _compiled(network: keras.Model) -> Callable[[NDArray[np.uint8], float], NDArray[np.uint8]]:
+    """Return the network as one graph for pixels of all sizes, uint8 H x W x 3, that rounds by itself."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.float32)])
+    def graph(pixels: tf.Tensor, blur: tf.Tensor) -> tf.Tensor:
+        restored = network([tf.cast(pixels[None], tf.float32), tf.reshape(blur, (1, 1))], training=False)[0]
+        return tf.cast(tf.clip_by_value(tf.round(restored), 0, 255), tf.uint8)
+
+    function = graph.get_concrete_function()
+    return lambda pixels, blur: function(tf.constant(pixels), tf.constant(blur, tf.float32)).numpy()
 
 
 def _take_back_shift(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
