@@ -124,8 +124,17 @@ class Night:
         return any(f"run_id={run_id}" in file.parts and text in file.read_text(errors="replace") for file in logs)
 
     def running(self, run_id: str, task_id: str) -> Running:
-        """Wait until an instance of a task is running; return it."""
+        """Wait until an instance of a task is running, and not for the last time; return one with the fewest tries."""
         return self.moment(f"{task_id} is running", run_id, lambda: self._running(run_id, task_id))
+
+    def running_spared(self, run_id: str, task_id: str) -> Running:
+        """The same for a fault that meets everything: wait until nothing at all is running for the last time."""
+
+        def found() -> Running | None:
+            tasks = [task for run in (run_id, *self.beside) for task in self.tasks(run) if task["state"] == "running"]
+            return self._running(run_id, task_id) if all(map(_has_tries_left, tasks)) else None
+
+        return self.moment(f"{task_id} is running, and nothing for the last time", run_id, found)
 
     def moment(self, what: str, run_id: str, condition: Callable[[], Any]) -> Any:
         """Wait for a condition that can come true only while a run goes on; return its value."""
@@ -140,8 +149,8 @@ class Night:
         return wait_until(what, holds, seconds=MOMENT_SECONDS, every=0.1)
 
     def _running(self, run_id: str, task_id: str) -> Running | None:
-        for task in self.tasks(run_id, task_id):
-            if task["state"] == "running" and task["pid"]:
+        for task in sorted(self.tasks(run_id, task_id), key=lambda task: task["try_number"]):
+            if task["state"] == "running" and task["pid"] and _has_tries_left(task):
                 with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, StopIteration):
                     process = psutil.Process(task["pid"])
                     return Running(task, process, self._worker(os.getsid(process.pid)))
@@ -149,6 +158,11 @@ class Night:
 
     def _worker(self, session: int) -> Container:
         return next(container for container in self.cluster.containers.values() if container.pid == session)
+
+
+def _has_tries_left(task: Mapping[str, Any]) -> bool:
+    """Return whether a fault may still strike the task: one that fails at its last try rightly ends the run."""
+    return task["try_number"] <= task["max_tries"]
 
 
 Fault = Callable[[Night, str], None]
@@ -176,7 +190,7 @@ def scheduler_killed(night: Night, run_id: str) -> None:
 
 def database_restarted(night: Night, run_id: str) -> None:
     """SIGKILL to Postgres while a task is running; it recovers when it starts again."""
-    night.running(run_id, "shard.classify")
+    night.running_spared(run_id, "shard.classify")
     night.cluster.kill("postgres-1")
 
 
@@ -223,7 +237,7 @@ def triggerer_killed(night: Night, run_id: str) -> None:
 
 def disk_full(night: Night, run_id: str) -> None:
     """The lake's disk has no room left until a task has failed because of that."""
-    night.running(run_id, "shard.extract_features")
+    night.running_spared(run_id, "shard.extract_features")
     disk = night.cluster.disks["lake"]
     disk.fill()
     try:
@@ -234,7 +248,7 @@ def disk_full(night: Night, run_id: str) -> None:
 
 def store_full(night: Night, run_id: str) -> None:
     """The store takes nothing until a task has failed because of that."""
-    night.running(run_id, "shard.extract_features")
+    night.running_spared(run_id, "shard.extract_features")
     with night.cluster.store_is(FULL):
         night.moment("a task says that the store is full", run_id, lambda: night.logged(run_id, FULL_MESSAGE))
 
