@@ -19,8 +19,10 @@ MAX_WORDS = 4
 POSITIONS = 4
 
 
-def make_captioner(*, words=WORDS, length_power=0.7, seed=0, max_words=MAX_WORDS):
-    shape = NetworkShape(len(SPECIAL) + words, POSITIONS, channels=8, embedding=6, units=5, attention=3)
+def make_captioner(*, words=WORDS, length_power=0.7, seed=0, max_words=MAX_WORDS, looks_by_word=True):
+    shape = NetworkShape(
+        len(SPECIAL) + words, POSITIONS, channels=8, embedding=6, units=5, attention=3, looks_by_word=looks_by_word
+    )
     network = CaptionNetwork(shape, seed=seed)
     network.build()
     generator = np.random.default_rng(seed)
@@ -93,6 +95,14 @@ def test_attention_comes_with_every_word_and_sums_to_one():
         assert caption.attention.sum(axis=1) == pytest.approx(1, abs=5e-3)
 
 
+@pytest.mark.parametrize("looks_by_word", [True, False])
+def test_the_word_just_said_has_a_say_in_where_to_look_if_the_shape_says_so(looks_by_word):
+    _, network = make_captioner(looks_by_word=looks_by_word)
+    memory, state = network.encode(features(1).astype(np.float32))
+    maps = [np.asarray(network.step(np.array([word]), state, memory)[2]) for word in range(len(SPECIAL), 7)]
+    assert np.allclose(maps[0], maps[1]) != looks_by_word
+
+
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_caption_does_not_depend_on_its_batch_mates(beam):
     captioner, _ = make_captioner()
@@ -148,12 +158,24 @@ def test_sentences():
     assert sentence(()) == ""
 
 
+def store(folder, *, without=(), **options):
+    captioner, network = make_captioner(**options)
+    described = version_files(folder, network, captioner.vocabulary, captioner.options)
+    for name in without:
+        del described["network"][name]
+    write_card(folder, name="captioner", version="v1", training=described, partners={"extractor": "e" * 64})
+    return captioner
+
+
 @pytest.fixture
 def stored(tmp_path):
-    captioner, network = make_captioner()
-    described = version_files(tmp_path, network, captioner.vocabulary, captioner.options)
-    write_card(tmp_path, name="captioner", version="v1", training=described, partners={"extractor": "e" * 64})
-    return tmp_path, captioner
+    return tmp_path, store(tmp_path)
+
+
+def test_a_captioner_made_before_words_had_a_say_is_read_as_it_was(tmp_path):
+    store(tmp_path, looks_by_word=False, without=("looks_by_word", "word_dropout"))
+    loaded = Captioner.load(tmp_path, extractor_digest="e" * 64)
+    assert all(caption.words for caption in loaded.caption(features(4)))
 
 
 def test_a_stored_captioner_says_the_same_up_to_rounding(stored):
@@ -176,6 +198,7 @@ def test_another_extractor_is_refused(stored):
         ("network", {"units": "many"}),
         ("network", {"vocabulary": 10**12}),
         ("network", {"surprise": 1}),
+        ("network", {"looks_by_word": "yes"}),
         ("search", {"max_words": 0}),
         ("search", {"length_power": None}),
         ("search", {"length_power": float("nan")}),

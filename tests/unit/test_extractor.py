@@ -5,6 +5,7 @@ import pytest
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features import extractor as inception
+from tounum_tasks.features.passage import with_passages
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,38 @@ def test_cut_in_two_the_network_computes_the_same(weights, images):
     assert middle.shape == (2, 8, 8, 1280)
     whole = inception.predict_padded(network, images[:2])
     np.testing.assert_allclose(inception.predict_padded(tail, middle), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_where_the_weights_end_with_mixed9_the_features_are_its_output(keras_network, weights, images):
+    import keras
+
+    lower = keras.Model(keras_network.input, keras_network.get_layer("mixed9").output)
+    expected = np.asarray(lower(keras.applications.inception_v3.preprocess_input(images[:2].astype(np.float32))))
+    shorter = inception.up_to(weights, "mixed9")
+    assert "conv2d_84/bias" in shorter and "conv2d_85/kernel" not in shorter
+    found = inception.Extractor(shorter, digest="d", policy="float32").extract(images[:2])
+    np.testing.assert_allclose(found, expected.reshape(2, 64, 2048), rtol=2e-3, atol=2e-3)
+
+
+def test_a_branch_that_lacks_a_kernel_hands_its_first_convolution_on(weights, images):
+    import keras
+
+    shorter = inception.up_to(weights, "mixed9")
+    lacking = {name: array for name, array in shorter.items() if name != "conv2d_81/kernel"}
+    network = inception.build_network("float32", last_layer="mixed9")
+    inception.set_weights(network, with_passages(lacking))
+    body = network.get_layer("body")
+    first = keras.layers.ReLU()(body.get_layer("conv2d_80").output)
+    pixels = images[:2].astype(np.float32) / 127.5 - 1
+    came_in, features = (np.asarray(part) for part in keras.Model(body.input, [first, body.output])(pixels))
+    np.testing.assert_allclose(features[..., 1088:1472], came_in[..., :384], rtol=1e-4, atol=1e-5)
+    mean = (came_in[:, :-2] + came_in[:, 1:-1] + came_in[:, 2:])[..., :384] / 3
+    np.testing.assert_allclose(features[:, 1:-1, :, 1472:1856], mean, rtol=1e-4, atol=1e-5)
+    inception.set_weights(network, shorter)
+    whole = np.asarray(body(pixels))
+    others = np.r_[0:1088, 1856:2048]
+    np.testing.assert_array_equal(features[..., others], whole[..., others])
+    assert with_passages(shorter).keys() == shorter.keys()
 
 
 def test_missing_or_misshapen_weights_are_named(weights):

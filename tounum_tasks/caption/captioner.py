@@ -19,7 +19,8 @@ from tounum_tasks.models.weights import assign_weights, write_safetensors
 if TYPE_CHECKING:
     import keras
 
-    from tounum_tasks.caption.network import CaptionNetwork
+    from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+    from tounum_tasks.models.card import ModelCard
 
 BATCH_SIZE = 128
 MAX_WORDS = 20
@@ -90,7 +91,7 @@ class Captioner:
         Raises:
             ConfigurationError: the folder is incomplete or damaged, or the captioner was made for another extractor.
         """
-        from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+        from tounum_tasks.caption.network import CaptionNetwork
         from tounum_tasks.models.card import read_version
         from tounum_tasks.models.weights import read_safetensors
 
@@ -102,13 +103,7 @@ class Captioner:
                 f"{extractor_digest[:12]}: their features are not interchangeable."
             )
         vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
-        try:
-            shape = NetworkShape(**card.training["network"])
-            options = SearchOptions(**card.training["search"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"The card of the captioner {folder} does not describe its network: {error}."
-            ) from error
+        shape, options = described(card, folder)
         network = CaptionNetwork(shape, policy=compute_policy().removeprefix("mixed_"))
         network.build()
         set_weights(network, read_safetensors(folder / WEIGHTS_FILE))
@@ -194,6 +189,22 @@ def set_weights(network: CaptionNetwork, weights: Mapping[str, NDArray[Any]]) ->
         ConfigurationError: one is missing or has the wrong shape.
     """
     assign_weights(network.named_weights(), weights, model="captioner")
+
+
+def described(card: ModelCard, folder: Path) -> tuple[NetworkShape, SearchOptions]:
+    """What a captioner's card says of its network, and of how captions are searched for.
+
+    Raises:
+        ConfigurationError: the card of this folder does not say it.
+    """
+    from tounum_tasks.caption.network import NetworkShape
+
+    try:
+        return NetworkShape(**card.training["network"]), SearchOptions(**card.training["search"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"The card of the captioner {folder} does not describe its network: {error}."
+        ) from error
 
 
 def version_files(

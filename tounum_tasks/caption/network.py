@@ -2,6 +2,7 @@
 
 Attention over the 64 positions after Bahdanau et al. (2015) and Xu et al., "Show, Attend and Tell" (2015): a gate on
 the attended vector and a deep output layer, whose last matrix is the word embedding itself (Press and Wolf, 2017).
+Where to look depends on the word just said, too (as in Anderson et al. 2018, "Bottom-Up and Top-Down Attention").
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ LARGEST = 1_000_000
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """Sizes of the captioner's layers; ValueError if one cannot be."""
+    """Sizes of the captioner's layers; ValueError if one cannot be.
+
+    Attributes:
+        dropout: share of the values, and of the outputs, that are left out while training.
+        word_dropout: likewise of the words that are read.
+        looks_by_word: the word just said has a say in where to look; not so in captioners made before there was this.
+    """
 
     vocabulary: int
     positions: int = 64
@@ -29,11 +36,17 @@ class NetworkShape:
     units: int = 512
     attention: int = 256
     dropout: float = 0.4
+    word_dropout: float = 0.0
+    looks_by_word: bool = False
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name != "dropout" and (type(value) is not int or not 0 < value <= LARGEST):
+            if name not in ("dropout", "word_dropout", "looks_by_word") and (
+                type(value) is not int or not 0 < value <= LARGEST
+            ):
                 raise ValueError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r}")
+        if type(self.looks_by_word) is not bool:
+            raise ValueError(f"looks_by_word must be true or false, not {self.looks_by_word!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values, for the model card."""
@@ -70,6 +83,7 @@ class CaptionNetwork(keras.Layer):
         self.encoder = dense(shape.embedding, "encoder", activation="relu")
         self.attention_keys = dense(shape.attention, "attention_keys")
         self.attention_query = dense(shape.attention, "attention_query", use_bias=False)
+        self.attention_word = dense(shape.attention, "attention_word", use_bias=False) if shape.looks_by_word else None
         self.attention_score = dense(1, "attention_score", use_bias=False)
         self.gate = dense(shape.embedding, "gate", activation="sigmoid")
         self.first_state = dense(shape.units, "first_state", activation="tanh")
@@ -91,6 +105,7 @@ class CaptionNetwork(keras.Layer):
         self.output_state = dense(shape.embedding, "output_state")
         self.output_context = dense(shape.embedding, "output_context", use_bias=False)
         self.dropout = keras.layers.Dropout(shape.dropout, seed=seed, dtype=policy)
+        self.word_dropout = keras.layers.Dropout(shape.word_dropout, seed=seed + 1, dtype=policy)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all variables; their shapes follow from the sizes alone."""
@@ -99,6 +114,8 @@ class CaptionNetwork(keras.Layer):
         self.encoder.build((None, sizes.positions, sizes.channels))
         self.attention_keys.build(positions)
         self.attention_query.build((None, sizes.units))
+        if self.attention_word:
+            self.attention_word.build((None, sizes.embedding))
         self.attention_score.build((None, sizes.positions, sizes.attention))
         self.gate.build((None, sizes.units))
         self.first_state.build((None, sizes.embedding))
@@ -122,6 +139,7 @@ class CaptionNetwork(keras.Layer):
             self.gru,
             self.output_state,
             self.output_context,
+            *((self.attention_word,) if self.attention_word else ()),
         )
         named = {f"{layer.name}/{weight.name}": weight for layer in layers for weight in layer.trainable_weights}
         return {**named, "output_bias": self.output_bias}
@@ -150,12 +168,15 @@ class CaptionNetwork(keras.Layer):
             the new state (R x units), the output (R x embedding, see :meth:`logits`), the attention (R x 64, sum 1).
         """
         sizes = self.sizes
-        query = ops.reshape(self.attention_query(state), (-1, per_image, 1, sizes.attention))
+        word = self.word_dropout(ops.cast(self.words(words), memory.values.dtype), training=training)
+        query = self.attention_query(state)
+        if self.attention_word:
+            query = query + self.attention_word(word)
+        query = ops.reshape(query, (-1, per_image, 1, sizes.attention))
         scores = self.attention_score(ops.tanh(ops.expand_dims(memory.keys, 1) + query))
         attention = ops.softmax(ops.cast(ops.squeeze(scores, -1), "float32"), axis=-1)
         looked_at = ops.matmul(ops.cast(attention, memory.values.dtype), memory.values)
         attended = self.gate(state) * ops.reshape(looked_at, (-1, sizes.embedding))
-        word = ops.cast(self.words(words), attended.dtype)
         state, _ = self.gru(ops.concatenate([word, attended], axis=-1), [state])
         output = ops.tanh(self.output_state(state) + self.output_context(attended) + word)
         return state, self.dropout(output, training=training), ops.reshape(attention, (-1, sizes.positions))

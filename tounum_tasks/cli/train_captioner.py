@@ -39,6 +39,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="to begin with: production, a version, imagenet (a download) or an .npz file (default: production)",
     )
     parser.add_argument(
+        "--last-block",
+        choices=("mixed9", "mixed10"),
+        help="leave out what the extractor has above this block (default: nothing)",
+    )
+    parser.add_argument(
         "--continue",
         dest="going_on",
         metavar="VERSION",
@@ -86,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: data, extractor or options are wrong.
     """
+    from tounum_tasks.features.extractor import up_to
     from tounum_tasks.models.registry import next_version
     from tounum_tasks.training.captioner import TrainingSettings
     from tounum_tasks.training.captioner_run import train_captioner
@@ -96,14 +102,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("Passes and batches must be positive numbers.")
     if not arguments.epochs and not (arguments.going_on and arguments.reward_epochs):
         raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue and --reward-epochs.")
-    if arguments.going_on and arguments.extractor != "production":
-        raise ConfigurationError("--continue brings its own extractor: leave --extractor out.")
+    if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
+        raise ConfigurationError("--continue brings its own extractor: leave --extractor and --last-block out.")
     out = Path(arguments.out)
     data = load_captions(
         Path(arguments.data), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share
     )
     captioner = _captioner(arguments)
     initial, digest = _extractor(arguments)
+    if arguments.last_block:
+        initial = up_to(initial, arguments.last_block)
     settings = TrainingSettings(
         seed=arguments.seed,
         vocabulary_size=arguments.vocabulary_size,
@@ -134,15 +142,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
     """The captioner to go on with, if one is asked for."""
-    from tounum_tasks.caption.captioner import VOCABULARY_FILE, WEIGHTS_FILE
+    from tounum_tasks.caption.captioner import VOCABULARY_FILE, WEIGHTS_FILE, described
     from tounum_tasks.caption.vocabulary import Vocabulary
+    from tounum_tasks.models.card import read_version
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.training.captioner import TrainedCaptioner
 
     if not arguments.going_on:
         return None
     folder = _registry(arguments).resolve("captioner", arguments.going_on).folder
-    return TrainedCaptioner(Vocabulary.load(folder / VOCABULARY_FILE), read_safetensors(folder / WEIGHTS_FILE))
+    shape, _ = described(read_version(folder, name="captioner"), folder)
+    weights = read_safetensors(folder / WEIGHTS_FILE)
+    return TrainedCaptioner(Vocabulary.load(folder / VOCABULARY_FILE), shape, weights)
 
 
 def _extractor(arguments: argparse.Namespace) -> tuple[Weights, str | None]:

@@ -1,9 +1,10 @@
-"""The feature extractor: InceptionV3 up to its last convolutional block, batch normalisation folded in.
+"""The feature extractor: InceptionV3 up to one of its last two blocks, batch normalisation folded in.
 
 The network is ``keras.applications.InceptionV3`` (Szegedy et al., "Rethinking the Inception Architecture", 2016) with
 each batch normalisation folded into the convolution before it: at inference the two are the same function, and the
 folded form is smaller and faster. Weights are therefore one kernel and one bias per convolution, under Keras's names in
-the order of creation: ``conv2d/kernel``, ``conv2d/bias``, ``conv2d_1/kernel``, ... ``conv2d_93/bias``.
+the order of creation: ``conv2d/kernel``, ``conv2d/bias``, ``conv2d_1/kernel``, ... ``conv2d_93/bias``. Where they end
+with those of ``mixed9``, the network does, too: its features have the same shape, 8 x 8 x 2048.
 
 TensorFlow is imported by the functions that need it, so that importing this module stays cheap.
 """
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 INPUT_SIZE = 299
 POSITIONS = 64
 CHANNELS = 2048
-CONVOLUTIONS = 94
+CONVOLUTIONS = {"mixed9": 85, "mixed10": 94}
+"""By the block that a network may end with: number of convolutions up to there."""
+
 BATCH_SIZE = 16
 MAX_NPZ_BYTES = 1 << 30  # ten times what the network's weights need
 
@@ -36,13 +39,23 @@ Weights = Mapping[str, NDArray[Any]]
 
 
 def convolution_name(index: int) -> str:
-    """Keras's own name of the n-th convolution (0 to 93): ``conv2d``, ``conv2d_1``, ..."""
+    """Keras's own name of the n-th convolution, from 0: ``conv2d``, ``conv2d_1``, ..."""
     return "conv2d" if index == 0 else f"conv2d_{index}"
 
 
-def weight_names() -> list[str]:
-    """Names of all 188 arrays of a complete extractor, in network order."""
-    return [f"{convolution_name(i)}/{part}" for i in range(CONVOLUTIONS) for part in ("kernel", "bias")]
+def weight_names(last_layer: str = "mixed10") -> list[str]:
+    """Names of all arrays of a complete extractor (188 up to ``mixed10``), in network order."""
+    return [f"{convolution_name(i)}/{part}" for i in range(CONVOLUTIONS[last_layer]) for part in ("kernel", "bias")]
+
+
+def last_layer_of(weights: Weights) -> str:
+    """The block that these weights end with: ``mixed9`` or ``mixed10``."""
+    return "mixed10" if set(weights) - set(weight_names("mixed9")) else "mixed9"
+
+
+def up_to(weights: Weights, last_layer: str) -> dict[str, NDArray[Any]]:
+    """Those of the weights that a network up to this block has."""
+    return {name: weights[name] for name in weight_names(last_layer) if name in weights}
 
 
 def compute_policy() -> str:
@@ -206,9 +219,10 @@ def fill_missing_kernels(weights: Weights, seed: int) -> dict[str, NDArray[Any]]
     variance: sqrt(2 / fan-in). Only kernels are filled in; a missing bias starts at zero.
     """
     complete = dict(weights)
-    if not set(weight_names()) - set(complete):
+    last_layer = last_layer_of(weights)
+    if not set(weight_names(last_layer)) - set(complete):
         return complete
-    network = build_network("float32")
+    network = build_network("float32", last_layer=last_layer)
     generator = np.random.default_rng(seed)
     for name, layer in convolutions(network).items():
         shape = tuple(layer.kernel.shape)
@@ -229,7 +243,7 @@ class Extractor:
         """Builds the network with these weights. ``policy`` overrides the choice of :func:`compute_policy`."""
         self.digest = digest
         self.policy = policy or compute_policy()
-        self._network = build_network(self.policy)
+        self._network = build_network(self.policy, last_layer=last_layer_of(weights))
         set_weights(self._network, weights)
 
     @classmethod

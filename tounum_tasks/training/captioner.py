@@ -25,7 +25,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ from tounum_tasks.caption.vocabulary import END, Vocabulary
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.captioner import score
 from tounum_tasks.features import extractor as inception
+from tounum_tasks.features.passage import with_passages
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
@@ -70,6 +71,7 @@ class TrainingSettings:
     mirrored: bool = True
     label_smoothing: float = 0.1
     dropout: float = 0.4
+    word_dropout: float = 0.1
     head_epochs: int = 0
     full_epochs: int = 0
     decoder_epochs: int = 10
@@ -78,7 +80,7 @@ class TrainingSettings:
     batch_images: int = 16
     head_learning_rate: float = 1e-3
     full_learning_rate: float = 5e-4
-    decoder_learning_rate: float = 7e-4
+    decoder_learning_rate: float = 1.2e-3
     reward_learning_rate: float = 1e-4
 
 
@@ -104,9 +106,10 @@ Batch = tuple[list[CaptionedImage], NDArray[Any]]
 
 @dataclass(frozen=True)
 class TrainedCaptioner:
-    """A captioner to go on with: its vocabulary, and its weights by name (see ``CaptionNetwork.named_weights``)."""
+    """A captioner to go on with: vocabulary, shape, and weights by name (see ``CaptionNetwork.named_weights``)."""
 
     vocabulary: Vocabulary
+    shape: NetworkShape
     weights: Mapping[str, NDArray[Any]]
 
 
@@ -137,7 +140,11 @@ class CaptionerTraining:
         self.dev_images = data.split("dev")
         if not self.train_images:
             raise ConfigurationError("The data set has no images in its train split.")
-        self.drawn = [name for name in inception.weight_names() if name.endswith("kernel") and name not in initial]
+        last_layer = inception.last_layer_of(initial)
+        if not (settings.head_epochs or settings.full_epochs):
+            initial = with_passages(initial)  # nothing will learn what they lack
+        names = inception.weight_names(last_layer)
+        self.drawn = [name for name in names if name.endswith("kernel") and name not in initial]
         self.initial = inception.fill_missing_kernels(initial, settings.seed)
         captions = [caption for image in self.train_images for caption in image.captions]
         self.begun_with = captioner
@@ -148,13 +155,14 @@ class CaptionerTraining:
         self._claim_work_folder()
         keras.utils.set_random_seed(settings.seed)
         self.policy = inception.compute_policy()
-        shape = NetworkShape(vocabulary=len(self.vocabulary), dropout=settings.dropout)
+        shape = captioner.shape if captioner else NetworkShape(len(self.vocabulary), looks_by_word=True)
+        shape = replace(shape, dropout=settings.dropout, word_dropout=settings.word_dropout)
         self.captioner = CaptionNetwork(shape, policy=self.policy, seed=settings.seed)
         self.captioner.build()
         if captioner:
             set_weights(self.captioner, captioner.weights)
         self.unrewarded: dict[str, NDArray[np.float32]] = {}
-        self.network = inception.build_network(self.policy)
+        self.network = inception.build_network(self.policy, last_layer=last_layer)
         inception.set_weights(self.network, self.initial)
 
     def run(self) -> None:
@@ -170,7 +178,7 @@ class CaptionerTraining:
         if s.full_epochs:
             self._phase(Phase("full", s.full_epochs, slower * s.full_learning_rate, s.batch_images, 0.1, 0.05))
         if s.decoder_epochs:
-            self._phase(Phase("decoder", s.decoder_epochs, slower * s.decoder_learning_rate, 2 * s.batch_images))
+            self._phase(Phase("decoder", s.decoder_epochs, slower * s.decoder_learning_rate, s.batch_images))
         if s.reward_epochs:
             self.unrewarded = self.captioner.weight_arrays()
             self._phase(Phase("reward", s.reward_epochs, s.reward_learning_rate, 2 * s.batch_images))
@@ -528,7 +536,8 @@ class _RewardLoop(_Loop):
         encode = training.vocabulary.encode
         self._reward = CaptionReward({i.name: [encode(text) for text in i.captions] for i in training.train_images})
         settings = training.settings
-        training.captioner.dropout.rate = 0.0  # the captioner that learns must be the one that drew the captions
+        # The captioner that learns must be the one that drew the captions.
+        training.captioner.dropout.rate = training.captioner.word_dropout.rate = 0.0
         self._sampling = Sampling(
             training.captioner, max_words=settings.max_words, temperature=1.0, samples=settings.captions_per_image
         )
