@@ -18,7 +18,7 @@ from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import FEATURE_SHAPE, CaptionerTraining, read_curves
 from tounum_tasks.training.feature_cache import FeatureCache
-from tounum_tasks.training.mixture import try_shares
+from tounum_tasks.training.mixture import merit, try_shares
 
 LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1, 1.4, 1.7)
 ENOUGH_TO_CHOOSE = 100
@@ -81,7 +81,7 @@ def write_versions(
         shares = try_shares(training.captioner, training.unrewarded, rewarded, cache)
     captioner = write(options, {})
     tried = try_length_powers(captioner, cache) if can_choose else {}
-    best = max(tried, key=lambda power: tried[power]["cider"], default=options.length_power)
+    best = max(tried, key=lambda power: merit(tried[power]), default=options.length_power)
     captioner = write(replace(options, length_power=best), {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
     chosen = {"dev_by_length_power": _by_text(tried), "dev_by_share_of_rewards": _by_text(shares)}
