@@ -43,7 +43,7 @@ def retrain_params() -> dict[str, Param]:
         ),
         "extractor_epochs": _passes(
             "Passes of the extractor",
-            "Captioner only: passes in which the last two blocks of the extractor learn too, before the others.",
+            "Captioner only: passes in which the extractor above mixed8 learns too, before the others.",
         ),
         "reward_epochs": _passes(
             "Passes with rewards",

@@ -51,7 +51,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--epochs", type=int, default=10, metavar="N", help="passes of the decoder (default: 10)")
     parser.add_argument(
-        "--head-epochs", type=int, default=0, metavar="N", help="passes of the last two blocks with it (default: 0)"
+        "--head-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="passes in which the extractor above mixed8 learns with it (default: 0)",
     )
     parser.add_argument(
         "--full-epochs", type=int, default=0, metavar="N", help="passes of every layer, slow (default: 0)"

@@ -22,7 +22,7 @@ class RetrainRequest(_Frozen):
         run_id: identity of the retraining: the same id goes on where an earlier attempt stopped.
         data: path of the data set below the setting ``datasets_root``.
         epochs: passes over the training images; None: as many as the model usually takes.
-        extractor_epochs: passes in which the last two blocks of the extractor learn too (captioner only).
+        extractor_epochs: passes in which the extractor above `mixed8` learns too (captioner only).
         reward_epochs: passes in which whole captions are rewarded, after the others (captioner only).
         auto_approve: promote a better model without asking a person.
         notes: for the model's card.

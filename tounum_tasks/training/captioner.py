@@ -2,7 +2,7 @@
 
 The phases, each optional but the third and fourth:
 
-1. ``head``: the output of ``mixed8`` is computed once and kept on disk; the two blocks above it learn together with the
+1. ``head``: the output of ``mixed8`` is computed once and kept on disk; the blocks above it learn together with the
    decoder. This is where kernels that the initial weights lack come to life.
 2. ``full``: every layer of InceptionV3 learns, from pixels (mirrored at random), at a small rate.
 3. The extractor is rounded to float16, as it will be stored, and the features of all images are computed with it.
