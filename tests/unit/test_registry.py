@@ -39,6 +39,36 @@ def test_without_a_promotion_the_newest_starter_is_in_production(registry, start
     assert registry.resolve("classifier", "starter-1").folder == starters / "classifier" / "starter-1"
 
 
+def test_what_a_promotion_relies_on_outlives_the_starters_of_the_package(tmp_path, starters):
+    lake = str(tmp_path / "lake")
+    old = Registry(lake, cache=tmp_path / "cache", starters=starters)
+    extractor = make_version(starters, name="extractor", version="starter-1", content=b"extractor")
+    partners = {"extractor": read_version(extractor).digest}
+    make_version(starters, name="captioner", version="starter-1", content=b"captioner", partners=partners)
+    old.register(make_version(tmp_path / "out", name="captioner", content=b"mine", partners=partners))
+    old.promote("captioner", "v1")
+    old.promote("classifier", "starter-1")
+
+    later = tmp_path / "later"
+    for name in ("extractor", "captioner", "classifier"):
+        make_version(later, name=name, version="starter-2", content=b"another " + name.encode())
+    new = Registry(lake, cache=tmp_path / "cache", starters=later)
+    assert new.partner(new.resolve("captioner"), "extractor").version == "starter-1"
+    assert new.resolve("classifier").version == "starter-1"
+    assert new.rollback("captioner").version == "starter-1"
+    assert new.partner(new.resolve("captioner"), "extractor").digest == partners["extractor"]
+
+
+def test_a_partner_that_is_gone_is_named_and_can_be_registered(registry, tmp_path):
+    extractor = make_version(tmp_path / "out", name="extractor", version="starter-1")
+    partners = {"extractor": read_version(extractor).digest}
+    registry.register(make_version(tmp_path / "out", name="captioner", partners=partners))
+    with pytest.raises(ConfigurationError, match=r"not in the registry: register it.*tounum_tasks/models/starter"):
+        registry.promote("captioner", "v1")
+    registry.register(extractor)
+    assert registry.promote("captioner", "v1").version == "v1"
+
+
 def test_a_model_without_any_version_says_what_to_do(registry):
     with pytest.raises(ConfigurationError, match="train one and promote it"):
         registry.resolve("captioner")

@@ -6,6 +6,7 @@
     lake/models/NAME/production.json          {"version": ..., "previous": [...]}, replaced in one step
 
 Starter models come with the package. They are versions like any other, and in production until another is promoted.
+Those that a promotion relies on are copied into the lake: the package may bring others after an upgrade.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ class Registry:
             if row.card is not None and row.card.digest == digest:
                 return self.resolve(name, row.version)
         raise ConfigurationError(
-            f"The {version.name} {version.version} was made for the {name} {digest[:12]}, which is not in the registry."
+            f"The {version.name} {version.version} was made for the {name} {digest[:12]}, which is not in the registry: "
+            "register it. If it was a starter, it lies in an earlier release, in tounum_tasks/models/starter."
         )
 
     # Writing
@@ -157,25 +159,17 @@ class Registry:
         card = read_version(folder)
         if card.name not in MODELS:
             raise ConfigurationError(f"{folder} holds a model of the kind {card.name}; known are {', '.join(MODELS)}.")
-        taken = f"{card.name} {card.version} exists already with other content; choose another version."
         if card.version in self._starter_versions(card.name):
             if read_version(self._starters / card.name / card.version).digest != card.digest:
-                raise ConfigurationError(taken)
-            return self.resolve(card.name, card.version)
-        base = f"models/{card.name}/{card.version}"
-        for file, entry in card.files.items():
-            path = f"{base}/{file}"
-            is_new = self._lake.create_exclusively(path, (folder / file).read_bytes())
-            if not is_new and self._lake.sha256(path) != entry.sha256:
-                raise ConfigurationError(taken)
-        content = (folder / CARD_FILE).read_bytes()
-        path = f"{base}/{CARD_FILE}"
-        if not self._lake.create_exclusively(path, content) and self._lake.read_bytes(path) != content:
-            raise ConfigurationError(taken)
+                raise _taken(card)
+        else:
+            self._copy(folder, card)
         return self.resolve(card.name, card.version)
 
     def promote(self, name: str, version: str) -> ModelVersion:
         """Puts a version into production, in one step. Runs that have begun keep the version that they resolved.
+
+        Starters among this version, its partners and the version that it replaces are copied into the lake.
 
         Raises:
             ConfigurationError: the version cannot be used, or a partner of it is missing.
@@ -185,12 +179,16 @@ class Registry:
             self.partner(chosen, partner)
         with self._one_at_a_time(name):
             try:
-                before = self._promoted(name)
+                promoted = self._promoted(name)
             except ConfigurationError:
-                before = []  # a damaged list is replaced: this is how it is mended
-            if not before:
-                before = self._starter_versions(name)[-1:]
-            if before[-1:] != [chosen.version]:
+                promoted = []  # a damaged list is replaced: this is how it is mended
+            starters = self._starter_versions(name)
+            before = promoted or [version for version in starters[-1:] if version != chosen.version]
+            for replaced in before[-1:]:
+                if replaced in starters:
+                    self._keep_starters(self.resolve(name, replaced))
+            self._keep_starters(chosen)
+            if promoted[-1:] != [chosen.version]:
                 self._install(name, [*before, chosen.version])
         return chosen
 
@@ -212,6 +210,27 @@ class Registry:
     def _one_at_a_time(self, name: str) -> AbstractContextManager[None]:
         """Two promotions at the same moment must not forget one of them."""
         return self._lake.lock(f"models/{name}/production.lock", LOCK_SECONDS)
+
+    def _keep_starters(self, version: ModelVersion) -> None:
+        """Copies a version and its partners into the lake, if they are starters that it has not yet."""
+        for partner in version.card.partners:
+            self._keep_starters(self.partner(version, partner))
+        files = self._lake.list_folder(f"models/{version.name}/{version.version}")
+        if not any(entry.name == CARD_FILE for entry in files):
+            self._copy(version.folder, version.card)
+
+    def _copy(self, folder: Path, card: ModelCard) -> None:
+        """Copies a version into the lake, its card last."""
+        base = f"models/{card.name}/{card.version}"
+        for file, entry in card.files.items():
+            path = f"{base}/{file}"
+            is_new = self._lake.create_exclusively(path, (folder / file).read_bytes())
+            if not is_new and self._lake.sha256(path) != entry.sha256:
+                raise _taken(card)
+        content = (folder / CARD_FILE).read_bytes()
+        path = f"{base}/{CARD_FILE}"
+        if not self._lake.create_exclusively(path, content) and self._lake.read_bytes(path) != content:
+            raise _taken(card)
 
     # Where things lie
 
@@ -304,6 +323,10 @@ def next_version(date: str, taken: Iterator[str] | list[str]) -> str:
     while f"{stem}-{number}" in used:
         number += 1
     return f"{stem}-{number}"
+
+
+def _taken(card: ModelCard) -> ConfigurationError:
+    return ConfigurationError(f"{card.name} {card.version} exists already with other content; choose another version.")
 
 
 def _checked(validate: object, value: str) -> None:
