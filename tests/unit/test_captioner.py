@@ -199,6 +199,8 @@ def test_another_extractor_is_refused(stored):
         ("network", {"vocabulary": 10**12}),
         ("network", {"surprise": 1}),
         ("network", {"looks_by_word": "yes"}),
+        ("network", {"word_dropout": None}),
+        ("network", {"dropout": 1.5}),
         ("search", {"max_words": 0}),
         ("search", {"length_power": None}),
         ("search", {"length_power": float("nan")}),

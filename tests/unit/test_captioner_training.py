@@ -17,9 +17,13 @@ from PIL import Image
 
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.features.extractor import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
+from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
 from tounum_tasks.training.captioner_version import draw_curves
+from tounum_tasks.training.data import load_captions
 from tounum_tasks.training.reward import CaptionReward, advantages
 
 
@@ -164,6 +168,20 @@ def test_the_best_pass_on_the_dev_split_is_kept_and_training_ends_when_nothing_g
     card = json.loads((tmp_path / "out" / "captioner" / "v1" / "model.json").read_text())
     assert json.loads(output)["dev"] == card["metrics"]["dev"]
     assert card["metrics"]["dev"]["greedy"]["cider"] >= max(scores) - 0.01
+
+
+@pytest.mark.parametrize(
+    ("lacking", "passes", "sentence"),
+    [
+        ({"conv2d_84/kernel"}, {}, r"lack conv2d_84/kernel, which would stay random"),
+        ({"conv2d_3/kernel", "conv2d_84/kernel"}, {"head_epochs": 1}, r"lack conv2d_3/kernel, which would"),
+        ({f"{name}/kernel" for name in map(convolution_name, range(85))}, {}, "kernel and 81 other kernels, which"),
+    ],
+)
+def test_an_extractor_of_which_a_part_would_stay_noise_is_refused(data, tmp_path, lacking, passes, sentence):
+    weights = {name: np.zeros(1) for name in weight_names("mixed9") if name not in lacking}
+    with pytest.raises(ConfigurationError, match=sentence):
+        CaptionerTraining(load_captions(data), tmp_path / "work", TrainingSettings(**passes), weights)
 
 
 def test_a_caption_is_worth_more_the_more_it_resembles_the_references_and_when_it_ends():

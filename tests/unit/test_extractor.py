@@ -81,6 +81,12 @@ def test_where_the_weights_end_with_mixed9_the_features_are_its_output(keras_net
     np.testing.assert_allclose(found, expected.reshape(2, 64, 2048), rtol=2e-3, atol=2e-3)
 
 
+def test_names_that_no_convolution_has_do_not_change_where_the_weights_end(weights):
+    shorter = inception.up_to(weights, "mixed9")
+    assert inception.last_layer_of({**shorter, "notes": np.zeros(1)}) == "mixed9"
+    assert inception.last_layer_of({**shorter, "conv2d_85/bias": np.zeros(320)}) == "mixed10"
+
+
 def test_a_branch_that_lacks_a_kernel_hands_its_first_convolution_on(weights, images):
     import keras
 

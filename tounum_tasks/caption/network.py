@@ -41,9 +41,10 @@ class NetworkShape:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name not in ("dropout", "word_dropout", "looks_by_word") and (
-                type(value) is not int or not 0 < value <= LARGEST
-            ):
+            if name in ("dropout", "word_dropout"):
+                if type(value) not in (int, float) or not 0 <= value < 1:
+                    raise ValueError(f"{name} must be a share from 0 to below 1, not {value!r}")
+            elif name != "looks_by_word" and (type(value) is not int or not 0 < value <= LARGEST):
                 raise ValueError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r}")
         if type(self.looks_by_word) is not bool:
             raise ValueError(f"looks_by_word must be true or false, not {self.looks_by_word!r}")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 INPUT_SIZE = 299
 POSITIONS = 64
 CHANNELS = 2048
-CONVOLUTIONS = {"mixed9": 85, "mixed10": 94}
-"""By the block that a network may end with: number of convolutions up to there."""
+CONVOLUTIONS = {"mixed8": 76, "mixed9": 85, "mixed10": 94}
+"""By block: number of convolutions up to there. A network ends with one of the last two."""
 
 BATCH_SIZE = 16
 MAX_NPZ_BYTES = 1 << 30  # ten times what the network's weights need
@@ -50,7 +50,8 @@ def weight_names(last_layer: str = "mixed10") -> list[str]:
 
 def last_layer_of(weights: Weights) -> str:
     """The block that these weights end with: ``mixed9`` or ``mixed10``."""
-    return "mixed10" if set(weights) - set(weight_names("mixed9")) else "mixed9"
+    above = weight_names("mixed10")[len(weight_names("mixed9")) :]
+    return "mixed9" if set(above).isdisjoint(weights) else "mixed10"
 
 
 def up_to(weights: Weights, last_layer: str) -> dict[str, NDArray[Any]]:

@@ -142,8 +142,8 @@ class Registry:
             if row.card is not None and row.card.digest == digest:
                 return self.resolve(name, row.version)
         raise ConfigurationError(
-            f"The {version.name} {version.version} was made for the {name} {digest[:12]}, which is not in the registry: "
-            "register it. If it was a starter, it lies in an earlier release, in tounum_tasks/models/starter."
+            f"The {version.name} {version.version} was made for the {name} {digest[:12]}, which is not in the registry:"
+            " register it. If it was a starter, it lies in an earlier release, in tounum_tasks/models/starter."
         )
 
     # Writing

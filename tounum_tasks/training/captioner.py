@@ -127,11 +127,13 @@ class CaptionerTraining:
         """Makes the networks.
 
         Args:
-            initial: weights of the extractor to begin with; convolutions that it lacks are drawn at random.
+            initial: weights of the extractor to begin with; kernels that it lacks are drawn at random if a phase
+                teaches them, and else replaced by a passage (:mod:`~tounum_tasks.features.passage`).
             captioner: of features of that extractor, to go on with: it keeps its vocabulary and learns more slowly.
 
         Raises:
-            ConfigurationError: the work folder belongs to another training, or the data has no ``train`` images.
+            ConfigurationError: the work folder belongs to another training, the data has no ``train`` images, or the
+                extractor lacks kernels that would stay random.
         """
         self.data = data
         self.work = work
@@ -145,6 +147,7 @@ class CaptionerTraining:
             initial = with_passages(initial)  # nothing will learn what they lack
         names = inception.weight_names(last_layer)
         self.drawn = [name for name in names if name.endswith("kernel") and name not in initial]
+        self._check_that_the_drawn_learn()
         self.initial = inception.fill_missing_kernels(initial, settings.seed)
         captions = [caption for image in self.train_images for caption in image.captions]
         self.begun_with = captioner
@@ -186,6 +189,18 @@ class CaptionerTraining:
     def extractor_weights(self) -> dict[str, NDArray[np.float16]]:
         """The extractor's weights as they are stored."""
         return {name: array.astype(np.float16) for name, array in inception.get_weights(self.network).items()}
+
+    def _check_that_the_drawn_learn(self) -> None:
+        """Refuses weights that are not those of an InceptionV3, or half of them: nothing would ever learn the rest."""
+        settings = self.settings
+        never = set(inception.weight_names(CUT if settings.head_epochs else "mixed10"))
+        noise = [] if settings.full_epochs else [name for name in self.drawn if name in never]
+        if noise:
+            others = f" and {len(noise) - 1} other kernels" if len(noise) > 1 else ""
+            raise ConfigurationError(
+                f"The extractor's weights lack {noise[0]}{others}, which would stay random: give complete weights, or "
+                "passes in which the extractor learns them."
+            )
 
     def _claim_work_folder(self) -> None:
         weights = {name: float(np.abs(array.astype(np.float64)).sum()) for name, array in self.initial.items()}
