@@ -132,6 +132,13 @@ def test_a_file_with_pickled_objects_is_refused(tmp_path):
         inception.read_npz(path)
 
 
+def test_a_file_with_words_for_weights_is_refused(tmp_path):
+    path = tmp_path / "weights.npz"
+    np.savez(path, **{"conv2d/kernel": np.array(["a"])})
+    with pytest.raises(ConfigurationError, match="'conv2d/kernel' holds no numbers"):
+        inception.read_npz(path)
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="Cannot read"):
         inception.read_npz(tmp_path / "absent.npz")

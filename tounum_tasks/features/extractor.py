@@ -169,7 +169,11 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             if sum(entry.file_size for entry in archive.infolist()) > MAX_NPZ_BYTES:
                 raise ValueError(f"it unpacks to more than {MAX_NPZ_BYTES:,} bytes")
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiu":
+                raise ValueError(f"{name!r} holds no numbers")
+        return arrays
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigurationError(f"Cannot read the extractor's weights from {path}: {error}") from error
 
