@@ -18,7 +18,7 @@ from tests.cluster.store import AWAY, FULL, THROTTLED
 from tounum_airflow.local.api import FINISHED
 
 DAG = "tounum_nightly"
-MOMENT_SECONDS = 3600  # how long a fault waits for its moment; a minute where nothing else runs
+MOMENT_SECONDS = 7200  # how long a fault waits for its moment; minutes where nothing else runs
 OUTAGE_SECONDS = 60
 FULL_MESSAGE = "No space is left"
 
