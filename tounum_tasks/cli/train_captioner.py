@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--last-block",
-        choices=("mixed9", "mixed10"),
+        choices=("mixed9",),
         help="leave out what the extractor has above this block (default: nothing)",
     )
     parser.add_argument(
