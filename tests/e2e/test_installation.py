@@ -1,5 +1,6 @@
 """The installation that `make run` and `make ui` start: private, on loopback only, one at a time."""
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -16,12 +17,10 @@ pytestmark = pytest.mark.e2e
 
 
 def test_listens_on_loopback_only(airflow: AirflowInstallation) -> None:
-    addresses = {
-        connection.laddr.ip
-        for process in psutil.Process().children(recursive=True)
-        for connection in process.net_connections()
-        if connection.status == psutil.CONN_LISTEN
-    }
+    addresses = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # short-lived ones may end while they are asked
+            addresses.update(c.laddr.ip for c in process.net_connections() if c.status == psutil.CONN_LISTEN)
     assert addresses == {"127.0.0.1"}
 
 
