@@ -406,10 +406,7 @@ class _Loop:
         """Loss per word on the dev split, neither dropout nor smoothing; NaN without dev images."""
         total = weight = 0.0
         generator = np.random.default_rng(0)
-        size = self.phase.batch_images
-        for start in range(0, len(self.training.dev_images), size):
-            images = self.training.dev_images[start : start + size]
-            features = self._dev_features(start, images)
+        for images, features in self._dev_batches():
             inputs = self._inputs(images, features, generator)
             self.model.reset_metrics()
             words = float(inputs["weights"].sum())
@@ -417,12 +414,20 @@ class _Loop:
             weight += words
         return total / weight if weight else float("nan")
 
-    def _dev_features(self, start: int, images: Sequence[CaptionedImage]) -> NDArray[Any]:
+    def _dev_batches(self) -> Iterator[tuple[Sequence[CaptionedImage], NDArray[Any]]]:
+        """Images of the dev split and what the phase takes of them; each shard of a cache ends with a batch."""
+        size = self.phase.batch_images
         if not self.caches:
-            return np.stack([read_input(image.path) for image in images])
-        size = len(self.caches["dev"].members(0))
-        shard, offset = divmod(start, size)
-        return self.caches["dev"].read(shard)[offset : offset + len(images)]
+            images = self.training.dev_images
+            for start in range(0, len(images), size):
+                part = images[start : start + size]
+                yield part, np.stack([read_input(image.path) for image in part])
+            return
+        cache = self.caches["dev"]
+        for shard in range(cache.shards):
+            members, features = cache.members(shard), cache.read(shard)
+            for start in range(0, len(members), size):
+                yield members[start : start + size], features[start : start + size]
 
     def _inputs(
         self, images: Sequence[CaptionedImage], features: NDArray[Any], generator: np.random.Generator
