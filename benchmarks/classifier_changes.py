@@ -3,8 +3,8 @@
     python benchmarks/classifier_changes.py --data DATA --extra Photo=PHOTOS --limit-per-source 1000 \
         --initial inception_v3_imagenet_2015.npz --out data/training/classifier
 
-With the arguments of ``train classifier`` it uses the features that the training left in OUT; without a training before
-it, it computes them. Every row is a leave-one-source-out validation of the head. Besides the accuracy with each source
+The arguments are those of ``train classifier``. The features, of more layers than the classifier looks at, are computed
+once and kept in OUT. Every row is a leave-one-source-out validation of the head. Besides the accuracy with each source
 counting alike, it shows the worst source of each class.
 """
 
@@ -16,14 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import TAPS
+from tounum_tasks.classify.network import CHANNELS, TAPS
 from tounum_tasks.cli import train_classifier
 from tounum_tasks.evaluation.classifier import evaluate
 from tounum_tasks.training.class_folders import Example
 from tounum_tasks.training.classifier import Recipe, leave_one_source_out, prepare_features
 
-COLUMNS = dict(zip(TAPS, np.split(np.arange(sum(TAPS.values())), np.cumsum(list(TAPS.values()))[:-1]), strict=True))
-ALL = tuple(TAPS)
+ALL = tuple(CHANNELS)
+WIDTHS = tuple(CHANNELS.values())
+COLUMNS = dict(zip(ALL, np.split(np.arange(sum(WIDTHS)), np.cumsum(WIDTHS)[:-1]), strict=True))
+OTHERS = (
+    ("mixed4",),
+    ("mixed6",),
+    ("mixed8",),
+    ("mixed2", "mixed4"),
+    ("mixed2", "mixed4", "mixed6"),
+    ("mixed4", "mixed6"),
+    ("mixed2", "mixed4", "mixed6", "mixed8"),
+)
+"""Layers that might be looked at instead."""
 
 
 def main() -> None:
@@ -32,7 +43,7 @@ def main() -> None:
     train_classifier.add_parser(parser.add_subparsers())
     arguments = parser.parse_args(["classifier", *sys.argv[1:]])
     examples, initial, recipe = train_classifier.training_of(arguments)
-    features, examples = prepare_features(examples, initial, recipe, arguments.out)
+    features, examples = prepare_features(examples, initial, recipe, arguments.out, ALL)
     real = [not example.made_from for example in examples]
     no_drawings = [example.source != "Sketch/rendered" for example in examples]
     no_paintings = [example.source != "Painting/rendered" for example in examples]
@@ -43,7 +54,7 @@ def main() -> None:
     row("paintings rendered", features[:, no_drawings], _only(examples, no_drawings), recipe)
     row("drawings rendered", features[:, no_paintings], _only(examples, no_paintings), recipe)
     row("both rendered: the recipe", features, examples, recipe)
-    for taps in (("mixed4",), ("mixed6",), ("mixed8",), ALL[:2], ALL[:3], ALL[1:]):
+    for taps in OTHERS:
         row("recipe, " + " + ".join(taps), features, examples, recipe, taps=taps)
     for l2 in (1e-4, 1e-3, 1e-2):
         row(f"recipe, l2 {l2:g}", features, examples, recipe, l2=l2)
@@ -55,12 +66,12 @@ def row(
     examples: Sequence[Example],
     recipe: Recipe,
     *,
-    taps: Sequence[str] = ALL,
+    taps: Sequence[str] = TAPS,
     l2: float | None = None,
 ) -> None:
     """Validate one way of fitting the head and print its line."""
     columns = np.concatenate([COLUMNS[tap] for tap in taps])
-    blocks = [TAPS[tap] for tap in taps]
+    blocks = [CHANNELS[tap] for tap in taps]
     rows, scores = leave_one_source_out(features[:, :, columns], examples, l2 or recipe.l2, blocks)
     is_tested = ~np.isnan(scores[:, 0])
     labels = np.array([example.label for example in examples])[is_tested]

@@ -7,6 +7,7 @@ import pytest
 
 from tounum_tasks.classify.classifier import BATCH_SIZE, Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.classify.network import build_network, get_weights
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import STARTERS
@@ -84,6 +85,20 @@ def test_version_on_disk_says_its_architecture(tmp_path: Path, images: np.ndarra
     classifier = Classifier.load(tmp_path)
     assert classifier.architecture == "notebook"
     assert classifier.digest == card.digest
+
+
+@pytest.mark.parametrize("architecture", ["inception", "inception-mixed8"])
+def test_version_that_looks_at_more_layers_is_used_as_it_was_trained(
+    tmp_path: Path, images: np.ndarray, architecture: str
+) -> None:
+    network = build_network(architecture, "float32")
+    weights = get_weights(network) | {"temperature": np.array([1.0], np.float32)}
+    write_safetensors(tmp_path / "weights.safetensors", weights)
+    write_card(tmp_path, name="classifier", version="trained-1")
+    classifier = Classifier.load(tmp_path)
+    assert classifier.architecture == architecture
+    same = Classifier(weights, architecture=architecture, digest="")
+    assert classifier.scores(images[:1]).tobytes() == same.scores(images[:1]).tobytes()
 
 
 @pytest.mark.parametrize(

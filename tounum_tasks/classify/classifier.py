@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import build_network, input_size, set_weights
+from tounum_tasks.classify.network import architecture_of, build_network, input_size, set_weights
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import compute_policy
 
@@ -57,8 +57,7 @@ class Classifier:
 
         card = read_version(folder, name="classifier")
         weights = read_safetensors(folder / "weights.safetensors")
-        architecture = "notebook" if "hidden/kernel" in weights else "inception"
-        return cls(weights, architecture=architecture, digest=card.digest)
+        return cls(weights, architecture=architecture_of(weights), digest=card.digest)
 
     def scores(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (calibrated logits) of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5."""

@@ -1,10 +1,13 @@
 """The classifier's networks: images in, one score per class out.
 
-``inception`` (the default) is InceptionV3 without its last two blocks, with batch normalisation folded in, looked at
-from four heights: the outputs of ``mixed2``, ``mixed4``, ``mixed6`` and ``mixed8`` are averaged over the image, joined,
-and read by one dense layer. Low taps see paper, grain and line, high taps see objects; a drawing and a photograph of
-the same dog differ in the first and agree in the second. The classifier has its own copy of these layers, so that a new
-feature extractor for captions never changes a class.
+``inception`` (the default) is InceptionV3 up to ``mixed5``, with batch normalisation folded in, looked at from three
+heights: the outputs of ``mixed2``, ``mixed4`` and ``mixed5`` are averaged over the image, joined, and read by one dense
+layer. Low taps see paper, grain and line, high taps see objects; a drawing and a photograph of the same dog differ in
+the first and agree in the second. The classifier has its own copy of these layers, so that a new feature extractor for
+captions never changes a class.
+
+``inception-mixed8`` looks at ``mixed6`` and ``mixed8`` in place of ``mixed5``, as the first versions did: that takes
+longer and brings nothing.
 
 ``notebook`` is the small network of the company's notebooks, three convolutions on 250 x 250 pixels, kept as the
 baseline that any other has to beat.
@@ -14,7 +17,8 @@ Keras is imported by the functions that need it, so that importing this module s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,34 +26,42 @@ from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.features.extractor import CONVOLUTIONS, convolution_name
 from tounum_tasks.features.extractor import build_network as build_inception
 from tounum_tasks.models.weights import assign_weights
 
 if TYPE_CHECKING:
     import keras
 
-TAPS = {"mixed2": 288, "mixed4": 768, "mixed6": 768, "mixed8": 1280}
-"""Layers that are looked at, and their channels."""
+CHANNELS = {"mixed2": 288, "mixed4": 768, "mixed5": 768, "mixed6": 768, "mixed8": 1280}
+"""Layers that can be looked at, from low to high, and their channels."""
+TAPS = ("mixed2", "mixed4", "mixed5")
+"""Layers that are looked at."""
+FORMER_TAPS = ("mixed2", "mixed4", "mixed6", "mixed8")
+LAST_OF_MIXED8 = f"{convolution_name(CONVOLUTIONS['mixed8'] - 1)}/kernel"
 INCEPTION_SIZE = 299
 NOTEBOOK_SIZE = 250
 
 
-def build_inception_taps(policy: str) -> keras.Model:
-    """Truncated InceptionV3 without weights: N x 299 x 299 x 3 values 0..255 -> N x 3104 averages, float32."""
+def build_inception_taps(policy: str, names: Sequence[str] = TAPS) -> keras.Model:
+    """InceptionV3 up to the last of ``names``, without weights: N x 299 x 299 x 3 values 0..255 -> float32 N x D.
+
+    The D values are the averages over the image of these layers' outputs, one layer after the other.
+    """
     import keras
 
-    body = build_inception(policy, last_layer=list(TAPS)[-1]).get_layer("body")
-    taps = keras.Model(body.inputs, [body.get_layer(name).output for name in TAPS], name="body")
+    body = build_inception(policy, last_layer=names[-1]).get_layer("body")
+    taps = keras.Model(body.inputs, [body.get_layer(name).output for name in names], name="body")
     pixels = keras.Input((INCEPTION_SIZE, INCEPTION_SIZE, 3), name="pixels")
     outputs = taps(keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels))
     averages = [keras.layers.GlobalAveragePooling2D(dtype="float32")(output) for output in outputs]
     return keras.Model(pixels, keras.layers.Concatenate(dtype="float32")(averages), name="inception_taps")
 
 
-def _inception(policy: str) -> keras.Model:
+def _inception(policy: str, names: Sequence[str] = TAPS) -> keras.Model:
     import keras
 
-    taps = build_inception_taps(policy)
+    taps = build_inception_taps(policy, names)
     scores = keras.layers.Dense(len(CLASSES), dtype="float32", name="scores")(taps.output)
     return keras.Model(taps.inputs, scores, name="inception_classifier")
 
@@ -71,8 +83,16 @@ def _notebook(policy: str) -> keras.Model:
 
 ARCHITECTURES: dict[str, tuple[int, Callable[[str], keras.Model]]] = {
     "inception": (INCEPTION_SIZE, _inception),
+    "inception-mixed8": (INCEPTION_SIZE, partial(_inception, names=FORMER_TAPS)),
     "notebook": (NOTEBOOK_SIZE, _notebook),
 }
+
+
+def architecture_of(weights: Mapping[str, Any]) -> str:
+    """Name of the architecture that has weights of these names."""
+    if "hidden/kernel" in weights:
+        return "notebook"
+    return "inception-mixed8" if LAST_OF_MIXED8 in weights else "inception"
 
 
 def input_size(architecture: str) -> int:
@@ -84,7 +104,7 @@ def build_network(architecture: str, policy: str) -> keras.Model:
     """Network of that name without weights: N x side x side x 3 values 0..255 -> N x 5 scores (logits, float32).
 
     Args:
-        architecture: ``inception`` or ``notebook``.
+        architecture: ``inception``, ``inception-mixed8`` or ``notebook``.
         policy: Keras dtype policy, ``float32`` or ``mixed_bfloat16``; weights and scores are float32 in both.
 
     Raises:

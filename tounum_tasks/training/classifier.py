@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.classify.classifier import BATCH_SIZE, TEMPERATURE, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import TAPS, build_inception_taps, build_network, get_weights, set_weights
+from tounum_tasks.classify.network import CHANNELS, TAPS, build_inception_taps, build_network, get_weights, set_weights
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_curve, plot_reliability
 from tounum_tasks.features.extractor import compute_policy
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 INK_ON_PAPER = frozenset({"Schematics", "Sketch", "Text"})
 FEATURE_BLOCK = 512
+WIDTHS = [CHANNELS[tap] for tap in TAPS]
 LOADERS = 2
 CURVE_STEPS = 10
 CHECKPOINT_STEPS = 50
@@ -156,7 +157,7 @@ class HeadFitter:
         features: NDArray[np.float16],
         examples: Sequence[Example],
         l2: float,
-        blocks: Sequence[int] = tuple(TAPS.values()),
+        blocks: Sequence[int] = WIDTHS,
     ) -> None:
         """Take views x N x D features of N examples of all classes; they consist of blocks of so many columns."""
         self._features = features
@@ -184,7 +185,7 @@ def leave_one_source_out(
     features: NDArray[np.float16],
     examples: Sequence[Example],
     l2: float,
-    blocks: Sequence[int] = tuple(TAPS.values()),
+    blocks: Sequence[int] = WIDTHS,
 ) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
     """Fit the head once for every source, without that source, and test it there on the undamaged images.
 
@@ -350,11 +351,16 @@ def without_improvement(curve: Sequence[Mapping[str, Any]]) -> int:
 
 
 def prepare_features(
-    examples: Sequence[Example], initial: Mapping[str, NDArray[Any]], recipe: Recipe, out: Path
+    examples: Sequence[Example],
+    initial: Mapping[str, NDArray[Any]],
+    recipe: Recipe,
+    out: Path,
+    names: Sequence[str] = TAPS,
 ) -> tuple[NDArray[np.float16], list[Example]]:
     """Features (float16 views x N x D) of the examples and of renderings of those to be trained on, and all of these.
 
-    Both are kept in ``out``. Renderings are made from training images only: none shows what validation is to judge.
+    The features are the averages of the layers ``names``. Both are kept in ``out``. Renderings are made from training
+    images only: none shows what validation is to judge.
     """
     state = {
         "data": _data_fingerprint(examples),
@@ -367,9 +373,9 @@ def prepare_features(
     folder = out / f"features-{fingerprint(**state)[:16]}"
     training, _ = split(examples, recipe.validation_share)
     examples = [*examples, *render_sources(training, recipe.renderings, folder / "rendered", recipe.seed)]
-    taps = build_inception_taps(compute_policy())
+    taps = build_inception_taps(compute_policy(), names)
     set_weights(taps, initial)
-    return frozen_features(taps, examples, recipe, folder), examples
+    return frozen_features(taps, examples, recipe, folder / "+".join(names)), examples
 
 
 def train(
