@@ -21,8 +21,8 @@ from tounum_tasks.threads import in_threads
 if TYPE_CHECKING:
     import keras
 
-LARGEST_TILE = 1216
-"""Longest side of a tile in pixels, without the margin of what the network sees beyond it."""
+LARGEST_TILE = 1256
+"""Longest side of a tile in pixels, without the margin of what the network sees beyond it; six tiles are an A4 page."""
 
 _EDGE = 8
 """So many mirrored pixels are added at the borders of a page."""
