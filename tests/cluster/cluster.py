@@ -183,7 +183,8 @@ class Cluster(Startable):
             for name, service in list(waiting.items()):
                 if all(self._fulfilled(other, how, healthy) for other, how in service.depends_on.items()):
                     for container in self.replicas(name):
-                        container.start()
+                        if not container.is_running:
+                            container.start()
                     del waiting[name]
             assert time.monotonic() < deadline, f"not healthy after {START_SECONDS} s: see {self.folder / 'output'}"
             self.check()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -200,12 +201,14 @@ def test_env_file_is_private_and_different_each_time(tmp_path: Path) -> None:
     assert all(len(first[name]) >= 16 and first[name] not in done.stdout for name in first.keys() - same)
 
 
-def test_env_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_env_file_that_is_there_is_left_alone_and_gets_its_folders(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     _make_env(file)
     before = file.read_bytes()
+    shutil.rmtree(tmp_path / "data")  # as where the file was restored from a backup
     assert _make_env(file).returncode == 0
     assert file.read_bytes() == before
+    assert (tmp_path / "data" / "ingest").is_dir()
 
 
 def test_env_file_that_lacks_something_is_left_alone_and_reported(tmp_path: Path) -> None:

@@ -39,19 +39,27 @@ NAMES = [line.partition("=")[0] for line in TEMPLATE.splitlines() if "=" in line
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the file if there is none; return the exit code: 0 done, 2 a file that lacks something."""
+    """Write the file and make the folders beside it if they are not there.
+
+    Returns:
+        the exit code: 0 done, 2 a file that lacks something.
+    """
     parser = argparse.ArgumentParser(prog="make env", description=__doc__)
     parser.add_argument("--file", type=Path, default=Path(".env"), help="default: .env in this folder")
     path = parser.parse_args(arguments).file
     try:
         write_private(path, env_text())
     except FileExistsError:
-        return _report_existing(path)
+        is_new = False
     except OSError as error:
         print(f"{path} cannot be written: {error.strerror}.", file=sys.stderr)
         return WRONG
-    for folder in ("data/ingest", "data/datasets"):
+    else:
+        is_new = True
+    for folder in ("data/ingest", "data/datasets"):  # Docker would make them for root alone
         _make_folder(path.parent / folder)
+    if not is_new:
+        return _report_existing(path)
     print(
         f"Wrote {path} with new secrets, readable by you alone. Start with: docker compose up --detach\n"
         f"The web UI's first user is admin; its password is TOUNUM_ADMIN_PASSWORD in {path}."
@@ -91,7 +99,7 @@ def _report_existing(path: Path) -> int:
     there = {line.partition("=")[0].strip() for line in path.read_text(errors="replace").splitlines()}
     missing = [name for name in NAMES if name not in there]
     if not missing:
-        print(f"{path} is there and complete; nothing was changed.")
+        print(f"{path} is there and complete; nothing in it was changed.")
         return DONE
     print(
         f"{path} is there and was left as it is, but it lacks {', '.join(missing)}: add them, or move the file away "
