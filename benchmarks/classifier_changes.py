@@ -33,6 +33,7 @@ OTHERS = (
     ("mixed2", "mixed4", "mixed6"),
     ("mixed4", "mixed6"),
     ("mixed2", "mixed4", "mixed6", "mixed8"),
+    ("mixed4", "mixed6", "mixed8"),
 )
 """Layers that might be looked at instead."""
 

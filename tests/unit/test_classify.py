@@ -88,7 +88,7 @@ def test_version_on_disk_says_its_architecture(tmp_path: Path, images: np.ndarra
 
 
 @pytest.mark.parametrize("architecture", ["inception", "inception-mixed8"])
-def test_version_that_looks_at_more_layers_is_used_as_it_was_trained(
+def test_version_looks_at_the_layers_that_it_was_trained_with(
     tmp_path: Path, images: np.ndarray, architecture: str
 ) -> None:
     network = build_network(architecture, "float32")

@@ -49,13 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     path = parser.parse_args(arguments).file
     try:
         write_private(path, env_text())
+        is_new = True
     except FileExistsError:
         is_new = False
     except OSError as error:
         print(f"{path} cannot be written: {error.strerror}.", file=sys.stderr)
         return WRONG
-    else:
-        is_new = True
     for folder in ("data/ingest", "data/datasets"):  # Docker would make them for root alone
         _make_folder(path.parent / folder)
     if not is_new:
