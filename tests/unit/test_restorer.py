@@ -10,9 +10,12 @@ import skimage.data
 
 from tests.unit.degraded import blurred, psnr, with_noise
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.models.registry import STARTERS
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.restore import restorer as restorer_module
+from tounum_tasks.restore.inference import compiled
+from tounum_tasks.restore.network import REACH, build_network, set_weights
 from tounum_tasks.restore.restorer import Restorer, even_tiles, starter
 
 WEIGHTS = STARTERS / "restorer" / "starter-1" / "weights.safetensors"
@@ -67,6 +70,23 @@ def test_pages_of_any_size(shape):
     given = page.copy()
     assert starter().restore(page, blur=1.0).shape == page.shape
     assert (page == given).all()
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.7, 1.3])
+@pytest.mark.parametrize(("dtype", "nearly"), [("float32", 0.001), ("bfloat16", 3.0)])
+def test_what_is_laid_out_for_speed_computes_what_the_network_computes(dtype, nearly, blur):
+    if dtype not in compute_policy() and dtype != "float32":
+        pytest.skip("this processor has no bfloat16")
+    page = with_noise(blurred(skimage.data.coffee()[:200, :304], blur or 0.1), 12)
+    weights = {name: array.astype(np.float32) for name, array in read_safetensors(WEIGHTS).items()}
+    network = build_network("float32")
+    set_weights(network, weights)
+    expected = np.asarray(network([page[None].astype(np.float32), np.array([[blur]], np.float32)]))[0] - page
+    change = compiled(weights, dtype=dtype)(page, blur)
+    assert np.abs(expected).max() > 10
+    assert not change[..., 3].any()
+    inner = (slice(REACH, -REACH), slice(REACH, -REACH))
+    assert np.abs(change[..., :3] - expected)[inner].max() < nearly
 
 
 @pytest.mark.parametrize("damage", ["lacks entry/kernel", "entry/kernel has shape"])

@@ -1,7 +1,7 @@
 """Quality metrics of one page.
 
 Everything is computed tile by tile, so that the memory needed beside the page stays small: the grey page and the
-wavelet coefficients of one channel, together some three bytes per pixel.
+wavelet coefficients of one channel (of all on pages up to 16 megapixels), together some three bytes per pixel.
 """
 
 import itertools
@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from tounum_tasks.threads import in_threads
 
-_TILE_ROWS, _TILE_COLUMNS = 256, 16_384
-_COEFFICIENT_ROWS, _COEFFICIENT_COLUMNS = 96, 512
+_TILE_ROWS, _TILE_COLUMNS = 512, 16_384
+_COEFFICIENT_ROWS, _COEFFICIENT_COLUMNS = 192, 512
 _SAMPLE = 1_000
+
+_LARGEST_AT_ONCE = 3 * 2**24
+"""Samples of the largest page whose channels are measured all at once."""
 
 _DB2_HIGH = (-0.48296291314453416, 0.8365163037378079, -0.2241438680420134, -0.12940952255126037)
 """High-pass decomposition filter of the Daubechies wavelet db2."""
@@ -81,9 +84,7 @@ def measure(rgb: NDArray[np.uint8], thresholds: QualityThresholds = DEFAULT_THRE
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ValueError(f"expected uint8 pixels HxWx3, got {rgb.dtype} {rgb.shape}")
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    histogram = np.zeros(256, np.int64)
-    for tile, *_ in _tiles(grey):
-        histogram += cv2.calcHist([tile], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    histogram = sum(in_threads(_histogram, [tile for tile, *_ in _tiles(grey)]), np.zeros(256, np.int64))
     levels = np.arange(256)
     brightness = float(histogram @ levels / grey.size)
     contrast = float(np.sqrt(histogram @ (levels - brightness) ** 2 / grey.size))
@@ -103,17 +104,23 @@ def measure(rgb: NDArray[np.uint8], thresholds: QualityThresholds = DEFAULT_THRE
     return Quality(blur, noise, brightness, contrast, tuple(flag for flag, is_raised in raised.items() if is_raised))
 
 
+def _histogram(tile: np.ndarray) -> NDArray[np.int64]:
+    return cv2.calcHist([tile], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+
+
 def laplacian_variance(grey: np.ndarray) -> float:
     """Return the variance of the Laplacian of a grey page (uint8 HxW): large for sharp pages, and for noisy ones.
 
     Exactly ``cv2.Laplacian(grey, cv2.CV_64F).var()``: the responses are whole numbers, so their sums have no
     rounding. (Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000.)
     """
-    total, squares = 0.0, 0.0
-    for tile, top, left, height, width in _tiles(grey, margin=1):
+
+    def sums(part: tuple[np.ndarray, int, int, int, int]) -> tuple[float, float]:
+        tile, top, left, height, width = part
         response = cv2.Laplacian(tile, cv2.CV_16S)[top : top + height, left : left + width]
-        total += cv2.sumElems(response)[0]
-        squares += cv2.norm(response, cv2.NORM_L2SQR)
+        return cv2.sumElems(response)[0], cv2.norm(response, cv2.NORM_L2SQR)
+
+    total, squares = (sum(figures) for figures in zip(*in_threads(sums, _tiles(grey, margin=1)), strict=True))
     mean = total / grey.size
     return max(squares / grey.size - mean * mean, 0.0)
 
@@ -127,26 +134,32 @@ def noise_sigma(rgb: np.ndarray) -> float:
     of many times the page. As there, coefficients that are exactly zero (black areas) are left out; a channel
     with nothing else counts as 0.
     """
-    return float(np.mean([_channel_sigma(rgb, channel) for channel in range(3)]))
+    groups = [(0, 1, 2)] if rgb.size <= _LARGEST_AT_ONCE else [(0,), (1,), (2,)]
+    return float(np.mean([sigma for group in groups for sigma in _channel_sigmas(rgb, group)]))
 
 
-def _channel_sigma(rgb: np.ndarray, channel: int) -> float:
+def _channel_sigmas(rgb: np.ndarray, channels: tuple[int, ...]) -> list[float]:
     height, width = rgb.shape[:2]
     rows, columns = (height + 3) // 2, (width + 3) // 2
-    magnitudes = np.empty((rows, columns), np.float32)
+    magnitudes = np.empty((len(channels), rows, columns), np.float32)
 
-    def fill(corner: tuple[int, int]) -> None:
-        top, left = corner
+    def fill(part: tuple[int, int, int]) -> None:
+        index, top, left = part
         bottom, right = min(top + _COEFFICIENT_ROWS, rows), min(left + _COEFFICIENT_COLUMNS, columns)
         # Coefficient i is the response to pixels 2i-2 to 2i+1.
         surroundings = _mirrored(rgb, 2 * top - 2, 2 * bottom, 2 * left - 2, 2 * right)
-        window = cv2.extractChannel(surroundings, channel).astype(np.float64)
+        window = cv2.extractChannel(surroundings, channels[index]).astype(np.float64)
         response = _high_pass(window[0::2], window[1::2])
         even, odd = np.ascontiguousarray(response[:, 0::2]), np.ascontiguousarray(response[:, 1::2])
         response = _high_pass(even.T, odd.T).T
-        np.abs(response, out=magnitudes[top:bottom, left:right], casting="same_kind")
+        np.abs(response, out=magnitudes[index, top:bottom, left:right], casting="same_kind")
 
-    in_threads(fill, itertools.product(range(0, rows, _COEFFICIENT_ROWS), range(0, columns, _COEFFICIENT_COLUMNS)))
+    corners = (range(0, rows, _COEFFICIENT_ROWS), range(0, columns, _COEFFICIENT_COLUMNS))
+    in_threads(fill, itertools.product(range(len(channels)), *corners))
+    return in_threads(_sigma, magnitudes)
+
+
+def _sigma(magnitudes: NDArray[np.float32]) -> float:
     found = int(np.count_nonzero(magnitudes))
     if not found:
         return 0.0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.restore.evidence import spread_squares
-from tounum_tasks.restore.network import REACH, STRIDE, build_network, set_weights
+from tounum_tasks.restore.inference import compiled
+from tounum_tasks.restore.network import REACH, STRIDE, build_network, get_weights, set_weights
 from tounum_tasks.restore.tiles import Tile
 from tounum_tasks.threads import in_threads
-
-if TYPE_CHECKING:
-    import keras
 
 LARGEST_TILE = 1256
 """Longest side of a tile in pixels, without the margin of what the network sees beyond it; six tiles are an A4 page."""
@@ -51,9 +49,9 @@ class Restorer:
             ConfigurationError: weights are missing or have the wrong shape.
         """
         self.digest = digest
-        network = build_network(policy or compute_policy())
+        network = build_network("float32")
         set_weights(network, weights)
-        self._run = _compiled(network)
+        self._change = compiled(get_weights(network), dtype=(policy or compute_policy()).removeprefix("mixed_"))
 
     @classmethod
     def load(cls, folder: Path) -> Restorer:
@@ -86,8 +84,10 @@ class Restorer:
             seen = around[REACH - top : height - REACH + bottom, REACH - left : width - REACH + right]
             below, beside = (-length % STRIDE for length in seen.shape[:2])
             padded = cv2.copyMakeBorder(seen, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-            restored = self._run(np.asarray(padded, np.uint8), blur)
-            tile.of(result)[:] = restored[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
+            change = self._change(np.asarray(padded, np.uint8), blur)
+            visible = change[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
+            seen = cv2.cvtColor(tile.of(rgb), cv2.COLOR_RGB2RGBA)
+            tile.of(result)[:] = cv2.cvtColor(cv2.add(seen, visible, dtype=cv2.CV_8U), cv2.COLOR_RGBA2RGB)
 
         # The network uses all processors by itself; a second tile fills the gaps between its layers.
         in_threads(fill, even_tiles(*rgb.shape[:2], largest=LARGEST_TILE))
@@ -96,19 +96,6 @@ class Restorer:
             grey = np.rint(result.mean(axis=2, dtype=np.float32)).astype(np.uint8)
             result[:] = grey[..., None]
         return result
-
-
-def _compiled(network: keras.Model) -> Callable[[NDArray[np.uint8], float], NDArray[np.uint8]]:
-    """Return the network as one graph for pixels of all sizes, uint8 H x W x 3, that rounds by itself."""
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8), tf.TensorSpec((), tf.float32)])
-    def graph(pixels: tf.Tensor, blur: tf.Tensor) -> tf.Tensor:
-        restored = network([tf.cast(pixels[None], tf.float32), tf.reshape(blur, (1, 1))], training=False)[0]
-        return tf.cast(tf.clip_by_value(tf.round(restored), 0, 255), tf.uint8)
-
-    function = graph.get_concrete_function()
-    return lambda pixels, blur: function(tf.constant(pixels), tf.constant(blur, tf.float32)).numpy()
 
 
 def _take_back_shift(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
