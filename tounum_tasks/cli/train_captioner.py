@@ -75,6 +75,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="end a phase of the decoder when N passes brought nothing better on the dev split (default: 3)",
     )
     parser.add_argument("--no-mirror", action="store_true", help="do not learn from mirrored images too")
+    parser.add_argument(
+        "--windows",
+        type=int,
+        default=0,
+        metavar="N",
+        help="learn from N windows at random places of each image, too (default: 0)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split")
@@ -101,9 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.training.captioner_run import train_captioner
     from tounum_tasks.training.data import load_captions
 
-    passes = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs)
-    if min(arguments.batch_images, arguments.patience) < 1 or min(arguments.epochs, *passes) < 0:
-        raise ConfigurationError("Passes and batches must be positive numbers.")
+    numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs, arguments.windows)
+    if min(arguments.batch_images, arguments.patience) < 1 or min(arguments.epochs, *numbers) < 0:
+        raise ConfigurationError("Passes, windows and batches must be positive numbers.")
     if not arguments.epochs and not (arguments.going_on and arguments.reward_epochs):
         raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue and --reward-epochs.")
     if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
@@ -125,6 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
         reward_epochs=arguments.reward_epochs,
         patience=arguments.patience,
         mirrored=not arguments.no_mirror,
+        windows=arguments.windows,
         batch_images=arguments.batch_images,
     )
     taken = [folder.name for folder in (out / "captioner").glob("*")]

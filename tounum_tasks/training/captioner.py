@@ -48,6 +48,7 @@ from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, sta
 from tounum_tasks.training.data import CaptionData, CaptionedImage, read_input
 from tounum_tasks.training.feature_cache import FeatureCache
 from tounum_tasks.training.reward import CaptionReward, advantages
+from tounum_tasks.training.views import FIRST_WINDOW, MIRRORED, WHOLE
 
 CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)
@@ -69,6 +70,7 @@ class TrainingSettings:
     max_words: int = 20
     captions_per_image: int = 5
     mirrored: bool = True
+    windows: int = 0
     label_smoothing: float = 0.1
     dropout: float = 0.4
     word_dropout: float = 0.1
@@ -269,13 +271,20 @@ class CaptionerTraining:
         shape = CUT_SHAPE if phase.name == "head" else FEATURE_SHAPE
         head = inception.split_network(self.network, CUT)[0] if phase.name == "head" else self.network
         caches = {}
-        wanted = {"train": self.train_images, "dev": self.dev_images}
-        if self.settings.mirrored:
-            wanted["mirrored"] = self.train_images
-        for name, images in wanted.items():
+        for name, (images, number) in self._wanted().items():
             caches[name] = FeatureCache(self.work / "cache" / kind / name, images, shape)
-            caches[name].fill(partial(extract, head, mirrored=name == "mirrored"))
+            caches[name].fill(partial(extract, head, number=number))
         return caches
+
+    def _wanted(self) -> dict[str, tuple[Sequence[CaptionedImage], int]]:
+        """What has a cache of its own, by name: some images and which view of them."""
+        settings = self.settings
+        wanted = {"train": (self.train_images, WHOLE), "dev": (self.dev_images, WHOLE)}
+        if settings.mirrored:
+            wanted["mirrored"] = (self.train_images, MIRRORED)
+        for number in range(FIRST_WINDOW, FIRST_WINDOW + settings.windows):
+            wanted[f"window-{number:02}"] = (self.train_images, number)
+        return wanted
 
     # State
 
@@ -463,23 +472,21 @@ class _Loop:
             chosen = order[start : start + size]
             yield (
                 [images[i] for i in chosen],
-                lambda chosen=chosen: np.stack(
-                    [read_input(images[i].path)[:, :: -1 if mirrored[i] else 1] for i in chosen]
-                ),
+                lambda chosen=chosen: np.stack([read_input(images[i].path, int(mirrored[i])) for i in chosen]),
             )
 
     def _cached_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
         """Two shards at a time are mixed; rows that do not fill a batch wait for the next pair.
 
-        Each shard is taken as it is or mirrored, by lot.
+        Which view of its images is taken, is drawn for each shard.
         """
         cache = self.caches["train"]
-        sides = [self.caches[name] for name in ("train", "mirrored") if name in self.caches]
+        views = [cache for name, cache in self.caches.items() if name != "dev"]
         pool: list[tuple[int, int]] = []
         kept: dict[int, NDArray[np.float16]] = {}
         size = self.phase.batch_images
         order = generator.permutation(cache.shards)
-        side = generator.integers(len(sides), size=cache.shards)
+        drawn = generator.integers(len(views), size=cache.shards)
         for start in range(0, len(order), 2):
             pair = order[start : start + 2]
             fresh = [(int(shard), row) for shard in pair for row in range(len(cache.members(int(shard))))]
@@ -495,7 +502,7 @@ class _Loop:
                         del kept[shard]
                     for shard, _ in chosen:
                         if shard not in kept:
-                            kept[shard] = sides[side[shard]].read(shard)
+                            kept[shard] = views[drawn[shard]].read(shard)
                     return np.stack([kept[shard][row] for shard, row in chosen])
 
                 yield [cache.members(shard)[row] for shard, row in chosen], load
@@ -602,13 +609,12 @@ def read_curves(work: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def extract(network: keras.Model, images: Sequence[CaptionedImage], *, mirrored: bool = False) -> NDArray[np.float16]:
-    """Outputs of a network for images on disk, float16; on request of the images seen in a mirror."""
-    step = -1 if mirrored else 1
+def extract(network: keras.Model, images: Sequence[CaptionedImage], *, number: int = WHOLE) -> NDArray[np.float16]:
+    """Outputs of a network for one view of images on disk, float16."""
     outputs = []
     for start in range(0, len(images), inception.BATCH_SIZE):
         chosen = images[start : start + inception.BATCH_SIZE]
-        batch = np.stack([read_input(image.path)[:, ::step] for image in chosen])
+        batch = np.stack([read_input(image.path, number) for image in chosen])
         outputs.append(inception.predict_padded(network, batch).astype(np.float16))
     return np.concatenate(outputs)
 

@@ -20,6 +20,7 @@ from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.training.views import WHOLE, view
 
 TRAIN_SHARE = 0.8
 SPLITS = ("train", "dev", "test")
@@ -107,14 +108,15 @@ def split_by_name(names: Sequence[str], seed: int, train_share: float = TRAIN_SH
     return {name: "train" if index in in_train else "dev" for index, name in enumerate(names)}
 
 
-def read_input(path: Path) -> NDArray[np.uint8]:
-    """Decodes one image as the pipeline does and brings it to the networks' size: uint8 299 x 299 x 3, RGB.
+def read_input(path: Path, number: int = WHOLE) -> NDArray[np.uint8]:
+    """Decodes one image as the pipeline does and brings one view of it (:mod:`~tounum_tasks.training.views`) to the
+    networks' size: uint8 299 x 299 x 3, RGB.
 
     Raises:
         ConfigurationError: it cannot be decoded.
     """
     try:
-        return to_model_input(decode(path.read_bytes()).rgb)
+        return to_model_input(view(decode(path.read_bytes()).rgb, number, path.name))
     except (OSError, ItemError) as error:
         raise ConfigurationError(f"{path} cannot be trained on: {error}.") from error
 
