@@ -49,6 +49,15 @@ def retrain_params() -> dict[str, Param]:
             "Passes with rewards",
             "Captioner only: passes in which whole captions are rewarded for CIDEr, after the others.",
         ),
+        "windows": Param(
+            0,
+            type="integer",
+            minimum=0,
+            maximum=100,
+            title="Windows",
+            description="Captioner only: learn from so many parts of each image, too. 6 helps where there are thousands "
+            "of images; features and disk grow with it.",
+        ),
         "seed": Param(
             0,
             type="integer",

@@ -111,7 +111,7 @@ def data(tmp_path):
 
 def train(data, out, lake):
     options = ["--data", data, "--out", out, "--lake", lake, "--batch-images", 2, "--version", "v1"]
-    options += ["--epochs", 3, "--reward-epochs", 1]
+    options += ["--epochs", 3, "--reward-epochs", 1, "--windows", 1]
     return subprocess.Popen(
         [sys.executable, "-m", "tounum_tasks", "train", "captioner", *map(str, options)],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},

@@ -116,6 +116,8 @@ def test_the_plan_is_the_same_for_every_attempt(settings: Settings) -> None:
         ({"model": "captioner", "epochs": 0}, "no whole number"),
         ({"epochs": 1e9}, "0 to 1000"),
         ({"reward_epochs": 2}, "are for the captioner"),
+        ({"windows": 2}, "are for the captioner"),
+        ({"model": "captioner", "windows": 101}, "windows: a number from 0 to 100, not 101"),
     ],
 )
 def test_wrong_parameters_end_with_one_sentence(settings: Settings, given: dict, sentence: str) -> None:

@@ -141,6 +141,7 @@ def markdown(comparison: Comparison, plan: RetrainPlan, folder: str) -> str:
     passes = f"{plan.epochs:g} passes" if plan.epochs else "its head alone"
     passes += f", {plan.extractor_epochs} of the extractor" if plan.extractor_epochs else ""
     passes += f", {plan.reward_epochs} with rewards" if plan.reward_epochs else ""
+    passes += f", {plan.windows} windows of each image" if plan.windows else ""
     lines += [
         "",
         f"Trained on `{_code(plan.data)}` ({counts} images) with {passes} and seed {plan.seed}. "

@@ -24,6 +24,7 @@ class RetrainRequest(_Frozen):
         epochs: passes over the training images; None: as many as the model usually takes.
         extractor_epochs: passes in which the extractor above `mixed8` learns too (captioner only).
         reward_epochs: passes in which whole captions are rewarded, after the others (captioner only).
+        windows: parts of each image, at random places, that are learnt from too (captioner only).
         auto_approve: promote a better model without asking a person.
         notes: for the model's card.
     """
@@ -34,6 +35,7 @@ class RetrainRequest(_Frozen):
     epochs: float | None = None
     extractor_epochs: int = 0
     reward_epochs: int = 0
+    windows: int = 0
     seed: int = 0
     auto_approve: bool = False
     notes: str | None = None
@@ -61,6 +63,7 @@ class RetrainPlan(_Frozen):
     epochs: float
     extractor_epochs: int
     reward_epochs: int
+    windows: int = 0  # plans of runs that began before there were windows do not name them
     seed: int
     auto_approve: bool
     notes: str

@@ -21,7 +21,8 @@ from tounum_tasks.retrain.work_folder import (
 )
 from tounum_tasks.settings import Settings
 
-BYTES_PER_IMAGE = 2 * 64 * 2048 * 2  # features of an image and of its mirror image, float16, hardly compressible
+BYTES_PER_VIEW = 64 * 2048 * 2  # features of an image as it is, mirrored, or through a window: float16, uncompressed
+MOST_WINDOWS = 100
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +46,7 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
         epochs=epochs,
         extractor_epochs=request.extractor_epochs,
         reward_epochs=request.reward_epochs,
+        windows=request.windows,
         seed=request.seed,
         auto_approve=request.auto_approve,
         notes=request.notes or "",
@@ -69,10 +71,14 @@ def _checked_epochs(request: RetrainRequest) -> float:
     epochs = DEFAULT_EPOCHS[request.model] if request.epochs is None else request.epochs
     if request.model == "captioner" and (epochs < 1 or epochs != int(epochs)):
         raise ConfigurationError(f"Parameter epochs: {epochs:g} passes are no whole number from 1 on.")
-    if request.model == "classifier" and (request.extractor_epochs or request.reward_epochs):
-        raise ConfigurationError("Parameters extractor_epochs and reward_epochs are for the captioner: set them to 0.")
+    if request.model == "classifier" and (request.extractor_epochs or request.reward_epochs or request.windows):
+        raise ConfigurationError(
+            "Parameters extractor_epochs, reward_epochs and windows are for the captioner: set them to 0."
+        )
     if not 0 <= epochs <= 1000 or min(request.extractor_epochs, request.reward_epochs) < 0:
         raise ConfigurationError("Parameters: passes are numbers from 0 to 1000.")
+    if not 0 <= request.windows <= MOST_WINDOWS:
+        raise ConfigurationError(f"Parameter windows: a number from 0 to {MOST_WINDOWS}, not {request.windows}.")
     return epochs
 
 
@@ -118,7 +124,8 @@ def _continued(plan: RetrainPlan, folder: Path) -> RetrainPlan:
 
 
 def _check_space(plan: RetrainPlan, folder: Path, settings: Settings) -> None:
-    needed = sum(plan.images.values()) * BYTES_PER_IMAGE if plan.model == "captioner" else 0
+    views = 2 + plan.windows if plan.model == "captioner" else 0
+    needed = sum(plan.images.values()) * views * BYTES_PER_VIEW
     needed += int(settings.min_free_gib * 2**30)
     made = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     free = shutil.disk_usage(folder).free

@@ -80,6 +80,7 @@ def _captioner(plan: RetrainPlan, settings: Settings) -> dict[str, Any]:
             head_epochs=plan.extractor_epochs,
             decoder_epochs=int(plan.epochs),
             reward_epochs=plan.reward_epochs,
+            windows=plan.windows,
         ),
         read_safetensors(initial.folder / "weights.safetensors"),
         version=plan.version,
