@@ -59,6 +59,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, floa
         "no label smoothing": replace(whole, label_smoothing=0.0),
         "no dropout": replace(whole, dropout=0.0),
         "no mirrored images": replace(whole, mirrored=False),
+        "six windows of each image": replace(whole, windows=6),
         "one caption an image and pass": replace(whole, captions_per_image=1),
     }
     cache = arguments.out / "cache"
