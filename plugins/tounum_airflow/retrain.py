@@ -55,8 +55,8 @@ def retrain_params() -> dict[str, Param]:
             minimum=0,
             maximum=100,
             title="Windows",
-            description="Captioner only: learn from so many parts of each image, too. 6 helps with thousands of images; "
-            "time and disk for features grow with it.",
+            description="Captioner only: learn from so many parts of each image, too. 6 helps with thousands of "
+            "images; time and disk for features grow with it.",
         ),
         "seed": Param(
             0,

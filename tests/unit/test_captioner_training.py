@@ -17,6 +17,7 @@ from PIL import Image
 
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
+from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
@@ -94,6 +95,16 @@ def test_the_optimizer_moves_variables_by_their_factors():
     assert moved == pytest.approx([0.001, 0.1], rel=1e-3)
 
 
+@pytest.mark.parametrize("model", ["captioner", "classifier", "restorer"])
+@pytest.mark.parametrize("version", ["Two Words", "../elsewhere", "production"])
+def test_a_version_that_cannot_be_called_so_is_refused_before_anything_is_done(model, version, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", model, "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--version", version])
+    assert stopped.value.code == 2
+    assert f"{version!r} is no version" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def data(tmp_path):
     folder = tmp_path / "data"
@@ -151,6 +162,9 @@ def test_a_killed_training_goes_on_and_ends_where_an_unbroken_one_does(data, tmp
         results.append(read_safetensors(tmp_path / name / "work" / "decoder.safetensors"))
         # The extractor was not trained, so the captioner belongs to the one that is there already.
         assert not (tmp_path / name / "extractor" / "v1").exists()
+    seen = {folder.name: folder / "00000.feather" for folder in (tmp_path / "killed/work/cache/features").iterdir()}
+    assert seen.keys() == {"train", "dev", "mirrored", "window-02"}
+    assert len({seen[name].read_bytes() for name in ("train", "mirrored", "window-02")}) == 3
     killed, unbroken = results
     assert killed.keys() == unbroken.keys()
     for name in killed:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.restoration import estimate_sigma
 
+from tounum_tasks.quality import metrics
 from tounum_tasks.quality.metrics import QualityThresholds, laplacian_variance, measure, noise_sigma, sorted_part
 
 FLAGS = ("blurry", "noisy", "dark", "light", "low_information", "odd_size")
@@ -68,6 +69,17 @@ def test_tiles_leave_no_trace(size):
 def test_the_noise_estimate_is_that_of_scikit_image(name):
     rgb = getattr(skimage.data, name)()
     assert noise_sigma(rgb) == pytest.approx(estimate_sigma(rgb, channel_axis=-1, average_sigmas=True), rel=0.02)
+
+
+def test_pages_of_any_size_are_measured_alike(monkeypatch):
+    page = np.random.default_rng(0).integers(0, 256, (513, 1025, 3)).astype(np.uint8)
+    page[..., 1] //= 2
+    page[..., 2] //= 4
+    at_once = measure(page)
+    monkeypatch.setattr(metrics, "_LARGEST_AT_ONCE", 0)
+    monkeypatch.setattr(metrics, "_TILE_ROWS", 100)
+    assert measure(page) == at_once
+    assert noise_sigma(page) == pytest.approx(estimate_sigma(page, channel_axis=-1, average_sigmas=True), rel=1e-5)
 
 
 @given(hnp.arrays(np.float32, st.integers(1, 3000), elements=st.floats(0, 9, width=32)), st.data())

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.settings import load_settings
 
@@ -89,7 +90,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--train-share", type=float, default=0.8, metavar="X", help="where the data brings no split (default: 0.8)"
     )
     parser.add_argument("--batch-images", type=int, default=16, metavar="N", help="default: 16")
-    parser.add_argument("--version", metavar="V", help="of what is written (default: today's date and a number)")
+    parser.add_argument(
+        "--version", type=version_name, metavar="V", help="of what is written (default: today's date and a number)"
+    )
     parser.add_argument("--licence", default="", metavar="TEXT", help="of the data, for the cards")
     parser.add_argument("--notes", default="", metavar="TEXT", help="for the cards")
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
@@ -107,10 +110,13 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.training.captioner import TrainingSettings
     from tounum_tasks.training.captioner_run import train_captioner
     from tounum_tasks.training.data import load_captions
+    from tounum_tasks.training.views import MOST_WINDOWS
 
     numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs, arguments.windows)
     if min(arguments.batch_images, arguments.patience) < 1 or min(arguments.epochs, *numbers) < 0:
         raise ConfigurationError("Passes, windows and batches must be positive numbers.")
+    if arguments.windows > MOST_WINDOWS:
+        raise ConfigurationError(f"--windows {arguments.windows}: at most {MOST_WINDOWS}.")
     if not arguments.epochs and not (arguments.going_on and arguments.reward_epochs):
         raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue and --reward-epochs.")
     if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):

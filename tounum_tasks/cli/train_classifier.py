@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with one folder per class")
     parser.add_argument("--out", type=Path, default=Path("data/training/classifier"), metavar="DIR")
-    parser.add_argument("--version", default="trained-1", help="name of the new version (default: trained-1)")
+    parser.add_argument(
+        "--version", type=version_name, default="trained-1", help="name of the new version (default: trained-1)"
+    )
     parser.add_argument(
         "--extra", action="append", default=[], metavar="CLASS=DIR", help="one more source of a class; repeatable"
     )

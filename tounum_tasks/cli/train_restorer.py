@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="the same for compressed pictures: each is reduced to half its size, which cleans it; repeatable",
     )
     parser.add_argument("--out", type=Path, default=Path("data/training/restorer"), metavar="DIR")
-    parser.add_argument("--version", default="trained-1", help="name of the new version (default: trained-1)")
+    parser.add_argument(
+        "--version", type=version_name, default="trained-1", help="name of the new version (default: trained-1)"
+    )
     parser.add_argument(
         "--validate-on",
         type=Path,

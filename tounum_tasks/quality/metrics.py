@@ -1,7 +1,8 @@
 """Quality metrics of one page.
 
 Everything is computed tile by tile, so that the memory needed beside the page stays small: the grey page and the
-wavelet coefficients of one channel (of all on pages up to 16 megapixels), together some three bytes per pixel.
+wavelet coefficients of one channel, together three to five bytes per pixel; on pages up to 16 megapixels, where all
+three channels are measured at once, four to nine.
 """
 
 import itertools
@@ -115,10 +116,11 @@ def laplacian_variance(grey: np.ndarray) -> float:
     rounding. (Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000.)
     """
 
-    def sums(part: tuple[np.ndarray, int, int, int, int]) -> tuple[float, float]:
+    def sums(part: tuple[np.ndarray, int, int, int, int]) -> tuple[int, int]:
         tile, top, left, height, width = part
         response = cv2.Laplacian(tile, cv2.CV_16S)[top : top + height, left : left + width]
-        return cv2.sumElems(response)[0], cv2.norm(response, cv2.NORM_L2SQR)
+        # The norm is a whole number, too, but for its own rounding.
+        return round(cv2.sumElems(response)[0]), round(cv2.norm(response, cv2.NORM_L2SQR))
 
     total, squares = (sum(figures) for figures in zip(*in_threads(sums, _tiles(grey, margin=1)), strict=True))
     mean = total / grey.size

@@ -1,7 +1,7 @@
 """The restorer's network once more, in TensorFlow and laid out for speed: the same weights, the same result.
 
-Layer by layer, as ``restore/network.py`` says it, the processor spends nearly half of its time on moving numbers between
-pixels, 2x2 squares and 4x4 squares, and on sums in bfloat16. Here
+Layer by layer, as ``restore/network.py`` says it, the processor spends nearly half of its time on moving numbers
+between pixels, 2x2 squares and 4x4 squares, and on sums in bfloat16. Here
 
 - a 3x3 convolution over 2x2 squares is one of 6x6 over the pixels, with stride 2;
 - sums are made by the convolution before them (oneDNN's fused sums), at the resolution where it works;

@@ -20,9 +20,9 @@ from tounum_tasks.retrain.work_folder import (
     write_json,
 )
 from tounum_tasks.settings import Settings
+from tounum_tasks.training.views import MOST_WINDOWS
 
 BYTES_PER_VIEW = 64 * 2048 * 2  # features of an image as it is, mirrored, or through a window: float16, uncompressed
-MOST_WINDOWS = 100
 log = logging.getLogger(__name__)
 
 
@@ -124,9 +124,10 @@ def _continued(plan: RetrainPlan, folder: Path) -> RetrainPlan:
 
 
 def _check_space(plan: RetrainPlan, folder: Path, settings: Settings) -> None:
-    views = 2 + plan.windows if plan.model == "captioner" else 0
-    needed = sum(plan.images.values()) * views * BYTES_PER_VIEW
-    needed += int(settings.min_free_gib * 2**30)
+    needed = int(settings.min_free_gib * 2**30)
+    if plan.model == "captioner":
+        views = sum(plan.images.values()) + (1 + plan.windows) * plan.images["train"]
+        needed += views * BYTES_PER_VIEW
     made = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     free = shutil.disk_usage(folder).free
     if free + made < needed:

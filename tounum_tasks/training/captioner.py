@@ -210,7 +210,10 @@ class CaptionerTraining:
             weights |= {
                 name: float(np.abs(array.astype(np.float64)).sum()) for name, array in self.begun_with.weights.items()
             }
-        identity = fingerprint(data=self.data.fingerprint, settings=asdict(self.settings), initial=weights)
+        settings = asdict(self.settings)
+        if not self.settings.windows:  # a training that began before there were windows goes on
+            del settings["windows"]
+        identity = fingerprint(data=self.data.fingerprint, settings=settings, initial=weights)
         path = self.work / "training.json"
         if path.exists() and json.loads(path.read_text(encoding="utf-8"))["identity"] != identity:
             raise ConfigurationError(
@@ -276,13 +279,14 @@ class CaptionerTraining:
             caches[name].fill(partial(extract, head, number=number))
         return caches
 
-    def _wanted(self) -> dict[str, tuple[Sequence[CaptionedImage], int]]:
+    def _wanted(self) -> dict[str, tuple[list[CaptionedImage], int]]:
         """What has a cache of its own, by name: some images and which view of them."""
         settings = self.settings
         wanted = {"train": (self.train_images, WHOLE), "dev": (self.dev_images, WHOLE)}
         if settings.mirrored:
             wanted["mirrored"] = (self.train_images, MIRRORED)
-        for number in range(FIRST_WINDOW, FIRST_WINDOW + settings.windows):
+        step = 1 if settings.mirrored else 2  # the odd views are mirrored
+        for number in range(FIRST_WINDOW, FIRST_WINDOW + step * settings.windows, step):
             wanted[f"window-{number:02}"] = (self.train_images, number)
         return wanted
 

@@ -6,12 +6,14 @@ look different: the extractor's 8 x 8 positions fall elsewhere, and what is in t
 
 from __future__ import annotations
 
+import os
 import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 
 WHOLE, MIRRORED, FIRST_WINDOW = 0, 1, 2
+MOST_WINDOWS = 100
 SHORTEST_SIDE = 0.65
 
 
@@ -24,7 +26,7 @@ def view(rgb: NDArray[np.uint8], number: int, name: str) -> NDArray[np.uint8]:
         name: the image's own, on which the window's place and size depend.
     """
     if number >= FIRST_WINDOW:
-        generator = np.random.default_rng([number, zlib.crc32(name.encode())])
+        generator = np.random.default_rng([number, zlib.crc32(os.fsencode(name))])
         sides = np.array(rgb.shape[:2])
         window = np.maximum(1, np.round(sides * generator.uniform(SHORTEST_SIDE, 1.0, size=2))).astype(int)
         top, left = generator.integers(0, sides - window + 1)
