@@ -85,7 +85,8 @@ def test_what_is_laid_out_for_speed_computes_what_the_network_computes(dtype, ne
     change = compiled(weights, dtype=dtype)(page, blur)
     assert np.abs(expected).max() > 10
     assert not change[..., 3].any()
-    inner = (slice(REACH, -REACH), slice(REACH, -REACH))
+    # Beyond the page one takes it to be as blurred as within, the other to be sharp.
+    inner = (slice(REACH, -REACH), slice(REACH, -REACH)) if blur else ...
     assert np.abs(change[..., :3] - expected)[inner].max() < nearly
 
 
