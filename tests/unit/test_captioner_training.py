@@ -17,7 +17,6 @@ from PIL import Image
 
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
-from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
@@ -93,16 +92,6 @@ def test_the_optimizer_moves_variables_by_their_factors():
     optimizer.apply([keras.ops.ones(1), keras.ops.ones(1)])
     moved = [1 - float(variable[0]) for variable in (slow, fast)]
     assert moved == pytest.approx([0.001, 0.1], rel=1e-3)
-
-
-@pytest.mark.parametrize("model", ["captioner", "classifier", "restorer"])
-@pytest.mark.parametrize("version", ["Two Words", "../elsewhere", "production"])
-def test_a_version_that_cannot_be_called_so_is_refused_before_anything_is_done(model, version, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["train", model, "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--version", version])
-    assert stopped.value.code == 2
-    assert f"{version!r} is no version" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

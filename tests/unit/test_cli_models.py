@@ -62,3 +62,13 @@ def test_damage_in_production_is_told_after_the_list(lake, tmp_path, capsys):
     assert "* classifier starter-" in output.out
     assert "  captioner  starter-" in output.out
     assert "production.json is damaged; promote a version again" in output.err
+
+
+@pytest.mark.parametrize("model", ["captioner", "classifier", "restorer"])
+@pytest.mark.parametrize("version", ["Two Words", "../elsewhere", "production"])
+def test_a_version_that_cannot_be_called_so_is_refused_before_anything_is_done(model, version, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", model, "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--version", version])
+    assert stopped.value.code == 2
+    assert f"{version!r} is no version" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

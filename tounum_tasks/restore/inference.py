@@ -52,7 +52,7 @@ def compiled(weights: Mapping[str, NDArray[np.float32]], *, dtype: str) -> Run:
         return layer(weights[f"{name}/kernel"], weights[f"{name}/bias"])
 
     # The network sees (pixels - 128) / 128, and what it adds is 128 times as much: both are exact in bfloat16.
-    entry, _ = layer(over_pixels(weights["entry/kernel"][:, :, :12]) / 128, weights["entry/bias"])
+    entry = tf.cast(tf.constant(over_pixels(weights["entry/kernel"][:, :, :12]) / 128), dtype)
     fine = layer(over_pixels(weights["fine/kernel"]) / 128, weights["fine/bias"])
     down = layer(weights["down/kernel"].reshape(1, 1, 4 * HALF_CHANNELS, QUARTER_CHANNELS), weights["down/bias"])
     leave, colours = (

@@ -86,8 +86,8 @@ class Restorer:
             padded = cv2.copyMakeBorder(seen, 0, below, 0, beside, cv2.BORDER_REPLICATE)
             change = self._change(np.asarray(padded, np.uint8), blur)
             visible = change[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
-            seen = cv2.cvtColor(tile.of(rgb), cv2.COLOR_RGB2RGBA)
-            tile.of(result)[:] = cv2.cvtColor(cv2.add(seen, visible, dtype=cv2.CV_8U), cv2.COLOR_RGBA2RGB)
+            before = cv2.cvtColor(tile.of(rgb), cv2.COLOR_RGB2RGBA)
+            tile.of(result)[:] = cv2.cvtColor(cv2.add(before, visible, dtype=cv2.CV_8U), cv2.COLOR_RGBA2RGB)
 
         # The network uses all processors by itself; a second tile fills the gaps between its layers.
         in_threads(fill, even_tiles(*rgb.shape[:2], largest=LARGEST_TILE))

@@ -470,13 +470,13 @@ class _Loop:
     def _pixel_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
         images = self.training.train_images
         order = generator.permutation(len(images))
-        mirrored = generator.random(len(images)) < 0.5
+        numbers = np.where(generator.random(len(images)) < 0.5, MIRRORED, WHOLE)
         size = self.phase.batch_images
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             yield (
                 [images[i] for i in chosen],
-                lambda chosen=chosen: np.stack([read_input(images[i].path, int(mirrored[i])) for i in chosen]),
+                lambda chosen=chosen: np.stack([read_input(images[i].path, numbers[i]) for i in chosen]),
             )
 
     def _cached_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
@@ -614,7 +614,7 @@ def read_curves(work: Path) -> list[dict[str, str]]:
 
 
 def extract(network: keras.Model, images: Sequence[CaptionedImage], *, number: int = WHOLE) -> NDArray[np.float16]:
-    """Outputs of a network for one view of images on disk, float16."""
+    """Outputs of a network for one view (its number, see ``views``) of images on disk, float16."""
     outputs = []
     for start in range(0, len(images), inception.BATCH_SIZE):
         chosen = images[start : start + inception.BATCH_SIZE]
