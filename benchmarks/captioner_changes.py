@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures on the dev split by variant and search (``greedy``, ``beam_3``)."""
+    """Figures on the dev split by variant and search (``greedy``, ``beam_3``, ``judged_beam_3``)."""
     from tounum_tasks.features.extractor import read_npz
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
@@ -80,9 +80,11 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> dict[str, di
     import keras
 
     from tounum_tasks.caption.captioner import Captioner
+    from tounum_tasks.caption.judge import Judge
     from tounum_tasks.evaluation.captioner import evaluate
-    from tounum_tasks.training.captioner import FEATURE_SHAPE, CaptionerTraining
-    from tounum_tasks.training.feature_cache import FeatureCache
+    from tounum_tasks.training.captioner import CaptionerTraining
+    from tounum_tasks.training.captioner_version import best_of, try_judgements
+    from tounum_tasks.training.judge import fit_judge
 
     keras.backend.clear_session()
     folder.mkdir(exist_ok=True)
@@ -90,10 +92,19 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> dict[str, di
         (folder / "cache").symlink_to(cache.resolve())
     training = CaptionerTraining(data, folder, settings, initial)
     training.run()
-    features = FeatureCache(folder / "cache" / "features" / "dev", training.dev_images, FEATURE_SHAPE)
+    features = training.finished_features("dev")
     captioner = Captioner(training.captioner, training.vocabulary, digest="in training")
-    figures, _ = evaluate(captioner, training.dev_images, (features.read(i) for i in range(features.shards)))
-    return {search: figures[search] for search in ("greedy", "beam_3")}
+    judge = Judge(fit_judge(training.finished_features("train"), training.vocabulary))
+    tried = try_judgements(captioner.with_options(captioner.options, judge), features)
+    judged = captioner.with_options(replace(captioner.options, judgement=best_of(tried)), judge)
+
+    def figures(captioner: Captioner, beams: tuple[int, ...]) -> dict[str, dict[str, float]]:
+        shards = (features.read(i) for i in range(features.shards))
+        return evaluate(captioner, training.dev_images, shards, beams=beams)[0]
+
+    of_judged = figures(judged, (3,))["beam_3"]
+    found = figures(captioner, (1, 3))
+    return {**{search: found[search] for search in ("greedy", "beam_3")}, "judged_beam_3": of_judged}
 
 
 def _parse() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.vocabulary import Vocabulary
+from tounum_tasks.caption.judge import Judge
+from tounum_tasks.caption.vocabulary import END, Vocabulary
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.models.weights import assign_weights, write_safetensors
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
     from tounum_tasks.models.card import ModelCard
 
 BATCH_SIZE = 128
+BEAMS_AT_ONCE = 640  # of all images of a batch: a wide search takes fewer images
 MAX_WORDS = 20
 LONGEST_CAPTION = 1000
 WEIGHTS_FILE = "weights.safetensors"
+JUDGE_FILE = "judge.safetensors"
+SEARCH_FILE = "search.json"
 VOCABULARY_FILE = "vocabulary.json"
+MOST_CANDIDATES = 100
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,9 @@ class Caption:
     Attributes:
         text: the words with a space between, first letter large, full stop.
         words: the words.
-        log_probability: natural logarithm of the caption's probability, its end included.
-        alternatives: texts of the other captions of the beam, best first.
+        log_probability: natural logarithm of the caption's probability, its end included; a judge may have chosen a
+            caption that is not the likeliest.
+        alternatives: texts of the next best captions, best first; one less than the beam is wide.
         attention: float16 words x 64, for each word how much each position of the 8 x 8 map (row by row) was looked
             at; each row sums to 1.
     """
@@ -51,28 +58,72 @@ class Caption:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How captions are searched for: their greatest length in words, and how much longer ones are preferred."""
+    """How captions are searched for.
+
+    Attributes:
+        max_words: their greatest length in words.
+        length_power: how much longer ones are preferred.
+        judgement: how much the CIDEr that the judge expects of a caption counts beside its log-probability; 0 without
+            a judge.
+        candidates: captions that beam search finds for the judge, if there is one.
+    """
 
     max_words: int = MAX_WORDS
     length_power: float = 0.7
+    judgement: float = 0.0
+    candidates: int = 20
 
     def __post_init__(self) -> None:
         if type(self.max_words) is not int or not 0 < self.max_words <= LONGEST_CAPTION:
             raise ValueError(f"max_words must be a whole number from 1 to {LONGEST_CAPTION}, not {self.max_words!r}")
         if not math.isfinite(self.length_power):
             raise ValueError(f"length_power must be a number, not {self.length_power!r}")
+        if not math.isfinite(self.judgement) or self.judgement < 0:
+            raise ValueError(f"judgement must be a number from 0 on, not {self.judgement!r}")
+        if type(self.candidates) is not int or not 0 < self.candidates <= MOST_CANDIDATES:
+            raise ValueError(f"candidates must be a whole number from 1 to {MOST_CANDIDATES}, not {self.candidates!r}")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The captions of one image that a search found, K of them.
+
+    Attributes:
+        words: word numbers of each, without the end.
+        log_probability: float32 K.
+        lengths: float32 K, words that were said, the end included.
+        attention: float32 K x T x 64.
+        worth: float32 K, what the judge expects of them; zeros without one.
+    """
+
+    words: list[list[int]]
+    log_probability: NDArray[np.float32]
+    lengths: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    worth: NDArray[np.float32]
+
+    def ranked(self, options: SearchOptions) -> list[int]:
+        """Positions of the candidates, best first."""
+        merit = self.log_probability / self.lengths**options.length_power + options.judgement * self.worth
+        return np.argsort(-merit, kind="stable").tolist()
 
 
 class Captioner:
     """Captions features. Batches are padded to one fixed shape: a caption does not depend on its batch-mates."""
 
     def __init__(
-        self, network: CaptionNetwork, vocabulary: Vocabulary, *, digest: str, options: SearchOptions | None = None
+        self,
+        network: CaptionNetwork,
+        vocabulary: Vocabulary,
+        *,
+        digest: str,
+        options: SearchOptions | None = None,
+        judge: Judge | None = None,
     ) -> None:
-        """Takes a network that has its weights.
+        """Takes a network that has its weights, and perhaps a judge of what its beam search finds.
 
         Raises:
-            ConfigurationError: the vocabulary does not belong to the network.
+            ConfigurationError: the vocabulary or the judge does not belong to the network.
         """
         self.digest = digest
         self.vocabulary = vocabulary
@@ -81,7 +132,13 @@ class Captioner:
             raise ConfigurationError(
                 f"The captioner was made for {network.sizes.vocabulary} words, its vocabulary has {len(vocabulary)}."
             )
+        if judge and judge.channels != network.sizes.channels:
+            raise ConfigurationError(
+                f"The captioner's judge was made for {judge.channels} channels, its network for "
+                f"{network.sizes.channels}."
+            )
         self._network = network
+        self._judge = judge
         self._searches: dict[tuple[Any, ...], keras.Model] = {}
 
     @classmethod
@@ -107,20 +164,39 @@ class Captioner:
         network = CaptionNetwork(shape, policy=compute_policy().removeprefix("mixed_"))
         network.build()
         set_weights(network, read_safetensors(folder / WEIGHTS_FILE))
-        return cls(network, vocabulary, digest=card.digest, options=options)
+        judge = Judge(read_safetensors(folder / JUDGE_FILE)) if options.judgement else None
+        return cls(network, vocabulary, digest=card.digest, options=options, judge=judge)
 
-    def with_options(self, options: SearchOptions) -> Captioner:
-        """The same network, searched in another way."""
-        return Captioner(self._network, self.vocabulary, digest=self.digest, options=options)
+    def with_options(self, options: SearchOptions, judge: Judge | None = None) -> Captioner:
+        """The same network, searched in another way, and perhaps with another judge."""
+        return Captioner(
+            self._network, self.vocabulary, digest=self.digest, options=options, judge=judge or self._judge
+        )
 
     def caption(self, features: NDArray[np.floating], *, beam: int = 3) -> list[Caption]:
-        """Captions by beam search (1: greedy); features N x 64 x 2048, any float type."""
-        search = self._search(("beam", beam), lambda: self._beam_search(beam))
-        return [
-            caption
-            for batch in _batches(features)
-            for caption in self._captions(search.predict_on_batch(_padded(batch)), len(batch))
-        ]
+        """Captions by beam search (1: greedy); features N x 64 x 2048, any float type.
+
+        Beam search gives the best ``beam`` captions. With a judge it is as wide as ``options.candidates`` at least.
+        """
+        return [self._caption(found, beam) for found in self.candidates(features, beam=beam)]
+
+    def candidates(self, features: NDArray[np.floating], *, beam: int) -> Iterator[Candidates]:
+        """What the search for captions finds, image by image."""
+        judge = self._judge if beam > 1 else None
+        width = max(beam, self.options.candidates) if judge else beam
+        search = self._search(("beam", width), lambda: self._beam_search(width))
+        size = min(BATCH_SIZE, max(1, BEAMS_AT_ONCE // width))
+        for batch in _batches(features, size):
+            found = (np.asarray(part) for part in search.predict_on_batch(_padded(batch, size)))
+            for image, words, log_probability, attention in zip(batch, *found, strict=False):  # the rest is padding
+                spoken = [row[: row.index(END)] if END in row else row for row in words.tolist()]
+                yield Candidates(
+                    words=spoken,
+                    log_probability=log_probability,
+                    lengths=np.array([min(len(row) + 1, words.shape[1]) for row in spoken], np.float32),
+                    attention=attention,
+                    worth=judge.worth(image, spoken) if judge else np.zeros(len(spoken), np.float32),
+                )
 
     def sample(
         self, features: NDArray[np.floating], *, samples: int = 1, seed: int = 0, temperature: float = 1.0
@@ -158,18 +234,17 @@ class Captioner:
             self._searches[key] = make()
         return self._searches[key]
 
-    def _captions(self, result: tuple[NDArray[Any], ...], count: int) -> Iterator[Caption]:
-        words, totals, maps = (np.asarray(part) for part in result)
-        for index in range(count):
-            texts = [tuple(self.vocabulary.decode(row)) for row in words[index].tolist()]
-            attention = maps[index, 0, : len(texts[0])].astype(np.float16)
-            yield Caption(
-                text=sentence(texts[0]),
-                words=texts[0],
-                log_probability=float(totals[index, 0]),
-                alternatives=tuple(sentence(text) for text in texts[1:]),
-                attention=attention,
-            )
+    def _caption(self, found: Candidates, count: int) -> Caption:
+        """The best of the candidates, with the next ones up to ``count``."""
+        chosen = found.ranked(self.options)[:count]
+        best, *others = (tuple(self.vocabulary.decode(found.words[index])) for index in chosen)
+        return Caption(
+            text=sentence(best),
+            words=best,
+            log_probability=float(found.log_probability[chosen[0]]),
+            alternatives=tuple(sentence(words) for words in others),
+            attention=found.attention[chosen[0], : len(best)].astype(np.float16),
+        )
 
 
 def sentence(words: tuple[str, ...]) -> str:
@@ -195,36 +270,54 @@ def described(card: ModelCard, folder: Path) -> tuple[NetworkShape, SearchOption
     """What a captioner's card says of its network, and of how captions are searched for.
 
     Raises:
-        ConfigurationError: the card of this folder does not say it.
+        ConfigurationError: the card of this folder does not say it, or names no file of the judge that it tells of.
     """
     from tounum_tasks.caption.network import NetworkShape
 
     try:
-        return NetworkShape(**card.training["network"]), SearchOptions(**card.training["search"])
-    except (KeyError, TypeError, ValueError) as error:
+        shape, options = NetworkShape(**card.training["network"]), SearchOptions(**card.training["search"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigurationError(
             f"The card of the captioner {folder} does not describe its network: {error}."
         ) from error
+    if options.judgement and JUDGE_FILE not in card.files:
+        raise ConfigurationError(f"The model {folder} is incomplete: its card names no {JUDGE_FILE}.")
+    return shape, options
 
 
 def version_files(
-    folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, options: SearchOptions
+    folder: Path,
+    network: CaptionNetwork,
+    vocabulary: Vocabulary,
+    options: SearchOptions,
+    judge: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, Any]:
-    """Writes weights (float16) and vocabulary into a folder; returns what the card must say to load them again."""
+    """Writes weights (float16), vocabulary and, if it has a say, the judge into a folder.
+
+    How captions are searched for is written there, too: the files are a version's identity, and captioners that differ
+    in nothing else say different things.
+
+    Returns:
+        what the card must say to load them again.
+    """
+    (folder / JUDGE_FILE).unlink(missing_ok=True)
+    if judge and options.judgement:
+        write_safetensors(folder / JUDGE_FILE, judge)
+    (folder / SEARCH_FILE).write_text(json.dumps(asdict(options), indent=2) + "\n", encoding="utf-8")
     arrays = {name: array.astype(np.float16) for name, array in network.weight_arrays().items()}
     write_safetensors(folder / WEIGHTS_FILE, arrays)
     vocabulary.save(folder / VOCABULARY_FILE)
     return {"network": network.sizes.to_dict(), "search": asdict(options)}
 
 
-def _batches(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(rows), BATCH_SIZE):
-        yield rows[start : start + BATCH_SIZE]
+def _batches(rows: NDArray[Any], size: int = BATCH_SIZE) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
-def _padded(batch: NDArray[Any]) -> NDArray[Any]:
-    if len(batch) == BATCH_SIZE:
+def _padded(batch: NDArray[Any], size: int = BATCH_SIZE) -> NDArray[Any]:
+    if len(batch) == size:
         return batch
-    padded = np.zeros((BATCH_SIZE, *batch.shape[1:]), batch.dtype)
+    padded = np.zeros((size, *batch.shape[1:]), batch.dtype)
     padded[: len(batch)] = batch
     return padded

@@ -109,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.models.registry import next_version
     from tounum_tasks.training.captioner import TrainingSettings
     from tounum_tasks.training.captioner_run import train_captioner
+    from tounum_tasks.training.captioner_version import ENOUGH_TO_CHOOSE
     from tounum_tasks.training.data import load_captions
     from tounum_tasks.training.views import MOST_WINDOWS
 
@@ -117,14 +118,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("Passes, windows and batches must be positive numbers.")
     if arguments.windows > MOST_WINDOWS:
         raise ConfigurationError(f"--windows {arguments.windows}: at most {MOST_WINDOWS}.")
-    if not arguments.epochs and not (arguments.going_on and arguments.reward_epochs):
-        raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue and --reward-epochs.")
+    if not arguments.epochs and not arguments.going_on:
+        raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue.")
     if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
         raise ConfigurationError("--continue brings its own extractor: leave --extractor and --last-block out.")
     out = Path(arguments.out)
     data = load_captions(
         Path(arguments.data), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share
     )
+    if not any((arguments.epochs, *numbers[:3])) and len(data.split("dev")) < ENOUGH_TO_CHOOSE:
+        raise ConfigurationError(f"A judge alone is fitted where the dev split has {ENOUGH_TO_CHOOSE} images or more.")
     captioner = _captioner(arguments)
     initial, digest = _extractor(arguments)
     if arguments.last_block:
@@ -160,7 +163,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
     """The captioner to go on with, if one is asked for."""
-    from tounum_tasks.caption.captioner import VOCABULARY_FILE, WEIGHTS_FILE, described
+    from tounum_tasks.caption.captioner import JUDGE_FILE, VOCABULARY_FILE, WEIGHTS_FILE, described
     from tounum_tasks.caption.vocabulary import Vocabulary
     from tounum_tasks.models.card import read_version
     from tounum_tasks.models.weights import read_safetensors
@@ -169,9 +172,14 @@ def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
     if not arguments.going_on:
         return None
     folder = _registry(arguments).resolve("captioner", arguments.going_on).folder
-    shape, _ = described(read_version(folder, name="captioner"), folder)
-    weights = read_safetensors(folder / WEIGHTS_FILE)
-    return TrainedCaptioner(Vocabulary.load(folder / VOCABULARY_FILE), shape, weights)
+    shape, options = described(read_version(folder, name="captioner"), folder)
+    return TrainedCaptioner(
+        Vocabulary.load(folder / VOCABULARY_FILE),
+        shape,
+        read_safetensors(folder / WEIGHTS_FILE),
+        options,
+        read_safetensors(folder / JUDGE_FILE) if options.judgement else {},
+    )
 
 
 def _extractor(arguments: argparse.Namespace) -> tuple[Weights, str | None]:

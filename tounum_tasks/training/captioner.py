@@ -1,6 +1,6 @@
 """Training of the captioner, and of the extractor underneath it.
 
-The phases, each optional but the third and fourth:
+The phases; 1, 2 and 5 are optional, and none is needed to give a captioner that was trained before a new judge:
 
 1. ``head``: the output of ``mixed8`` is computed once and kept on disk; the blocks above it learn together with the
    decoder. This is where kernels that the initial weights lack come to life.
@@ -34,7 +34,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Captioner, set_weights
+from tounum_tasks.caption.captioner import Captioner, SearchOptions, set_weights
 from tounum_tasks.caption.decode import Sampling
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, Vocabulary
@@ -108,11 +108,18 @@ Batch = tuple[list[CaptionedImage], NDArray[Any]]
 
 @dataclass(frozen=True)
 class TrainedCaptioner:
-    """A captioner to go on with: vocabulary, shape, and weights by name (see ``CaptionNetwork.named_weights``)."""
+    """A captioner to go on with.
+
+    Attributes:
+        weights: by name (see ``CaptionNetwork.named_weights``).
+        judge: arrays of its judge; none without one.
+    """
 
     vocabulary: Vocabulary
     shape: NetworkShape
     weights: Mapping[str, NDArray[Any]]
+    options: SearchOptions
+    judge: Mapping[str, NDArray[Any]]
 
 
 class CaptionerTraining:
@@ -187,6 +194,11 @@ class CaptionerTraining:
         if s.reward_epochs:
             self.unrewarded = self.captioner.weight_arrays()
             self._phase(Phase("reward", s.reward_epochs, s.reward_learning_rate, 2 * s.batch_images))
+
+    def finished_features(self, name: str) -> FeatureCache:
+        """Features of the ``train`` or the ``dev`` images as they are, of the finished extractor."""
+        inception.set_weights(self.network, self.extractor_weights())
+        return self._cache("features", name, *self._wanted()[name], FEATURE_SHAPE, self.network)
 
     def extractor_weights(self) -> dict[str, NDArray[np.float16]]:
         """The extractor's weights as they are stored."""
@@ -273,11 +285,21 @@ class CaptionerTraining:
         kind = CUT if phase.name == "head" else "features"
         shape = CUT_SHAPE if phase.name == "head" else FEATURE_SHAPE
         head = inception.split_network(self.network, CUT)[0] if phase.name == "head" else self.network
-        caches = {}
-        for name, (images, number) in self._wanted().items():
-            caches[name] = FeatureCache(self.work / "cache" / kind / name, images, shape)
-            caches[name].fill(partial(extract, head, number=number))
-        return caches
+        return {name: self._cache(kind, name, *view, shape, head) for name, view in self._wanted().items()}
+
+    def _cache(
+        self,
+        kind: str,
+        name: str,
+        images: Sequence[CaptionedImage],
+        number: int,
+        shape: tuple[int, ...],
+        network: keras.Model,
+    ) -> FeatureCache:
+        """The filled cache of what a network makes of one view of some images."""
+        cache = FeatureCache(self.work / "cache" / kind / name, images, shape)
+        cache.fill(partial(extract, network, number=number))
+        return cache
 
     def _wanted(self) -> dict[str, tuple[list[CaptionedImage], int]]:
         """What has a cache of its own, by name: some images and which view of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Captioner, SearchOptions, version_files
+from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.judge import Judge
 from tounum_tasks.evaluation.captioner import evaluate, score
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
-from tounum_tasks.training.captioner import FEATURE_SHAPE, CaptionerTraining, read_curves
+from tounum_tasks.training.captioner import CaptionerTraining, read_curves
 from tounum_tasks.training.feature_cache import FeatureCache
+from tounum_tasks.training.judge import fit_judge
 from tounum_tasks.training.mixture import merit, try_shares
 
 LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1, 1.4, 1.7)
+JUDGEMENTS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 ENOUGH_TO_CHOOSE = 100
 log = logging.getLogger(__name__)
 
@@ -36,8 +39,10 @@ def write_versions(
 ) -> dict[str, Any]:
     """Writes ``OUT/extractor/VERSION`` and ``OUT/captioner/VERSION``.
 
-    The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how far it goes with the rewards
-    and how much long captions are preferred, if the split has images enough to tell.
+    The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how far it goes with the
+    rewards, how much long captions are preferred and how much a judge has to say, if the split has images enough to
+    tell. Without them a captioner that was gone on with keeps what was chosen for it, its judge included, and others
+    have none.
 
     Args:
         extractor_digest: of the registered extractor that the training began with; if the training left it as it was,
@@ -64,8 +69,14 @@ def write_versions(
     options = SearchOptions(max_words=training.settings.max_words)
     described["partners"] = {"extractor": digest}
 
+    judge: Mapping[str, NDArray[Any]] = {}
+    can_choose = len(training.dev_images) >= ENOUGH_TO_CHOOSE
+    begun_with = training.begun_with
+    if begun_with and not can_choose and digest == extractor_digest:
+        options, judge = replace(begun_with.options, max_words=options.max_words), begun_with.judge
+
     def write(options: SearchOptions, metrics: dict[str, Any]) -> Captioner:
-        architecture = version_files(folder, training.captioner, training.vocabulary, options)
+        architecture = version_files(folder, training.captioner, training.vocabulary, options, judge)
         described["training"] = {**settings, **architecture}
         write_card(folder, name="captioner", version=version, metrics=metrics, **described)
         return Captioner.load(folder, extractor_digest=digest)
@@ -73,21 +84,31 @@ def write_versions(
     if not training.dev_images:
         write(options, {})
         return {}
-    cache = FeatureCache(training.work / "cache" / "features" / "dev", training.dev_images, FEATURE_SHAPE)
-    can_choose = len(cache.images) >= ENOUGH_TO_CHOOSE
-    shares = {}
-    if can_choose and training.unrewarded:
-        rewarded = Captioner(training.captioner, training.vocabulary, digest="", options=options)
-        shares = try_shares(training.captioner, training.unrewarded, rewarded, cache)
+    cache = training.finished_features("dev")
+    chosen: dict[str, dict[str, dict[str, float]]] = {}
+    if can_choose:
+        if training.unrewarded:
+            rewarded = Captioner(training.captioner, training.vocabulary, digest="", options=options)
+            tried = try_shares(training.captioner, training.unrewarded, rewarded, cache)
+            chosen["dev_by_share_of_rewards"] = _by_text(tried)
+        captioner = write(options, {})
+        tried = try_length_powers(captioner, cache)
+        chosen["dev_by_length_power"] = _by_text(tried)
+        options = replace(options, length_power=best_of(tried))
+        judge = fit_judge(training.finished_features("train"), training.vocabulary)
+        tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
+        chosen["dev_by_judgement"] = _by_text(tried)
+        options = replace(options, judgement=best_of(tried))
     captioner = write(options, {})
-    tried = try_length_powers(captioner, cache) if can_choose else {}
-    best = max(tried, key=lambda power: merit(tried[power]), default=options.length_power)
-    captioner = write(replace(options, length_power=best), {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
-    chosen = {"dev_by_length_power": _by_text(tried), "dev_by_share_of_rewards": _by_text(shares)}
-    write(captioner.options, {"dev": figures, **chosen})
+    write(options, {"dev": figures, **chosen})
     log.info("wrote %s and its partner %s", folder, digest[:12])
     return figures
+
+
+def best_of(tried: Mapping[float, Mapping[str, float]]) -> float:
+    """The value whose figures have most merit."""
+    return max(tried, key=lambda value: merit(tried[value]))
 
 
 def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:
@@ -96,15 +117,30 @@ def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, flo
 
 def try_length_powers(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
     """BLEU-4 and CIDEr with beam 3 for several preferences of long captions."""
-    references = [image.captions for image in cache.images]
     tried = {}
     for power in LENGTH_POWERS:
         searching = captioner.with_options(replace(captioner.options, length_power=power))
-        captions = [caption.text for i in range(cache.shards) for caption in searching.caption(cache.read(i), beam=3)]
-        figures = score(captions, references)
-        tried[power] = {name: figures[name] for name in ("bleu_4", "cider")}
-        log.info("length power %.1f: BLEU-4 %.4f, CIDEr %.4f", power, *tried[power].values())
+        captions = (caption.text for i in range(cache.shards) for caption in searching.caption(cache.read(i), beam=3))
+        tried[power] = _figures(captions, cache, f"length power {power}")
     return tried
+
+
+def try_judgements(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
+    """BLEU-4 and CIDEr if the captioner's judge has so much to say; 0: nothing. All choose from the same captions."""
+    captions: dict[float, list[str]] = {judgement: [] for judgement in JUDGEMENTS}
+    for shard in range(cache.shards):
+        for found in captioner.candidates(cache.read(shard), beam=3):
+            for judgement, chosen in captions.items():
+                best = found.ranked(replace(captioner.options, judgement=judgement))[0]
+                chosen.append(sentence(tuple(captioner.vocabulary.decode(found.words[best]))))
+    return {judgement: _figures(chosen, cache, f"judgement {judgement}") for judgement, chosen in captions.items()}
+
+
+def _figures(captions: Iterable[str], cache: FeatureCache, what: str) -> dict[str, float]:
+    """BLEU-4 and CIDEr of captions of the images of a cache, logged as those of ``what`` was tried."""
+    figures = score(list(captions), [image.captions for image in cache.images])
+    log.info("%s: BLEU-4 %.4f, CIDEr %.4f", what, figures["bleu_4"], figures["cider"])
+    return {name: figures[name] for name in ("bleu_4", "cider")}
 
 
 def draw_curves(work: Path, picture: Path) -> None:

@@ -1,0 +1,256 @@
+"""The judge that chooses among captions, fitted to made-up features whose meaning is known."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.test_captioner import features, make_captioner, store
+from tounum_tasks.caption.captioner import JUDGE_FILE, Captioner, SearchOptions
+from tounum_tasks.caption.judge import Judge
+from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
+from tounum_tasks.cli.main import main
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.evaluation.caption_metrics import CiderD
+from tounum_tasks.models.card import read_version, write_card
+from tounum_tasks.models.registry import Registry
+from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.training.data import CaptionedImage
+from tounum_tasks.training.feature_cache import FeatureCache
+from tounum_tasks.training.judge import FEWEST_IMAGES, fit_judge
+
+COLOURS, ANIMALS, PLACES = ("red", "blue", "black"), ("dog", "cat"), ("grass", "snow", "sand", "water")
+SCENES = list(itertools.product(COLOURS, ANIMALS, PLACES))
+VOCABULARY = Vocabulary([*SPECIAL, "a", "on", *COLOURS, *ANIMALS, *PLACES])
+POSITIONS, CHANNELS = 4, 16
+
+
+def said_of(scene: tuple[str, str, str]) -> str:
+    return "a {} {} on {}".format(*scene)
+
+
+def looks(scene: tuple[str, str, str], seed: int) -> np.ndarray:
+    """Features in which each colour, animal and place has a channel of its own, and some noise."""
+    generator = np.random.default_rng(seed)
+    image = generator.uniform(0, 0.1, (POSITIONS, CHANNELS))
+    for number, word in enumerate((*COLOURS, *ANIMALS, *PLACES)):
+        image[:, number] += word in scene
+    return image.astype(np.float16)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> tuple[FeatureCache, dict[str, np.ndarray]]:
+    scenes = [SCENES[number % len(SCENES)] for number in range(360)]
+    images = [CaptionedImage(f"{n}", Path(f"{n}"), "train", (said_of(scene),)) for n, scene in enumerate(scenes)]
+    cache = FeatureCache(tmp_path_factory.mktemp("cache"), images, (POSITIONS, CHANNELS))
+    cache.fill(lambda members: np.stack([looks(scenes[int(m.name)], int(m.name)) for m in members]))
+    return cache, fit_judge(cache, VOCABULARY)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_what_is_in_the_picture_is_worth_more_than_what_is_not(training, scene):
+    judge = Judge(training[1])
+    worth = judge.worth(looks(scene, 10_000), [VOCABULARY.encode(said_of(other)) for other in SCENES])
+    assert SCENES[int(np.argmax(worth))] == scene
+    wrong_colour = worth[SCENES.index((COLOURS[COLOURS.index(scene[0]) - 1], *scene[1:]))]
+    assert worth[SCENES.index(scene)] > wrong_colour > worth.min()
+
+
+def test_the_worth_is_about_the_cider_that_the_caption_gets(training):
+    """Where the features say everything: the same scenes again, other noise."""
+    cache, arrays = training
+    scorer = CiderD([[caption.split() for caption in image.captions] for image in cache.images])
+    judge = Judge(arrays)
+    captions = [said_of(other) for other in SCENES]
+    expected, scored = [], []
+    for number, scene in enumerate(SCENES):
+        expected += judge.worth(looks(scene, 20_000 + number), [VOCABULARY.encode(text) for text in captions]).tolist()
+        scored += [scorer.score(number, text.split()) for text in captions]
+    assert np.abs(np.subtract(expected, scored)).mean() < 1  # of 10: a linear map cannot know which words go together
+    assert np.corrcoef(expected, scored)[0, 1] > 0.9
+
+
+def test_strange_captions_are_worth_nothing(training):
+    assert Judge(training[1]).worth(looks(SCENES[0], 0), [[], [len(SPECIAL)] * 30]).shape == (2,)
+    assert Judge(training[1]).worth(looks(SCENES[0], 0), [[]])[0] == 0
+
+
+def test_groups_of_few_images_and_unknown_words_are_not_listed(training, tmp_path):
+    cache, _ = training
+    rare = [replace(image, captions=("a red dog on moon",)) for image in cache.images[: FEWEST_IMAGES - 1]]
+    common = [replace(image, captions=("a blue cat",)) for image in cache.images[FEWEST_IMAGES - 1 :]]
+    few = FeatureCache(cache.folder, [*rare, *common], cache.shape)
+    listed = {tuple(VOCABULARY.decode(row)) for row in fit_judge(few, VOCABULARY)["groups"].tolist()}
+    assert listed == {("a",), ("blue",), ("cat",), ("a", "blue"), ("blue", "cat"), ("a", "blue", "cat")}
+
+
+def judged(captioner: Captioner, wanted: int, judgement: float = 1000.0, candidates: int = 12) -> Captioner:
+    """The captioner with a judge who likes one word."""
+    words = len(captioner.vocabulary) - len(SPECIAL)
+    groups = [[len(SPECIAL) + number, 0, 0, 0] for number in range(words)]
+    arrays = {
+        "groups": np.array(groups, np.int32),
+        "rarity": np.ones(words + 1, np.float32),
+        "image/kernel": np.zeros((16, 1), np.float16),
+        "image/bias": np.zeros(1, np.float32),
+        "groups/kernel": np.zeros((words, 1), np.float16),
+        "groups/bias": (np.arange(words) == wanted).astype(np.float32),
+    }
+    options = replace(captioner.options, judgement=judgement, candidates=candidates)
+    return captioner.with_options(options, Judge(arrays))
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2])
+def test_beam_search_says_what_the_judge_prefers_and_greedy_search_does_not_ask(wanted):
+    captioner, _ = make_captioner()
+    images = features(6)
+    found = judged(captioner, wanted).caption(images, beam=3)
+    every = captioner.caption(images, beam=12)
+    for caption, wide in zip(found, every, strict=True):
+        shares = [text.lower().strip(".").split().count(f"w{wanted}") for text in (wide.text, *wide.alternatives)]
+        assert (f"w{wanted}" in caption.words) == (max(shares) > 0)
+        assert len(caption.alternatives) == 2
+        assert {caption.text, *caption.alternatives} <= {wide.text, *wide.alternatives}
+        assert caption.attention.sum(axis=1) == pytest.approx(1, abs=0.01)
+        assert len(caption.attention) == len(caption.words)
+    greedy = [caption.text for caption in judged(captioner, wanted).caption(images, beam=1)]
+    assert greedy == [caption.text for caption in captioner.caption(images, beam=1)]
+
+
+def test_a_judge_without_a_say_changes_nothing_but_the_width():
+    captioner, _ = make_captioner()
+    silent = judged(captioner, 0, judgement=0.0).caption(features(5), beam=3)
+    wide = captioner.caption(features(5), beam=12)
+    assert [caption.text for caption in silent] == [caption.text for caption in wide]
+
+
+def test_a_judged_caption_does_not_depend_on_its_batch():
+    captioner, _ = make_captioner()
+    images = features(7)
+    together = [caption.text for caption in judged(captioner, 1, judgement=1.0).caption(images)]
+    alone = [judged(captioner, 1, judgement=1.0).caption(image[None])[0].text for image in images]
+    assert together == alone
+
+
+def test_a_stored_judge_is_asked_again(tmp_path, training):
+    captioner, arrays = store_with_judge(tmp_path, training[1])
+    loaded = Captioner.load(tmp_path, extractor_digest="e" * 64)
+    assert loaded.options.judgement == 2.0
+    images = features(4)
+    expected = captioner.with_options(loaded.options, Judge(arrays)).caption(images)
+    assert [caption.text for caption in loaded.caption(images)] == [caption.text for caption in expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "sentence"),
+    [
+        ("rarity", None, "judge lacks rarity"),
+        ("rarity", np.ones(2, np.float32), r"rarity has shape \(2,\)"),
+        ("image/kernel", np.ones((6, 32), np.float16), "made for 3 channels, its network for 8"),
+        ("image/kernel", np.ones((17, 32), np.float16), r"image/kernel has shape \(17, 32\), expected \(16, 32\)"),
+        ("image/bias", np.float32(0), r"groups/kernel has shape \(76, 32\), expected \(76, 1\)"),
+        ("rarity", np.full(77, np.nan, np.float32), "rarity holds what is no number"),
+    ],
+)
+def test_a_judge_that_does_not_fit_is_refused(tmp_path, training, name, array, sentence):
+    _, arrays = store_with_judge(tmp_path, training[1])
+    damaged = {key: value for key, value in arrays.items() if key != name} | ({} if array is None else {name: array})
+    write_safetensors(tmp_path / JUDGE_FILE, damaged)
+    describe(tmp_path)
+    with pytest.raises(ConfigurationError, match=sentence):
+        Captioner.load(tmp_path, extractor_digest="e" * 64)
+
+
+def test_a_judge_that_the_card_tells_of_must_be_there(tmp_path, training):
+    store_with_judge(tmp_path, training[1])
+    (tmp_path / JUDGE_FILE).unlink()
+    describe(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"incomplete: its card names no {JUDGE_FILE}"):
+        Captioner.load(tmp_path, extractor_digest="e" * 64)
+
+
+@pytest.mark.parametrize("options", [{"judgement": -1.0}, {"judgement": float("nan")}, {"candidates": 0}])
+def test_options_that_cannot_be_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SearchOptions(**options)
+
+
+def store_with_judge(folder: Path, arrays: dict[str, np.ndarray]) -> tuple[Captioner, dict[str, np.ndarray]]:
+    """A captioner of 8 channels, with a judge of as many."""
+    captioner = store(folder)
+    kernel = np.zeros((16, arrays["groups/kernel"].shape[1]), np.float16)
+    arrays = {**arrays, "image/kernel": kernel}
+    write_safetensors(folder / JUDGE_FILE, arrays)
+    describe(folder)
+    return captioner, read_safetensors(folder / JUDGE_FILE)
+
+
+def describe(folder: Path) -> None:
+    """Writes the card anew, which tells of a judge."""
+    captioner, network = make_captioner()
+    search = {"max_words": captioner.options.max_words, "length_power": 0.7, "judgement": 2.0, "candidates": 12}
+    training = {"network": network.sizes.to_dict(), "search": search}
+    write_card(folder, name="captioner", version="v1", training=training, partners={"extractor": "e" * 64})
+
+
+def squares(folder: Path, train: int, dev: int) -> Path:
+    """A data set of coloured squares."""
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    lines = ["image\tsplit\tcaption\n"]
+    for number in range(train + dev):
+        colour = ("red", "green", "blue")[number % 3]
+        pixels = generator.integers(0, 60, (40, 40, 3), dtype=np.uint8)
+        pixels[..., number % 3] += 180
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        lines.append(f"{number}.png\t{'dev' if number < dev else 'train'}\ta man in a {colour} shirt\n")
+    (folder / "captions.tsv").write_text("".join(lines))
+    return folder
+
+
+def go_on(data: Path, out: Path, *options: str) -> int:
+    lake = str(out.parent / "lake")
+    known = ["--data", str(data), "--continue", "production", "--out", str(out), "--version", "v1", "--lake", lake]
+    return main(["train", "captioner", *known, *options])
+
+
+def test_a_trained_captioner_gets_a_judge_where_the_dev_split_says_that_it_pays(tmp_path):
+    out = tmp_path / "out"
+    assert go_on(squares(tmp_path / "data", train=40, dev=100), out, "--epochs", "0") == 0
+    card = read_version(out / "captioner" / "v1", name="captioner")
+    tried = card.metrics["dev_by_judgement"]
+    assert card.training["search"]["judgement"] > 0
+    assert card.metrics["dev"]["beam_3"]["cider"] > tried["0.0"]["cider"] + 0.1
+    assert JUDGE_FILE in card.files
+
+
+def test_with_few_dev_images_a_captioner_keeps_its_judge(tmp_path, capsys):
+    data, out = squares(tmp_path / "data", train=4, dev=2), tmp_path / "out"
+    assert go_on(data, out, "--epochs", "0") == 2
+    assert "A judge alone is fitted where the dev split has 100 images or more." in capsys.readouterr().err
+    assert go_on(data, out, "--epochs", "1", "--no-mirror") == 0
+    starter = Registry(str(tmp_path / "lake"), cache=tmp_path / "cache").resolve("captioner").folder
+    before, after = (read_version(folder, name="captioner") for folder in (starter, out / "captioner" / "v1"))
+    assert after.training["search"] == before.training["search"]
+    assert after.files[JUDGE_FILE] == before.files[JUDGE_FILE]
+
+
+def test_where_no_group_of_words_is_frequent_the_judge_says_nothing(training):
+    cache, _ = training
+    few = FeatureCache(cache.folder, cache.images, cache.shape)
+    few.images = [replace(image, captions=()) for image in few.images]
+    worth = Judge(fit_judge(few, VOCABULARY)).worth(looks(SCENES[0], 0), [VOCABULARY.encode(said_of(SCENES[0]))])
+    assert worth.tolist() == [0]
+
+
+def test_captioners_that_search_in_different_ways_are_different_versions(tmp_path):
+    digests = []
+    for length_power in (0.5, 0.7):
+        folder = tmp_path / str(length_power)
+        folder.mkdir()
+        store(folder, length_power=length_power)
+        digests.append(read_version(folder, name="captioner").digest)
+    assert digests[0] != digests[1]

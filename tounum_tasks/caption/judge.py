@@ -1,0 +1,121 @@
+"""Which of several captions suits an image best: the one that most resembles what people would write of it.
+
+A captioner learns its training photographs by heart and says of others what is fluent rather than what is there. The
+judge is too simple for that: a linear map from the image's features to the groups of one to four words that people
+would use of it, each weighed by its rarity as CIDEr does (Vedantam et al. 2015). The figure of a caption is how well
+its own groups agree with them: the CIDEr that is to be expected. (Captions of the nearest training images used as
+references, after Devlin et al. 2015, "Exploring Nearest Neighbor Approaches for Image Captioning", do the same less
+well.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.caption.vocabulary import PAD
+from tounum_tasks.errors import ConfigurationError
+
+LONGEST = 4
+ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
+
+Group = tuple[int, ...]
+
+
+class Judge:
+    """A linear map from features to groups of words, in two steps: features -> R values -> G groups."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Takes what the training made.
+
+        Args:
+            arrays: ``groups`` int G x 4 (word numbers, ``<pad>`` behind shorter groups); ``rarity`` G + 1 (natural
+                logarithm of how few images' captions have the group; the last one is of groups that are not listed);
+                ``image/kernel`` 2 channels x R and ``image/bias`` R; ``groups/kernel`` G x R and ``groups/bias`` G.
+
+        Raises:
+            ConfigurationError: an array is missing, or they do not go together.
+        """
+        missing = [name for name in ARRAYS if name not in arrays]
+        if missing:
+            raise ConfigurationError(f"The captioner's judge lacks {missing[0]}.")
+        count, rank, values = arrays["groups/bias"].size, arrays["image/bias"].size, arrays["image/kernel"].size
+        expected = {
+            "groups": (count, LONGEST),
+            "groups/bias": (count,),
+            "groups/kernel": (count, rank),
+            "image/bias": (rank,),
+            "image/kernel": (values // max(1, 2 * rank) * 2, rank),
+            "rarity": (count + 1,),
+        }
+        for name, shape in expected.items():
+            if arrays[name].shape != shape:
+                raise ConfigurationError(
+                    f"The captioner's judge: {name} has shape {arrays[name].shape}, expected {shape}."
+                )
+            if not np.isfinite(arrays[name]).all():
+                raise ConfigurationError(f"The captioner's judge: {name} holds what is no number.")
+        self._rows = {
+            tuple(word for word in row if word != PAD): index for index, row in enumerate(arrays["groups"].tolist())
+        }
+        self._rarity = arrays["rarity"].astype(np.float64).tolist()
+        self._image = arrays["image/kernel"].astype(np.float32), arrays["image/bias"].astype(np.float32)
+        self._groups = arrays["groups/kernel"].astype(np.float32), arrays["groups/bias"].astype(np.float32)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the features that it was made for."""
+        return len(self._image[0]) // 2
+
+    def worth(self, features: NDArray[np.floating], captions: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Expected CIDEr, 0 to 10 (or less than 0, if all speaks against it), of captions of one image: float32 K.
+
+        Args:
+            features: 64 x channels of the image.
+            captions: word numbers of each of the K, without start and end.
+        """
+        weights = [[weighed(words, n, self._rows, self._rarity) for n in range(1, LONGEST + 1)] for words in captions]
+        rows = sorted({row for parts in weights for part in parts for row in part})
+        kernel, bias = self._image
+        image = pooled(features[None])[0] @ kernel + bias
+        kernel, bias = self._groups
+        expected = dict(zip(rows, (kernel[rows] @ image + bias[rows]).tolist(), strict=True))
+        figures = [sum(weight * expected[row] for part in parts for row, weight in part.items()) for parts in weights]
+        return np.array(figures, np.float32) * (10 / LONGEST)
+
+
+def pooled(features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Features N x 64 x channels -> N x 2 channels: mean and maximum over the positions."""
+    values = features.astype(np.float32)
+    return np.concatenate([values.mean(axis=1), values.max(axis=1)], axis=1)
+
+
+def weighed(words: Sequence[int], n: int, rows: Mapping[Group, int], rarity: Sequence[float]) -> dict[int, float]:
+    """Weights of the listed groups of n words of a caption, by row; those of all its groups have the length 1.
+
+    Args:
+        rows: where each listed group stands.
+        rarity: by row; the last one is of groups that are not listed.
+    """
+    weights: dict[int, float] = {}
+    squares = 0.0
+    for group, count in counted_groups(words, n).items():
+        row = rows.get(group, -1)
+        weight = count * rarity[row]
+        squares += weight**2
+        if row >= 0:
+            weights[row] = weight
+    return {row: weight / math.sqrt(squares) for row, weight in weights.items()} if squares else {}
+
+
+def counted_groups(words: Sequence[int], n: int) -> dict[Group, int]:
+    """How often a caption says each group of n words."""
+    counts: dict[Group, int] = {}
+    for start in range(len(words) - n + 1):
+        group = tuple(words[start : start + n])
+        counts[group] = counts.get(group, 0) + 1
+    return counts

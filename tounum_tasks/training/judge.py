@@ -1,0 +1,112 @@
+"""Fitting of the judge (:mod:`~tounum_tasks.caption.judge`): ridge regression, in closed form.
+
+For every training image, the captions' groups of words are weighed as CIDEr weighs them, brought to length 1 and
+averaged; that is what the features are to tell. Features are never in memory all at once: the regression needs second
+moments only, which are summed up shard by shard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.caption.judge import LONGEST, Group, counted_groups, pooled, weighed
+from tounum_tasks.caption.vocabulary import PAD, UNK, Vocabulary
+from tounum_tasks.training.feature_cache import FeatureCache
+
+FEWEST_IMAGES = 10
+"""Groups of words that are in the captions of fewer images are not listed."""
+MOST_GROUPS = 10_000
+LARGEST_RANK = 512
+PENALTY = 0.3
+SMALLEST_SPREAD = 1e-3
+
+Captions = Sequence[Sequence[int]]
+
+
+def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[Any]]:
+    """The arrays of a ``Judge`` for the images of a cache (features N x 64 x channels) and their captions.
+
+    The map from features to groups is cut to the ``LARGEST_RANK`` directions that say most about the training images.
+    """
+    known = [[vocabulary.encode(caption) for caption in image.captions] for image in cache.images]
+    groups, rarity = _listed(known)
+    mean, spread = _standard(cache)
+    products, towards, average = _moments(cache, known, groups, rarity, mean, spread)
+    values, vectors = np.linalg.eigh(products)
+    whitening = vectors / np.sqrt(np.maximum(values, 0) + np.float32(PENALTY))
+    from_white = whitening.T @ towards
+    strength, directions = np.linalg.eigh(from_white @ from_white.T)
+    strongest = directions[:, np.argsort(-strength)[: min(LARGEST_RANK, len(cache.images))]]
+    kernel = whitening @ strongest / spread[:, None]
+    listed = [[*group, *[PAD] * (LONGEST - len(group))] for group in groups]
+    return {
+        "groups": np.array(listed, np.int32).reshape(-1, LONGEST),
+        "rarity": rarity.astype(np.float32),
+        "image/kernel": kernel.astype(np.float16),
+        "image/bias": (-mean @ kernel).astype(np.float32),
+        "groups/kernel": (from_white.T @ strongest).astype(np.float16),
+        "groups/bias": average,
+    }
+
+
+def _moments(
+    cache: FeatureCache,
+    known: Sequence[Captions],
+    groups: Sequence[Group],
+    rarity: NDArray[np.float64],
+    mean: NDArray[np.float32],
+    spread: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Sums over the images of features by features (D x D) and by weights of groups (D x G); mean weights (G)."""
+    rows = {group: row for row, group in enumerate(groups)}
+    products = np.zeros((len(mean), len(mean)), np.float32)
+    towards = np.zeros((len(mean), len(groups)), np.float32)
+    total = np.zeros(len(groups), np.float64)
+    done = 0
+    for shard in range(cache.shards):
+        inputs = (pooled(cache.read(shard)) - mean) / spread
+        captions = known[done : done + len(inputs)]
+        done += len(inputs)
+        targets = np.stack([_mean_weights(of_image, rows, rarity.tolist()) for of_image in captions])
+        products += inputs.T @ inputs
+        towards += inputs.T @ targets
+        total += targets.sum(axis=0)
+    return products, towards, (total / len(cache.images)).astype(np.float32)
+
+
+def _listed(known: Sequence[Captions]) -> tuple[list[Group], NDArray[np.float64]]:
+    """The most frequent groups of words, and their rarity with that of all others behind it."""
+    found: Counter[Group] = Counter()
+    for captions in known:
+        found.update({group for words in captions for n in range(1, LONGEST + 1) for group in counted_groups(words, n)})
+    ranked = sorted((-count, group) for group, count in found.items() if count >= FEWEST_IMAGES and UNK not in group)
+    groups = [group for _, group in ranked[:MOST_GROUPS]]
+    counts = np.array([*(found[group] for group in groups), min(2, len(known))], np.float64)
+    return groups, np.log(len(known) / counts)
+
+
+def _standard(cache: FeatureCache) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean of each pooled feature, and what to divide it by so that an image's features have length 1 on average."""
+    total, squares = np.zeros(2 * cache.shape[1]), np.zeros(2 * cache.shape[1])
+    for shard in range(cache.shards):
+        inputs = pooled(cache.read(shard)).astype(np.float64)
+        total, squares = total + inputs.sum(axis=0), squares + (inputs**2).sum(axis=0)
+    mean = total / len(cache.images)
+    spread = np.sqrt(np.maximum(squares / len(cache.images) - mean**2, 0)) + SMALLEST_SPREAD
+    return mean.astype(np.float32), (spread * math.sqrt(len(mean))).astype(np.float32)
+
+
+def _mean_weights(captions: Captions, rows: Mapping[Group, int], rarity: Sequence[float]) -> NDArray[np.float32]:
+    """Weights of the listed groups (G), the mean over the captions of one image."""
+    mean = np.zeros(len(rows), np.float32)
+    for words in captions:
+        for n in range(1, LONGEST + 1):
+            for row, weight in weighed(words, n, rows, rarity).items():
+                mean[row] += weight / len(captions)
+    return mean
