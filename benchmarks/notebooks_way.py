@@ -107,15 +107,17 @@ def small_network() -> "keras.Model":
 def plain_inception() -> "keras.Model":
     """InceptionV3 as Keras has it, float32, which computes the same function as the production extractor.
 
-    The extractor's batch normalisation is folded into its kernels: here it becomes one that only adds the bias.
+    It ends with the same block. The extractor's batch normalisation is folded into its kernels: here it becomes one
+    that only adds the bias.
     """
     import keras
 
-    from tounum_tasks.features.extractor import convolution_name
+    from tounum_tasks.features.extractor import convolution_name, last_layer_of
     from tounum_tasks.models.weights import read_safetensors
 
-    network = keras.applications.InceptionV3(weights=None, include_top=False)
     weights = read_safetensors(_production("extractor") / "weights.safetensors")
+    whole = keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(299, 299, 3))
+    network = keras.Model(whole.inputs, whole.get_layer(last_layer_of(weights)).output)
     convolutions = _in_creation_order(network, keras.layers.Conv2D)
     normalisations = _in_creation_order(network, keras.layers.BatchNormalization)
     for index, (convolution, normalisation) in enumerate(zip(convolutions, normalisations, strict=True)):
@@ -187,10 +189,13 @@ class EagerCaptioner:
         import tensorflow as tf
 
         network = self.network
-        hidden = tf.tanh(network.attention_keys(values) + network.attention_query(state)[:, None])
+        embedded = network.words(word)
+        query = network.attention_query(state)
+        if network.attention_word:
+            query += network.attention_word(embedded)
+        hidden = tf.tanh(network.attention_keys(values) + query[:, None])
         attention = tf.nn.softmax(network.attention_score(hidden), axis=1)
         attended = network.gate(state) * tf.reduce_sum(attention * values, axis=1)
-        embedded = network.words(word)
         output, state = self.gru(tf.concat([embedded, attended], axis=-1)[:, None], initial_state=state)
         output = tf.tanh(network.output_state(output[:, 0]) + network.output_context(attended) + embedded)
         logits = tf.matmul(output, network.words.embeddings, transpose_b=True) + network.output_bias
