@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from tounum_tasks.caption.vocabulary import PAD
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.evaluation.caption_metrics import LONGEST, ngrams
 
-LONGEST = 4
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
 
 Group = tuple[int, ...]
@@ -103,19 +103,10 @@ def weighed(words: Sequence[int], n: int, rows: Mapping[Group, int], rarity: Seq
     """
     weights: dict[int, float] = {}
     squares = 0.0
-    for group, count in counted_groups(words, n).items():
+    for group, count in ngrams(words, n).items():
         row = rows.get(group, -1)
         weight = count * rarity[row]
         squares += weight**2
         if row >= 0:
             weights[row] = weight
     return {row: weight / math.sqrt(squares) for row, weight in weights.items()} if squares else {}
-
-
-def counted_groups(words: Sequence[int], n: int) -> dict[Group, int]:
-    """How often a caption says each group of n words."""
-    counts: dict[Group, int] = {}
-    for start in range(len(words) - n + 1):
-        group = tuple(words[start : start + n])
-        counts[group] = counts.get(group, 0) + 1
-    return counts

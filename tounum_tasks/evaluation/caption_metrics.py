@@ -13,7 +13,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeVar
 
+Word = TypeVar("Word")
 Words = Sequence[str]
 _Vector = tuple[dict[tuple[str, ...], float], float]
 LONGEST = 4
@@ -28,10 +30,10 @@ def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
         said += len(candidate)
         expected += min((abs(len(words) - len(candidate)), len(words)) for words in known)[1]
         for n in range(1, LONGEST + 1):
-            counts = _ngrams(candidate, n)
+            counts = ngrams(candidate, n)
             allowed: Counter[tuple[str, ...]] = Counter()
             for words in known:
-                allowed |= _ngrams(words, n)
+                allowed |= ngrams(words, n)
             guessed[n - 1] += max(0, len(candidate) - n + 1)
             correct[n - 1] += (counts & allowed).total()
     ratio = (said + tiny) / (expected + small)
@@ -76,7 +78,7 @@ class CiderD:
         self._frequency: Counter[tuple[str, ...]] = Counter()
         for known in references:
             self._frequency.update(
-                {gram for words in known for n in range(1, LONGEST + 1) for gram in _ngrams(words, n)}
+                {gram for words in known for n in range(1, LONGEST + 1) for gram in ngrams(words, n)}
             )
         self._images = math.log(len(references))
         self._vectors: dict[int, list[list[_Vector]]] = {}
@@ -102,7 +104,7 @@ class CiderD:
         """For n of 1 to 4, the weight of every group of n words (tf-idf), and the length of that vector."""
         vectors = []
         for n in range(1, LONGEST + 1):
-            counts = _ngrams(words, n).items()
+            counts = ngrams(words, n).items()
             vector = {gram: count * (self._images - math.log(max(1, self._frequency[gram]))) for gram, count in counts}
             vectors.append((vector, math.sqrt(sum(weight**2 for weight in vector.values()))))
         return vectors
@@ -110,11 +112,16 @@ class CiderD:
 
 def repeats_a_bigram(words: Words) -> bool:
     """Whether some pair of neighbouring words occurs twice."""
-    counts = _ngrams(words, 2)
+    counts = ngrams(words, 2)
     return any(count > 1 for count in counts.values())
 
 
-def _ngrams(words: Words, n: int) -> Counter[tuple[str, ...]]:
+def ngrams(words: Sequence[Word], n: int) -> Counter[tuple[Word, ...]]:
+    """How often each group of n words in a row occurs; words are texts or numbers.
+
+    >>> ngrams(["a", "dog", "a", "dog"], 2)
+    Counter({('a', 'dog'): 2, ('dog', 'a'): 1})
+    """
     return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 

@@ -127,13 +127,17 @@ def try_length_powers(captioner: Captioner, cache: FeatureCache) -> dict[float, 
 
 def try_judgements(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
     """BLEU-4 and CIDEr if the captioner's judge has so much to say; 0: nothing. All choose from the same captions."""
-    captions: dict[float, list[str]] = {judgement: [] for judgement in JUDGEMENTS}
+    ways = [replace(captioner.options, judgement=judgement) for judgement in JUDGEMENTS]
+    captions: list[list[str]] = [[] for _ in ways]
     for shard in range(cache.shards):
         for found in captioner.candidates(cache.read(shard), beam=3):
-            for judgement, chosen in captions.items():
-                best = found.ranked(replace(captioner.options, judgement=judgement))[0]
-                chosen.append(sentence(tuple(captioner.vocabulary.decode(found.words[best]))))
-    return {judgement: _figures(chosen, cache, f"judgement {judgement}") for judgement, chosen in captions.items()}
+            for options, chosen in zip(ways, captions, strict=True):
+                best = found.words[found.ranked(options)[0]]
+                chosen.append(sentence(tuple(captioner.vocabulary.decode(best))))
+    return {
+        options.judgement: _figures(chosen, cache, f"judgement {options.judgement}")
+        for options, chosen in zip(ways, captions, strict=True)
+    }
 
 
 def _figures(captions: Iterable[str], cache: FeatureCache, what: str) -> dict[str, float]:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.judge import LONGEST, Group, counted_groups, pooled, weighed
+from tounum_tasks.caption.judge import Group, pooled, weighed
 from tounum_tasks.caption.vocabulary import PAD, UNK, Vocabulary
+from tounum_tasks.evaluation.caption_metrics import LONGEST, ngrams
 from tounum_tasks.training.feature_cache import FeatureCache
 
 FEWEST_IMAGES = 10
@@ -64,7 +65,7 @@ def _moments(
     spread: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Sums over the images of features by features (D x D) and by weights of groups (D x G); mean weights (G)."""
-    rows = {group: row for row, group in enumerate(groups)}
+    rows, rarities = {group: row for row, group in enumerate(groups)}, rarity.tolist()
     products = np.zeros((len(mean), len(mean)), np.float32)
     towards = np.zeros((len(mean), len(groups)), np.float32)
     total = np.zeros(len(groups), np.float64)
@@ -73,7 +74,7 @@ def _moments(
         inputs = (pooled(cache.read(shard)) - mean) / spread
         captions = known[done : done + len(inputs)]
         done += len(inputs)
-        targets = np.stack([_mean_weights(of_image, rows, rarity.tolist()) for of_image in captions])
+        targets = np.stack([_mean_weights(of_image, rows, rarities) for of_image in captions])
         products += inputs.T @ inputs
         towards += inputs.T @ targets
         total += targets.sum(axis=0)
@@ -84,7 +85,7 @@ def _listed(known: Sequence[Captions]) -> tuple[list[Group], NDArray[np.float64]
     """The most frequent groups of words, and their rarity with that of all others behind it."""
     found: Counter[Group] = Counter()
     for captions in known:
-        found.update({group for words in captions for n in range(1, LONGEST + 1) for group in counted_groups(words, n)})
+        found.update({group for words in captions for n in range(1, LONGEST + 1) for group in ngrams(words, n)})
     ranked = sorted((-count, group) for group, count in found.items() if count >= FEWEST_IMAGES and UNK not in group)
     groups = [group for _, group in ranked[:MOST_GROUPS]]
     counts = np.array([*(found[group] for group in groups), min(2, len(known))], np.float64)
