@@ -40,11 +40,11 @@ def main() -> int:
 
 def compare(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
     """Figures on the dev split by variant and search (``greedy``, ``beam_3``, ``judged_beam_3``)."""
+    from tounum_tasks.datasets.captions import load_captions
     from tounum_tasks.features.extractor import read_npz
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.training.captioner import TrainingSettings
-    from tounum_tasks.training.data import load_captions
 
     data = load_captions(arguments.data, limit=arguments.limit)
     if arguments.extractor:

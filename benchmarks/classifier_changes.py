@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import CHANNELS, TAPS
 from tounum_tasks.cli import train_classifier
+from tounum_tasks.datasets.classes import Example
 from tounum_tasks.evaluation.classifier import evaluate
-from tounum_tasks.training.class_folders import Example
 from tounum_tasks.training.classifier import Recipe, leave_one_source_out, prepare_features
 
 ALL = tuple(CHANNELS)

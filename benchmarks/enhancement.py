@@ -20,8 +20,8 @@ import cv2
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tounum_tasks.datasets.pictures import Source, files_of, load_picture, read_stems
 from tounum_tasks.evaluation.restorer import DEGRADATIONS, METHODS, degraded, summary, treat, treat_all
-from tounum_tasks.training.pictures import Source, files_of, load_picture, read_stems
 
 MEAN = "mean of the six"
 

@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tounum_tasks.caption.captioner import Captioner
 from tounum_tasks.classify.classifier import Classifier
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.datasets.captions import load_captions
+from tounum_tasks.datasets.pictures import load_picture
 from tounum_tasks.evaluation.captioner import score
 from tounum_tasks.evaluation.restorer import DEGRADED, treat
 from tounum_tasks.evaluation.restorer import degraded as degrade
@@ -27,8 +29,6 @@ from tounum_tasks.features.extractor import Extractor
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.settings import load_settings
-from tounum_tasks.training.data import load_captions
-from tounum_tasks.training.pictures import load_picture
 
 KINDS = ("clean", *DEGRADED)
 BEAM = 3

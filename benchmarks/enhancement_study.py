@@ -22,10 +22,10 @@ import matplotlib.pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tounum_tasks.datasets.pictures import Source, files_of, load_picture, read_stems
 from tounum_tasks.evaluation.restorer import degraded, psnr, similarity, treat
 from tounum_tasks.restore.evidence import blur_of, gather
 from tounum_tasks.restore.restorer import starter
-from tounum_tasks.training.pictures import Source, files_of, load_picture, read_stems
 
 Page = NDArray[np.uint8]
 NOISES, BLURS = ("noise 10", "noise 25"), ("blur 1", "blur1.2+n5", "blur 1.6")

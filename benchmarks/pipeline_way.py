@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from stopwatch import PASSES, Seconds, timed
 
-from tounum_tasks.caption import stage as caption_stage
-from tounum_tasks.classify import stage as classify_stage
-from tounum_tasks.features import stage as features_stage
 from tounum_tasks.intake.register import register
 from tounum_tasks.plan import RunPlan, RunRequest, ShardRef
 from tounum_tasks.publish import stage as publish_stage
-from tounum_tasks.quality import stage as measure_stage
-from tounum_tasks.route import stage as route_stage
 from tounum_tasks.settings import Settings, load_settings
-from tounum_tasks.stages import ShardWork
+from tounum_tasks.steps import caption as caption_stage
+from tounum_tasks.steps import classify as classify_stage
+from tounum_tasks.steps import extract_features as features_stage
+from tounum_tasks.steps import measure_and_enhance as measure_stage
+from tounum_tasks.steps import route as route_stage
+from tounum_tasks.steps.shard import ShardWork
 
 CHECKED = 16
 Step = Callable[[RunPlan, ShardRef, Settings], dict]

@@ -75,31 +75,31 @@ def tounum_nightly() -> None:
         # In the pool, as it may need the restorer, but on the workers' own queue: most of its work is without a model.
         @task(map_index_template=SHARD_NAME, pool=MODEL_TASKS["pool"])
         def measure_and_enhance(shard: dict) -> dict:
-            from tounum_tasks.quality import stage
+            from tounum_tasks.steps import measure_and_enhance as stage
 
             return run_on_shard(stage.run, shard)
 
         @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
         def classify(shard: dict) -> dict:
-            from tounum_tasks.classify import stage
+            from tounum_tasks.steps import classify as stage
 
             return run_on_shard(stage.run, shard)
 
         @task(map_index_template=SHARD_NAME)
         def route(shard: dict) -> dict:
-            from tounum_tasks.route import stage
+            from tounum_tasks.steps import route as stage
 
             return run_on_shard(stage.run, shard)
 
         @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
         def extract_features(shard: dict) -> dict:
-            from tounum_tasks.features import stage
+            from tounum_tasks.steps import extract_features as stage
 
             return run_on_shard(stage.run, shard)
 
         @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
         def caption(shard: dict) -> dict:
-            from tounum_tasks.caption import stage
+            from tounum_tasks.steps import caption as stage
 
             return run_on_shard(stage.run, shard)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tounum_tasks.storage import Storage
+from tounum_tasks.store.base import Storage
 
 ItemKey = tuple[str, int]
 

@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.intake.readiness import Scan, scan
 from tounum_tasks.settings import load_settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 MIN_POLL_SECONDS = 1.0
 MAX_POLL_SECONDS = 30.0

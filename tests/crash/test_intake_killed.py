@@ -12,7 +12,7 @@ from tests.crash.killing import run_and_kill
 from tounum_tasks.intake.take_in import take_in
 from tounum_tasks.items import read_items, registered_batches
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 DATE = "2026-03-01"
 SPACING_SECONDS = 10**4

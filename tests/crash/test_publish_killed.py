@@ -39,7 +39,7 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
 
 
 def latest_version_of(plan, settings) -> int:
-    from tounum_tasks.storage import open_storage
+    from tounum_tasks.store.open import open_storage
 
     return latest_version(open_storage(settings.lake_root), DATE, plan.batches[0].batch_id)
 

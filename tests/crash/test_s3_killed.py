@@ -11,7 +11,7 @@ from tests.unit.published_s3 import S3Night, objects
 from tests.unit.test_take_in import png
 from tests.unit.test_take_in_s3 import House
 from tounum_tasks.manifest.read import versions
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 
 def run_and_kill(s3: S3Server, action: Callable[[], object], at_change: int) -> bool:

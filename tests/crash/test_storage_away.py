@@ -13,8 +13,8 @@ from tests.s3_server import S3Server
 from tests.tcp_proxy import TcpProxy
 from tests.unit.published import item_rows, process
 from tests.unit.published_s3 import S3Night, objects
-from tounum_tasks import object_storage
 from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.store import objects as object_storage
 
 STEP = 23  # requests from one outage to the next
 OUTAGE_SECONDS = 3

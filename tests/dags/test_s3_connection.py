@@ -11,9 +11,9 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.s3_server import BUCKET, S3Server
-from tounum_tasks import object_storage
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store import objects as object_storage
+from tounum_tasks.store.open import open_storage
 
 SECRET = "a-secret-of-the-connection"
 

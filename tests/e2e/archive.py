@@ -18,7 +18,7 @@ from tounum_tasks.models.registry import Registry
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.sample.photos import photographs
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 FIRST, SECOND = "2025-07-01", "2025-07-02"
 SHOWN = {FIRST: ("cat", "rocket"), SECOND: ("astronaut", "coffee")}

@@ -11,7 +11,7 @@ from tests.e2e.archive import FIRST, SECOND, Archive
 from tests.e2e.backfill_form import BackfillForm, browser_page
 from tounum_airflow.local.api import FINISHED
 from tounum_tasks.manifest.commit import batch_lock
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 pytestmark = pytest.mark.e2e
 

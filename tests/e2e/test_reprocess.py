@@ -12,7 +12,7 @@ from tounum_airflow.local.api import FINISHED
 from tounum_airflow.priority import REPROCESS_PREFIX
 from tounum_tasks.manifest.read import read_publication
 from tounum_tasks.reprocess.outdated import outdated_dates, wanted_models
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 pytestmark = pytest.mark.e2e
 

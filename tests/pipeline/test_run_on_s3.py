@@ -12,11 +12,11 @@ from werkzeug.wrappers import Request, Response
 from tests.pipeline.test_after_a_retrain import BROKEN, OTHERS, PHOTOS
 from tests.s3_server import BUCKET, S3Server, error
 from tests.tcp_proxy import TcpProxy
-from tounum_tasks import object_storage
 from tounum_tasks.cli.main import main
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
 from tounum_tasks.sample.batch import write_sample_batch
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store import objects as object_storage
+from tounum_tasks.store.open import open_storage
 
 URIS = ("original_uri", "destination_uri", "features_uri", "attention_uri")
 OUTAGE_SECONDS = 6

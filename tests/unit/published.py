@@ -12,21 +12,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tounum_tasks.caption import stage as caption_stage
-from tounum_tasks.classify import stage as classify_stage
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.features import stage as features_stage
 from tounum_tasks.intake.take_in import take_in
 from tounum_tasks.items import read_items
 from tounum_tasks.manifest.read import latest_version, manifest_path
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
 from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan
 from tounum_tasks.publish import stage as publish
-from tounum_tasks.quality import stage as measure_stage
-from tounum_tasks.route import stage as route_stage
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import ShardWork
-from tounum_tasks.storage import open_storage
+from tounum_tasks.steps import caption as caption_stage
+from tounum_tasks.steps import classify as classify_stage
+from tounum_tasks.steps import extract_features as features_stage
+from tounum_tasks.steps import measure_and_enhance as measure_stage
+from tounum_tasks.steps import route as route_stage
+from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.store.open import open_storage
 
 DATE = "2026-03-01"
 

@@ -12,8 +12,9 @@ from tounum_tasks.manifest.commit import commit_version, install_latest
 from tounum_tasks.manifest.schema import CLASS_COLUMNS, SCHEMA, SCHEMA_VERSION
 from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan
 from tounum_tasks.settings import Settings, load_settings
-from tounum_tasks.stages import Cache
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.steps.shard import Cache
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 RUN_ID = "manual__2026-11-20T10:00:00+00:00"
 DATE = "2026-11-20"
@@ -169,7 +170,7 @@ def publish(settings: Settings, rows: Sequence[dict], *, version: int = 1, base_
 
 def with_attention(settings: Settings, row: dict, batch: BatchPlan) -> dict:
     """Write attention maps for the caption of ``row`` and return the row that refers to them."""
-    from tounum_tasks.caption.stage import ATTENTION_SCHEMA
+    from tounum_tasks.steps.caption import ATTENTION_SCHEMA
 
     lake: Storage = open_storage(settings.lake_root)
     maps = np.random.default_rng(0).random((len(row["caption_words"]), 64)).astype("<f2")

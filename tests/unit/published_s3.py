@@ -5,7 +5,8 @@ from pathlib import Path
 from tests.s3_server import BUCKET
 from tests.unit.published import DATE, Night, drop_pages
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 
 class S3Night(Night):

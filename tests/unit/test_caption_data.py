@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tounum_tasks.datasets.captions import load_captions, read_input, split_by_name
+from tounum_tasks.datasets.feature_cache import SHARD_IMAGES, FeatureCache
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.training.data import load_captions, read_input, split_by_name
-from tounum_tasks.training.feature_cache import SHARD_IMAGES, FeatureCache
 
 
 def write_images(folder, names):

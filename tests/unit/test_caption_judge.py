@@ -11,15 +11,15 @@ from PIL import Image
 from tests.unit.test_captioner import features, make_captioner, store
 from tounum_tasks.caption.captioner import JUDGE_FILE, Captioner, SearchOptions
 from tounum_tasks.caption.judge import Judge
+from tounum_tasks.caption.metrics import CiderD
 from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
 from tounum_tasks.cli.main import main
+from tounum_tasks.datasets.captions import CaptionedImage
+from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.evaluation.caption_metrics import CiderD
 from tounum_tasks.models.card import read_version, write_card
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
-from tounum_tasks.training.data import CaptionedImage
-from tounum_tasks.training.feature_cache import FeatureCache
 from tounum_tasks.training.judge import FEWEST_IMAGES, fit_judge
 
 COLOURS, ANIMALS, PLACES = ("red", "blue", "black"), ("dog", "cat"), ("grass", "snow", "sand", "water")

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from tounum_tasks.caption.metrics import bleu, cider, repeats_a_bigram, rouge_l
 from tounum_tasks.cli.main import main
-from tounum_tasks.evaluation.caption_metrics import bleu, cider, repeats_a_bigram, rouge_l
 from tounum_tasks.evaluation.captioner import cider_of_each, score
 from tounum_tasks.evaluation.java_metrics import ptb_words
 

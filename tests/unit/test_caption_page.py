@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 
 from tounum_tasks.caption.captioner import Caption
+from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.attention import attention_in_fog
 from tounum_tasks.evaluation.caption_examples import places, ranking
 from tounum_tasks.evaluation.caption_page import Evaluated, render, write_page
 from tounum_tasks.evaluation.captioner import cider_of_each, score
-from tounum_tasks.training.data import CaptionedImage
 
 ABOUT = Evaluated("v1", "d" * 64, "e" * 64, "captions.tsv", "f" * 64, "dev", "plain")
 HOSTILE = "<script>alert(1)</script> \" onerror='x' {{ 7 * 7 }} \u202e\x07"

@@ -17,13 +17,13 @@ from PIL import Image
 
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
+from tounum_tasks.datasets.captions import load_captions
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.extractor import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
 from tounum_tasks.training.captioner_version import draw_curves
-from tounum_tasks.training.data import load_captions
 from tounum_tasks.training.reward import CaptionReward, advantages
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import build_network, get_weights, set_weights
+from tounum_tasks.datasets.classes import balanced_weights, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate
 from tounum_tasks.training.augmentation import STEPS, augment, bitonal, without_bars
-from tounum_tasks.training.class_folders import balanced_weights, read_class_folders, split
 from tounum_tasks.training.classifier import Recipe, fine_tune, leave_one_source_out, train, without_improvement
 from tounum_tasks.training.linear import Scaling, fit_linear_head, fit_temperature
 from tounum_tasks.training.rendered_sources import render_sources

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item
 from tounum_tasks.plan import ModelPin, RunPlan
-from tounum_tasks.stages import Fingerprints
+from tounum_tasks.steps.shard import Fingerprints
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -10,10 +10,10 @@ import pytest
 
 from tests.unit.published import DATE, Night, caption_all, pin, process
 from tounum_tasks.cli.main import main
+from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
 from tounum_tasks.manifest.schema import without_publication
 from tounum_tasks.models.registry import Registry
-from tounum_tasks.publish.rows import version_of
 
 CAPTIONER_2 = pin("captioner", "2")
 

@@ -7,9 +7,9 @@ import numpy as np
 from tounum_tasks.caption.captioner import Captioner
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
+from tounum_tasks.datasets.captions import CaptionedImage
+from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.evaluation.captioner import score
-from tounum_tasks.training.data import CaptionedImage
-from tounum_tasks.training.feature_cache import FeatureCache
 from tounum_tasks.training.mixture import mix, try_shares
 
 POSITIONS, CHANNELS = 4, 8

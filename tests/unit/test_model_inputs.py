@@ -7,8 +7,8 @@ import numpy as np
 
 from tests.unit.published import Night
 from tounum_tasks.images.model_input import to_model_input
-from tounum_tasks.quality import stage as measure_stage
-from tounum_tasks.stages import ShardWork
+from tounum_tasks.steps import measure_and_enhance as measure_stage
+from tounum_tasks.steps.shard import ShardWork
 
 
 def test_the_classifier_reads_the_original_where_enhancement_changed_it(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 from werkzeug.wrappers import Request, Response
 
 from tests.s3_server import BUCKET, KEY_ID, SECRET, S3Server, cut, error
-from tounum_tasks import object_storage
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
-from tounum_tasks.storage import ChangedWhileRead, Storage, open_storage
+from tounum_tasks.store import objects as object_storage
+from tounum_tasks.store.base import ChangedWhileRead, Storage
+from tounum_tasks.store.open import open_storage
 
 LAKE = f"s3://{BUCKET}/lake"
 MIB = 2**20

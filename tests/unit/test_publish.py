@@ -10,14 +10,14 @@ import pytest
 from tests.unit.published import DATE, Night, caption_all, drop_pages, pin, plan_for, process, small_settings
 from tounum_tasks.errors import EnvironmentFault, FailureRateExceeded
 from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
+from tounum_tasks.manifest.models import MODEL_COLUMNS as MODELS
 from tounum_tasks.manifest.read import failed_keys, latest_version, manifest_path
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, RUN_COLUMNS, SCHEMA, without_publication
-from tounum_tasks.models.pins import pin_models
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.publish import verdict
-from tounum_tasks.publish.overtaken import MODEL_COLUMNS as MODELS
 from tounum_tasks.publish.verdict import Overtaken
 from tounum_tasks.report.figures import read_figures
+from tounum_tasks.steps.pins import pin_models
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.intake.readiness import Scan, list_batch, scan
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 QUIET = 300
 

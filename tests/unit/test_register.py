@@ -12,7 +12,7 @@ from tounum_tasks.items import register_path
 from tounum_tasks.plan import RunPlan, RunRequest
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 

@@ -20,16 +20,17 @@ from tests.unit.published_lake import (
     publish,
     with_attention,
 )
+from tounum_tasks.pages import plots
+from tounum_tasks.pages.pictures import attention_overlay, detail_window, shrink
+from tounum_tasks.pages.wording import duration, percent, place, quantity, visible
 from tounum_tasks.plan import BatchPlan
-from tounum_tasks.report import plots, stage
+from tounum_tasks.report import stage
 from tounum_tasks.report.figures import RunFigures, evenly, read_figures
 from tounum_tasks.report.page import MAX_FAILURES
-from tounum_tasks.report.pictures import attention_overlay, detail_window, shrink
-from tounum_tasks.report.published import report_path
+from tounum_tasks.report.paths import report_path
 from tounum_tasks.report.summary import print_run
-from tounum_tasks.report.wording import duration, percent, place, quantity, visible
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 VOID = {"meta", "img", "br", "link"}
 

@@ -9,11 +9,11 @@ import skimage.data
 
 from tests.unit.degraded import psnr
 from tounum_tasks.cli.main import main
+from tounum_tasks.datasets.pictures import Source, drawn_pages, load_pictures, patch_of
 from tounum_tasks.evaluation.restorer import DEGRADATIONS, DEGRADED, degraded
 from tounum_tasks.models.card import read_version
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.training.degradation import KINDS, MARGIN, degrade
-from tounum_tasks.training.pictures import Source, drawn_pages, load_pictures, patch_of
 
 SMALL = ["--steps", "6", "--batch-size", "2", "--patch", "32", "--checkpoint-steps", "3"]
 

@@ -21,8 +21,10 @@ from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.plan import RunRequest
-from tounum_tasks.report.published import report_path
-from tounum_tasks.storage import Storage, forbid_world_writing, open_storage
+from tounum_tasks.report.paths import report_path
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.folder import forbid_world_writing
+from tounum_tasks.store.open import open_storage
 
 SECRET = b"what nobody may see"
 

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
 from tounum_tasks.cli import show
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
-from tounum_tasks.report.terminal import print_items
+from tounum_tasks.pages.terminal import print_items
 
 LONG_PATH = "box 12/" + "a very long folder name/" * 6 + "scan.png"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 
 @given(st.binary(max_size=3 * 2**20))

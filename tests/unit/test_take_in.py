@@ -15,7 +15,8 @@ from PIL import Image
 from tounum_tasks.intake import take_in as intake
 from tounum_tasks.items import Item, read_items
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import FolderStorage, open_storage
+from tounum_tasks.store.folder import FolderStorage
+from tounum_tasks.store.open import open_storage
 
 DATE = "2026-03-01"
 

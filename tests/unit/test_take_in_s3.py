@@ -14,7 +14,7 @@ from tounum_tasks.intake import take_in as intake
 from tounum_tasks.intake.readiness import scan
 from tounum_tasks.items import Item, read_items
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 
 class House:

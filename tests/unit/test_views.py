@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tounum_tasks.training.views import view
+from tounum_tasks.datasets.views import view
 
 
 def coordinates(height, width):

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.caption.metrics import LONGEST, ngrams
 from tounum_tasks.caption.vocabulary import PAD
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.evaluation.caption_metrics import LONGEST, ngrams
 
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
 

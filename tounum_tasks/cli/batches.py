@@ -4,10 +4,11 @@ import argparse
 import difflib
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.manifest.published import BatchRef, published_batches
 from tounum_tasks.names import validate_batch_id
-from tounum_tasks.report.published import BatchRef, published_batches
 from tounum_tasks.settings import Settings, load_settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 
 def add_batch_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from tounum_tasks.cli.items import (
 )
 from tounum_tasks.errors import ItemError
 from tounum_tasks.settings import load_settings
-from tounum_tasks.stages import in_batches
+from tounum_tasks.steps.shard import in_batches
 
 if TYPE_CHECKING:
     from tounum_tasks.caption.captioner import Captioner

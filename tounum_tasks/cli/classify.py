@@ -21,7 +21,7 @@ from tounum_tasks.cli.items import (
 )
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.settings import load_settings
-from tounum_tasks.stages import in_batches
+from tounum_tasks.steps.shard import in_batches
 
 AT_ONCE = 64
 

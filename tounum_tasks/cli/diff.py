@@ -11,8 +11,8 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.history.diff import ItemChange, Summary, compare
 from tounum_tasks.history.versions import require_version
 from tounum_tasks.manifest.read import versions
-from tounum_tasks.report.terminal import print_table
-from tounum_tasks.report.wording import count, percent, visible
+from tounum_tasks.pages.terminal import print_table
+from tounum_tasks.pages.wording import count, percent, visible
 
 MOST_ITEMS = 500
 NO_CLASS = "none"

@@ -53,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
         ConfigurationError: the data, the model or Java is missing, or a file cannot be written.
     """
     from tounum_tasks.caption.captioner import Captioner
+    from tounum_tasks.datasets.captions import load_captions
     from tounum_tasks.evaluation.caption_page import Evaluated, render, write_page
     from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, extract_features, plain_words, search_name
     from tounum_tasks.evaluation.java_metrics import ptb_words, require_java_metrics
     from tounum_tasks.features.extractor import Extractor
     from tounum_tasks.models.registry import Registry
-    from tounum_tasks.training.data import load_captions
 
     if arguments.tokenizer == "ptb" or arguments.meteor:
         require_java_metrics()

@@ -27,10 +27,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write JSON and plots, print the main figures."""
+    from tounum_tasks.datasets.classes import read_class_folders
     from tounum_tasks.evaluation.classifier import plot_confusion, plot_reliability
     from tounum_tasks.evaluation.measure import measure_classifier
     from tounum_tasks.models.registry import Registry
-    from tounum_tasks.training.class_folders import read_class_folders
 
     examples = read_class_folders(arguments.data, limit_per_source=arguments.limit_per_source)
     settings = load_settings(lake_root=arguments.lake, classifier=arguments.classifier)

@@ -29,9 +29,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write JSON, print the main figures."""
+    from tounum_tasks.datasets.pictures import Source, files_of, load_picture, read_stems
     from tounum_tasks.evaluation.restorer import summary, treat_all
-    from tounum_tasks.models.pins import auto_engine
-    from tounum_tasks.training.pictures import Source, files_of, load_picture, read_stems
+    from tounum_tasks.steps.pins import auto_engine
 
     files = files_of(Source(arguments.data))
     if arguments.names:

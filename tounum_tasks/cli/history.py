@@ -6,7 +6,7 @@ import sys
 from tounum_tasks.cli.batches import add_batch_arguments, given_batch
 from tounum_tasks.cli.json_lines import write_json
 from tounum_tasks.history.versions import Version, list_versions
-from tounum_tasks.report.terminal import print_table
+from tounum_tasks.pages.terminal import print_table
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

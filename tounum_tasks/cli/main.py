@@ -28,7 +28,7 @@ from tounum_tasks.cli import (
 )
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, TounumError
 from tounum_tasks.logs import KeyValueFormatter
-from tounum_tasks.storage import forbid_world_writing
+from tounum_tasks.store.folder import forbid_world_writing
 
 EXIT_DONE, EXIT_FAILURES, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 

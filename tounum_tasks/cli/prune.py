@@ -6,10 +6,10 @@ import sys
 from collections import Counter
 
 from tounum_tasks.history.prune import prune
-from tounum_tasks.report.terminal import print_table
-from tounum_tasks.report.wording import count
+from tounum_tasks.pages.terminal import print_table
+from tounum_tasks.pages.wording import count
 from tounum_tasks.settings import load_settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -5,7 +5,7 @@ import argparse
 from tounum_tasks.cli.batches import add_batch_arguments, given_batch
 from tounum_tasks.history.restore import restore
 from tounum_tasks.manifest.read import read_version
-from tounum_tasks.report.wording import count
+from tounum_tasks.pages.wording import count
 from tounum_tasks.reprocess.outdated import differences, wanted_models
 
 

@@ -6,13 +6,14 @@ import sys
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.cli.batches import all_batches, find_batch
 from tounum_tasks.cli.json_lines import write_json
+from tounum_tasks.manifest.published import BatchRef, read_columns
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import CLASS_COLUMNS
+from tounum_tasks.pages.terminal import ITEM_COLUMNS, print_items, print_table
 from tounum_tasks.report.figures import STATUSES, counts
-from tounum_tasks.report.published import BatchRef, read_columns
-from tounum_tasks.report.terminal import ITEM_COLUMNS, print_items, print_table
 from tounum_tasks.settings import load_settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 # Columns of the manifest that JSON has under the names that all commands use.
 _RENAMED = ("source_path", "caption_words", *CLASS_COLUMNS.values())

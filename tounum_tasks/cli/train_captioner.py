@@ -105,13 +105,13 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: data, extractor or options are wrong.
     """
+    from tounum_tasks.datasets.captions import load_captions
+    from tounum_tasks.datasets.views import MOST_WINDOWS
     from tounum_tasks.features.extractor import up_to
     from tounum_tasks.models.registry import next_version
     from tounum_tasks.training.captioner import TrainingSettings
     from tounum_tasks.training.captioner_run import train_captioner
     from tounum_tasks.training.captioner_version import ENOUGH_TO_CHOOSE
-    from tounum_tasks.training.data import load_captions
-    from tounum_tasks.training.views import MOST_WINDOWS
 
     numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs, arguments.windows)
     if min(arguments.batch_images, arguments.patience) < 1 or min(arguments.epochs, *numbers) < 0:

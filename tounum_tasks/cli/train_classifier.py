@@ -11,7 +11,7 @@ from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from tounum_tasks.training.class_folders import Example
+    from tounum_tasks.datasets.classes import Example
     from tounum_tasks.training.classifier import Recipe
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def training_of(arguments: argparse.Namespace) -> "tuple[list[Example], dict[str
     Raises:
         ConfigurationError: images or weights are missing.
     """
-    from tounum_tasks.training.class_folders import read_class_folders
+    from tounum_tasks.datasets.classes import read_class_folders
     from tounum_tasks.training.classifier import Recipe
 
     examples = read_class_folders(

@@ -9,8 +9,8 @@ from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from tounum_tasks.datasets.pictures import Source
     from tounum_tasks.training.degradation import Pair
-    from tounum_tasks.training.pictures import Source
 
 VALIDATION_PICTURES, VALIDATION_SIDE = 12, 256
 log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the version, print its figures."""
+    from tounum_tasks.datasets.pictures import load_pictures, read_stems
     from tounum_tasks.training.degradation import MARGIN
-    from tounum_tasks.training.pictures import load_pictures, read_stems
     from tounum_tasks.training.restorer import Recipe, train
 
     names = ("steps", "batch_size", "patch", "learning_rate", "drawn_share", "checkpoint_steps", "seed")
@@ -100,7 +100,7 @@ def _source(text: str, *, reduced: bool) -> "Source":
     Raises:
         ConfigurationError: there is no such folder, or the share is no positive number.
     """
-    from tounum_tasks.training.pictures import Source
+    from tounum_tasks.datasets.pictures import Source
 
     folder, separator, share = text.rpartition("=")
     try:
@@ -116,9 +116,9 @@ def _validation_pairs(sources: "list[Source]", stems: set[str]) -> "list[Pair]":
     """The middles of the first pictures that were kept back, in every degradation."""
     import numpy as np
 
+    from tounum_tasks.datasets.pictures import files_of, load_picture
     from tounum_tasks.evaluation.restorer import BLURS, DEGRADED, degraded
     from tounum_tasks.training.degradation import Pair
-    from tounum_tasks.training.pictures import files_of, load_picture
 
     files = [path for source in sources for path in files_of(source) if path.stem in stems]
     pairs = []

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tounum_tasks.caption.captioner import Caption
+from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.evaluation.attention import attention_in_fog
 from tounum_tasks.images.decode import decode
-from tounum_tasks.report.pictures import Picture, Pictures, shrink
-from tounum_tasks.training.data import CaptionedImage
+from tounum_tasks.pages.pictures import Picture, Pictures, shrink
 
 BEST = WORST = 20
 ORDINARY = 10

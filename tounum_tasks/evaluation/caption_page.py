@@ -13,11 +13,11 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tounum_tasks.caption.captioner import Caption
+from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.caption_examples import examples
 from tounum_tasks.evaluation.caption_plots import cider_histogram
-from tounum_tasks.report import wording
-from tounum_tasks.training.data import CaptionedImage
+from tounum_tasks.pages import wording
 
 PAGE_NAME = "captions.html"
 # A caption below it shares next to nothing but small words with what people wrote.

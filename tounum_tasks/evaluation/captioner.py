@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import BATCH_SIZE, Caption, Captioner
+from tounum_tasks.caption.metrics import bleu, cider, repeats_a_bigram, rouge_l
 from tounum_tasks.caption.vocabulary import normalise
-from tounum_tasks.evaluation.caption_metrics import bleu, cider, repeats_a_bigram, rouge_l
+from tounum_tasks.datasets.captions import CaptionedImage, read_input
 from tounum_tasks.evaluation.java_metrics import meteor
 from tounum_tasks.features.extractor import Extractor
-from tounum_tasks.training.data import CaptionedImage, read_input
 
 Tokenizer = Callable[[Sequence[str]], list[list[str]]]
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from tounum_tasks.caption.captioner import Caption, Captioner
 from tounum_tasks.classify.classifier import Classifier
+from tounum_tasks.datasets.captions import CaptionedImage
+from tounum_tasks.datasets.classes import Example, load
 from tounum_tasks.evaluation import captioner as captions
 from tounum_tasks.evaluation import classifier as classes
 from tounum_tasks.features.extractor import Extractor
 from tounum_tasks.images.model_input import to_model_input
-from tounum_tasks.training.class_folders import Example, load
-from tounum_tasks.training.data import CaptionedImage
 
 AT_ONCE = 256
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.commit import batch_lock
 from tounum_tasks.manifest.read import history_path, read_publication, read_version, versions
 from tounum_tasks.names import validate_batch_date, validate_batch_id
-from tounum_tasks.storage import Entry, Storage
+from tounum_tasks.store.base import Entry, Storage
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from tounum_tasks.manifest.commit import batch_lock, commit_version, install_lat
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA_VERSION
 from tounum_tasks.publish.rows import to_table
-from tounum_tasks.route.settle import BatchFiles, Settling
+from tounum_tasks.publish.settle import BatchFiles, Settling
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct
 from tounum_tasks.manifest.read import read_publication, read_version, versions
-from tounum_tasks.publish.overtaken import MODEL_COLUMNS, distinct
-from tounum_tasks.storage import Storage
+from tounum_tasks.store.base import Storage
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.names import READY_MARKER, display_name, is_ignored
-from tounum_tasks.storage import Entry, Storage
+from tounum_tasks.store.base import Entry, Storage
 
 LOOSE_FILES = ""
 LOOSE_FILES_NAME = "loose files"

@@ -12,10 +12,11 @@ from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
 from tounum_tasks.items import read_items, register_path, registered_batches
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.read import latest_version
-from tounum_tasks.models.pins import asked_of_production, pin_models
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.steps.pins import asked_of_production, pin_models
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from tounum_tasks.names import (
     validate_relative_path,
 )
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import ChangedWhileRead, Storage
+from tounum_tasks.store.base import ChangedWhileRead, Storage
 
 log = logging.getLogger(__name__)
 

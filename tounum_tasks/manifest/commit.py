@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from tounum_tasks.errors import TounumError
 from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
 from tounum_tasks.manifest.schema import KEY_COLUMNS, PUBLISHED_AT, PUBLISHED_BY, SCHEMA, without_publication
-from tounum_tasks.storage import Storage
+from tounum_tasks.store.base import Storage
 
 LOCK_WAIT_SECONDS = 600
 

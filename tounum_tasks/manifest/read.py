@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from tounum_tasks.items import ItemKey
 from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, without_publication
-from tounum_tasks.storage import Storage
+from tounum_tasks.store.base import Storage
 
 
 @dataclass(frozen=True)

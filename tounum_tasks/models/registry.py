@@ -29,7 +29,9 @@ from tounum_tasks.models.card import (
     validate_name,
     validate_version,
 )
-from tounum_tasks.storage import FolderStorage, Storage, open_storage
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.folder import FolderStorage
+from tounum_tasks.store.open import open_storage
 
 PRODUCTION = "production"
 LOCK_SECONDS = 30.0

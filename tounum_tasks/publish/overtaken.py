@@ -3,21 +3,13 @@
 from collections.abc import Mapping
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct, version_of
 from tounum_tasks.manifest.read import latest_version, read_publication, read_version
-from tounum_tasks.models.pins import pin_models
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
-from tounum_tasks.publish.rows import version_of
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage
-
-MODEL_COLUMNS = {
-    "classifier": "classifier_version",
-    "extractor": "extractor_version",
-    "captioner": "captioner_version",
-    "restorer": "restorer_version",
-}
+from tounum_tasks.steps.pins import pin_models
+from tounum_tasks.store.base import Storage
 
 
 def other_publishers(lake: Storage, plan: RunPlan, batch: BatchPlan) -> list[str]:
@@ -67,8 +59,3 @@ def _made_with(table: pa.Table, models: Mapping[str, str], enhancement: str) -> 
     """Whether all rows of a manifest that have a result were made with these models and this enhancement."""
     wanted = {**{MODEL_COLUMNS[name]: version for name, version in models.items()}, "enhancement_method": enhancement}
     return all(set(distinct(table, column)) <= {value} for column, value in wanted.items())
-
-
-def distinct(table: pa.Table, column: str) -> list[str]:
-    """Return the values in a column of a manifest, sorted; none if the manifest is older than the column."""
-    return sorted(pc.unique(table[column].drop_null()).to_pylist()) if column in table.column_names else []

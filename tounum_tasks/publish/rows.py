@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 import tounum_tasks
-from tounum_tasks.caption import stage as caption_stage
-from tounum_tasks.classify import stage as classify_stage
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.errors import ErrorCode
-from tounum_tasks.features import stage as features_stage
 from tounum_tasks.items import Item
+from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.schema import (
     CLASS_COLUMNS,
     SCHEMA,
@@ -20,11 +18,14 @@ from tounum_tasks.manifest.schema import (
     STATUS_QUARANTINED,
     round_floats,
 )
-from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan, ShardRef
-from tounum_tasks.quality import stage as measure_stage
-from tounum_tasks.route import stage as route_stage
+from tounum_tasks.plan import BatchPlan, RunPlan, ShardRef
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import Cache, ShardWork
+from tounum_tasks.steps import caption as caption_stage
+from tounum_tasks.steps import classify as classify_stage
+from tounum_tasks.steps import extract_features as features_stage
+from tounum_tasks.steps import measure_and_enhance as measure_stage
+from tounum_tasks.steps import route as route_stage
+from tounum_tasks.steps.shard import Cache, ShardWork
 
 MEASURED_COLUMNS = [
     name
@@ -206,8 +207,3 @@ def _run(work: ShardWork, version: int) -> dict:
         "manifest_version": version,
         "schema_version": SCHEMA_VERSION,
     }
-
-
-def version_of(pin: ModelPin) -> str:
-    """How the manifest names a model: version and the beginning of its digest."""
-    return f"{pin.version}@{pin.digest[:12]}"

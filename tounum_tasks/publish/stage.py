@@ -17,9 +17,10 @@ from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, ST
 from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.overtaken import other_publishers
 from tounum_tasks.publish.rows import STAGES, build_rows, to_table
-from tounum_tasks.route.settle import BatchFiles
+from tounum_tasks.publish.settle import BatchFiles
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 log = logging.getLogger(__name__)
 

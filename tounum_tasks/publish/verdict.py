@@ -8,7 +8,7 @@ from tounum_tasks.manifest.schema import STATUS_OK
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.publish.overtaken import complaint, other_publishers
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 
 class Overtaken(TounumError):

@@ -7,11 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tounum_tasks.caption.stage import ATTENTION_SCHEMA
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.schema import CLASS_COLUMNS, STATUS_OK
-from tounum_tasks.report.figures import RunFigures, evenly
-from tounum_tasks.report.pictures import (
+from tounum_tasks.pages.pictures import (
     Picture,
     PictureMissing,
     Pictures,
@@ -20,10 +19,12 @@ from tounum_tasks.report.pictures import (
     detail_window,
     shrink,
 )
-from tounum_tasks.report.published import read_columns
+from tounum_tasks.report.figures import RunFigures, evenly
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import Cache
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.steps.caption import ATTENTION_SCHEMA
+from tounum_tasks.steps.shard import Cache
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 PHOTOS = 12
 REVIEWS = 12

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import SCHEMA, STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
+from tounum_tasks.pages.wording import count, percent
 from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.overtaken import complaint, other_publishers
-from tounum_tasks.report.published import read_columns
-from tounum_tasks.report.wording import count, percent
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 STATUSES = (STATUS_OK, STATUS_QUARANTINED, STATUS_FAILED)
 METRICS = ("blur_laplacian_var", "noise_sigma")

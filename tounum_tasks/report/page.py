@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.schema import STATUS_OK
-from tounum_tasks.report import plots, wording
+from tounum_tasks.pages import plots, wording
 from tounum_tasks.report.examples import Examples
 from tounum_tasks.report.figures import METRICS, RunFigures, evenly, numbers
-from tounum_tasks.report.published import read_columns
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 MAX_FAILURES = 100
 MAX_BATCHES = 40

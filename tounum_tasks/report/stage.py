@@ -8,9 +8,9 @@ from tounum_tasks.plan import RunPlan
 from tounum_tasks.report.examples import choose
 from tounum_tasks.report.figures import read_figures
 from tounum_tasks.report.page import render
-from tounum_tasks.report.published import report_path
+from tounum_tasks.report.paths import report_path
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tounum_tasks.classify.labels import PHOTO
+from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import STATUS_OK, STATUS_QUARANTINED
+from tounum_tasks.pages.terminal import ITEM_COLUMNS, print_items
+from tounum_tasks.pages.wording import count, visible
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.report.figures import BatchFigures, RunFigures, read_figures
-from tounum_tasks.report.published import read_columns, report_path
-from tounum_tasks.report.terminal import ITEM_COLUMNS, print_items
-from tounum_tasks.report.wording import count, visible
+from tounum_tasks.report.paths import report_path
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import open_storage
+from tounum_tasks.store.open import open_storage
 
 MAX_LINES = 500
 

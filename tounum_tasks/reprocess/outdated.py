@@ -9,13 +9,13 @@ from typing import Literal
 import pyarrow as pa
 
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.models.pins import pin_models
+from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct, version_of
+from tounum_tasks.manifest.published import published_batches, read_columns
 from tounum_tasks.plan import RunRequest
-from tounum_tasks.publish.overtaken import MODEL_COLUMNS, distinct
-from tounum_tasks.publish.rows import version_of
-from tounum_tasks.report.published import published_batches, read_columns
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.steps.pins import pin_models
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 log = logging.getLogger(__name__)
 

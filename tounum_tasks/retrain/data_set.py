@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, load_captions
+from tounum_tasks.datasets.classes import Example, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.names import display_name, validate_relative_path
 from tounum_tasks.settings import Settings
-from tounum_tasks.training.class_folders import Example, read_class_folders, split
-from tounum_tasks.training.data import CaptionData, CaptionedImage, load_captions
 
 TEST_FOLDER = "test"
 TEST_SHARE = 0.15

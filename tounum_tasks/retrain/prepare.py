@@ -5,6 +5,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from tounum_tasks.datasets.views import MOST_WINDOWS
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.models.registry import ModelVersion
 from tounum_tasks.names import safe_key
@@ -20,7 +21,6 @@ from tounum_tasks.retrain.work_folder import (
     write_json,
 )
 from tounum_tasks.settings import Settings
-from tounum_tasks.training.views import MOST_WINDOWS
 
 BYTES_PER_VIEW = 64 * 2048 * 2  # features of an image as it is, mirrored, or through a window: float16, uncompressed
 log = logging.getLogger(__name__)

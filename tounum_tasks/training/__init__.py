@@ -1,1 +1,1 @@
-"""Training of the models: data sets, caches of features, the training loops."""
+"""Training of the models: the training loops and what they need."""

@@ -38,6 +38,9 @@ from tounum_tasks.caption.captioner import Captioner, SearchOptions, set_weights
 from tounum_tasks.caption.decode import Sampling
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, Vocabulary
+from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, read_input
+from tounum_tasks.datasets.feature_cache import FeatureCache
+from tounum_tasks.datasets.views import FIRST_WINDOW, MIRRORED, WHOLE
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.captioner import score
 from tounum_tasks.features import extractor as inception
@@ -45,10 +48,7 @@ from tounum_tasks.features.passage import with_passages
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
-from tounum_tasks.training.data import CaptionData, CaptionedImage, read_input
-from tounum_tasks.training.feature_cache import FeatureCache
 from tounum_tasks.training.reward import CaptionReward, advantages
-from tounum_tasks.training.views import FIRST_WINDOW, MIRRORED, WHOLE
 
 CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)

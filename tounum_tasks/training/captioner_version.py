@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
 from tounum_tasks.caption.judge import Judge
+from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.evaluation.captioner import evaluate, score
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
-from tounum_tasks.training.feature_cache import FeatureCache
 from tounum_tasks.training.judge import fit_judge
 from tounum_tasks.training.mixture import merit, try_shares
 

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from tounum_tasks.classify.classifier import BATCH_SIZE, TEMPERATURE, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import CHANNELS, TAPS, build_inception_taps, build_network, get_weights, set_weights
+from tounum_tasks.datasets.classes import Example, balanced_weights, load, split
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_curve, plot_reliability
 from tounum_tasks.features.extractor import compute_policy
@@ -39,7 +40,6 @@ from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.augmentation import augment, without_bars
-from tounum_tasks.training.class_folders import Example, balanced_weights, load, split
 from tounum_tasks.training.linear import LinearHead, Scaling, fit_linear_head, fit_temperature
 from tounum_tasks.training.rendered_sources import render_sources
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.judge import Group, pooled, weighed
+from tounum_tasks.caption.metrics import LONGEST, ngrams
 from tounum_tasks.caption.vocabulary import PAD, UNK, Vocabulary
-from tounum_tasks.evaluation.caption_metrics import LONGEST, ngrams
-from tounum_tasks.training.feature_cache import FeatureCache
+from tounum_tasks.datasets.feature_cache import FeatureCache
 
 FEWEST_IMAGES = 10
 """Groups of words that are in the captions of fewer images are not listed."""

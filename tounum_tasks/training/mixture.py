@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import Captioner, set_weights
 from tounum_tasks.caption.network import CaptionNetwork
+from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.evaluation.captioner import score
-from tounum_tasks.training.feature_cache import FeatureCache
 
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 log = logging.getLogger(__name__)

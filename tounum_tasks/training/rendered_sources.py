@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.datasets.classes import Example, load
 from tounum_tasks.images.encode import encode
-from tounum_tasks.training.class_folders import Example, load
 from tounum_tasks.training.renderings import painted, sketched
 
 PAINTING, SKETCH = "Painting", "Sketch"

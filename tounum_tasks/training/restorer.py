@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.datasets.pictures import Picture, fingerprint_of, patch_of
 from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.card import ModelCard, write_card
@@ -26,7 +27,6 @@ from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.restore.network import build_network, get_weights, set_weights
 from tounum_tasks.training.classifier import Checkpoint
 from tounum_tasks.training.degradation import MARGIN, Pair, degrade
-from tounum_tasks.training.pictures import Picture, fingerprint_of, patch_of
 
 UNJUDGED = 4
 """Outer pixels of a patch that do not count: the network sees too little of their surroundings."""

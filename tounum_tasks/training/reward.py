@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.caption.metrics import CiderD
 from tounum_tasks.caption.vocabulary import END
-from tounum_tasks.evaluation.caption_metrics import CiderD
 
 
 class CaptionReward:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tounum_tasks.classify.stage import photographs
-from tounum_tasks.models.pins import load_extractor
 from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.quality.stage import read_inputs
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import Cache, ShardWork, in_batches
+from tounum_tasks.steps.classify import photographs
+from tounum_tasks.steps.measure_and_enhance import read_inputs
+from tounum_tasks.steps.pins import load_extractor
+from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
 
 STAGE = "features"
 READ_AT_ONCE = 64

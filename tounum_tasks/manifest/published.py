@@ -1,6 +1,5 @@
-"""What was published and where: manifests, read column by column as they may be long, and the pages of runs."""
+"""The manifests that are installed, read column by column as they may be long."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,8 @@ import pyarrow.parquet as pq
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import manifest_path
-from tounum_tasks.names import safe_key, validate_batch_date, validate_batch_id
-from tounum_tasks.storage import Storage
+from tounum_tasks.names import validate_batch_date, validate_batch_id
+from tounum_tasks.store.base import Storage
 
 
 @dataclass(frozen=True, order=True)
@@ -56,13 +55,3 @@ def read_columns(
             return manifest.read(columns=None if columns is None else [name for name in columns if name in there])
     except FileNotFoundError:
         return None
-
-
-def report_path(batch_date: str, run_id: str) -> str:
-    """Return where the page of a run lies below the lake.
-
-    Run ids are free text (``manual__2026-11-20T10:00:00+00:00``): the name keeps what is harmless of them, and a hash
-    that tells apart what would then look the same.
-    """
-    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", run_id).strip("-")[:80]
-    return f"reports/{batch_date}/{slug or 'run'}-{safe_key(run_id)[:8]}.html"

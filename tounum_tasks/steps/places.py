@@ -15,9 +15,10 @@ from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import ImageFormat
 from tounum_tasks.items import Item
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
-from tounum_tasks.quality.stage import read_original
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.steps.measure_and_enhance import read_original
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 # Names that tell the same format, by the extension that is written.
 SAME_FORMAT = {

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.datasets.views import WHOLE, view
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.model_input import to_model_input
-from tounum_tasks.training.views import WHOLE, view
 
 TRAIN_SHARE = 0.8
 SPLITS = ("train", "dev", "test")
@@ -109,7 +109,7 @@ def split_by_name(names: Sequence[str], seed: int, train_share: float = TRAIN_SH
 
 
 def read_input(path: Path, number: int = WHOLE) -> NDArray[np.uint8]:
-    """Decodes one image as the pipeline does and brings one view of it (:mod:`~tounum_tasks.training.views`) to the
+    """Decodes one image as the pipeline does and brings one view of it (:mod:`~tounum_tasks.datasets.views`) to the
     networks' size: uint8 299 x 299 x 3, RGB.
 
     Raises:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import feather
 
-from tounum_tasks.training.data import CaptionedImage
+from tounum_tasks.datasets.captions import CaptionedImage
 
 SHARD_IMAGES = 256
 log = logging.getLogger(__name__)

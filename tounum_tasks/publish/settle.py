@@ -20,14 +20,15 @@ from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.items import Item, ItemKey, read_items
-from tounum_tasks.quality import stage as measure_stage
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import enhance
-from tounum_tasks.route import stage as route_stage
-from tounum_tasks.route.places import Place, Places, photo_content, reason_content
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import Cache
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.steps import measure_and_enhance as measure_stage
+from tounum_tasks.steps import route as route_stage
+from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
+from tounum_tasks.steps.shard import Cache
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.datasets.classes import IMAGE_SUFFIXES
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
 from tounum_tasks.sample.texts import article, inventory, letter
-from tounum_tasks.training.class_folders import IMAGE_SUFFIXES
 
 LOADERS = 2
 DRAWN = "drawn pages"

@@ -6,17 +6,18 @@ import time
 
 import pyarrow as pa
 
-from tounum_tasks.classify import stage as classify_stage
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.items import Item
 from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.quality import stage as measure_stage
-from tounum_tasks.quality.stage import limits_of
-from tounum_tasks.route.places import Place, Places, photo_content, reason_content
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import ShardWork
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.steps import classify as classify_stage
+from tounum_tasks.steps import measure_and_enhance as measure_stage
+from tounum_tasks.steps.measure_and_enhance import limits_of
+from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
+from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 STAGE = "route"
 
@@ -57,7 +58,7 @@ def _bucket(label: str | None, settings: Settings) -> Storage:
 def _lies_there(row: dict, settings: Settings) -> bool:
     """Whether something lies at the destination still.
 
-    Whether it is the right thing is seen to when the batch is published: see :mod:`tounum_tasks.route.settle`.
+    Whether it is the right thing is seen to when the batch is published: see :mod:`tounum_tasks.publish.settle`.
     """
     bucket = _bucket(row["label"], settings)
     path = bucket.relative(row["destination_uri"])

@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pyarrow as pa
 
-from tounum_tasks.classify.stage import photographs
-from tounum_tasks.features import stage as features_stage
-from tounum_tasks.models.pins import load_captioner
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import Cache, ShardWork, in_batches
+from tounum_tasks.steps import extract_features as features_stage
+from tounum_tasks.steps.classify import photographs
+from tounum_tasks.steps.pins import load_captioner
+from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
 
 STAGE = "caption"
 CAPTION_AT_ONCE = 128

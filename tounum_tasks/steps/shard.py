@@ -23,7 +23,8 @@ from tounum_tasks.manifest.read import failed_keys
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.restore.enhance import RESTORE_VERSION
 from tounum_tasks.settings import Settings
-from tounum_tasks.storage import Storage, open_storage
+from tounum_tasks.store.base import Storage
+from tounum_tasks.store.open import open_storage
 
 # Raise a stage's number when its results change for the same input, settings and model.
 MEASURE_VERSION = 2

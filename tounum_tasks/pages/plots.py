@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from tounum_tasks.report.wording import quantity
+from tounum_tasks.pages.wording import quantity
 
 _WIDTH, _HEIGHT = 440, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 44

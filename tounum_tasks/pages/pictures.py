@@ -15,7 +15,7 @@ from tounum_tasks.errors import EnvironmentFault, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.names import validate_relative_path
-from tounum_tasks.storage import Storage
+from tounum_tasks.store.base import Storage
 
 Pixels = NDArray[np.uint8]
 

@@ -20,14 +20,14 @@ from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
 from tounum_tasks.items import Item, ItemKey
 from tounum_tasks.logs import about_item
-from tounum_tasks.models.pins import load_restorer
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import ShardWork, in_batches
-from tounum_tasks.storage import Storage
+from tounum_tasks.steps.pins import load_restorer
+from tounum_tasks.steps.shard import ShardWork, in_batches
+from tounum_tasks.store.base import Storage
 
 log = logging.getLogger(__name__)
 

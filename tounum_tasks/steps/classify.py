@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.items import Item, ItemKey
-from tounum_tasks.models.pins import load_classifier
 from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.quality.stage import measured, read_inputs
 from tounum_tasks.settings import Settings
-from tounum_tasks.stages import ShardWork
+from tounum_tasks.steps.measure_and_enhance import measured, read_inputs
+from tounum_tasks.steps.pins import load_classifier
+from tounum_tasks.steps.shard import ShardWork
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import IO, Any, TypeVar
 
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
-from tounum_tasks.storage import STALE_AFTER_NS, ChangedWhileRead, Entry, Storage
+from tounum_tasks.store.base import STALE_AFTER_NS, ChangedWhileRead, Entry, Storage
 
 PATIENCE_SECONDS = 120.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0

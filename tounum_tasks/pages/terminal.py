@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tounum_tasks.manifest.schema import STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
-from tounum_tasks.report.wording import visible
+from tounum_tasks.pages.wording import visible
 
 # What print_items needs of a manifest.
 ITEM_COLUMNS = (

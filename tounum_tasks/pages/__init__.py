@@ -1,0 +1,1 @@
+"""What reports and evaluations share: words, pictures, plots and tables for people."""

@@ -1,1 +1,0 @@
-"""Putting each image where its class belongs."""

@@ -1,0 +1,1 @@
+"""Folders and buckets, with the promises that the pipeline rests on."""
