@@ -101,6 +101,15 @@ class Settings(BaseSettings):
     max_file_bytes: Annotated[int, Field(ge=1)] = Field(2 * 2**30, description="Larger files are quarantined unread")
     max_pages: Annotated[int, Field(ge=1)] = Field(2_000, description="Files with more pages are quarantined")
     pdf_dpi: Annotated[float, Field(ge=36, le=1200)] = Field(300, description="Resolution of rendered PDF pages")
+    page_seconds: Annotated[int, Field(ge=1)] = Field(
+        60, description="Processor time that decoding a page may take; a page that takes more is quarantined"
+    )
+    file_seconds: Annotated[int, Field(ge=1)] = Field(
+        3_600, description="Processor time that decoding all pages of a file may take"
+    )
+    decode_memory_gib: Annotated[float, Field(ge=0.25)] = Field(
+        2.0, description="Memory that decoding a page may take beyond what the file and max_pixels need"
+    )
     decode_threads: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Images measured at once")
 
     # Enhancement and classification
