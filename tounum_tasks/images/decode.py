@@ -1,12 +1,12 @@
 """From the bytes of a file to the upright sRGB pixels of its pages."""
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images import decoder_pool
@@ -36,9 +36,8 @@ class ImagePages:
             raise ItemError(ErrorCode.CORRUPT, f"the file has no page {page}")
         answer, pixels = self._ask(page)
         assert pixels is not None
-        rgb = np.frombuffer(pixels, np.uint8).reshape(answer["shape"])
         facts = answer["facts"]
-        return DecodedImage(rgb=rgb, **{**facts, "format": ImageFormat(facts["format"])})
+        return DecodedImage(rgb=pixels.reshape(answer["shape"]), **{**facts, "format": ImageFormat(facts["format"])})
 
     def count(self) -> int:
         """Return the number of pages.
@@ -48,7 +47,7 @@ class ImagePages:
         """
         return int(self._ask(0)[0]["pages"])
 
-    def _ask(self, page: int) -> tuple[dict[str, Any], mmap.mmap | None]:
+    def _ask(self, page: int) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
         if self._seconds_left < 1:
             raise ItemError(
                 ErrorCode.TOO_COSTLY,

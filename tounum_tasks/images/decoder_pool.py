@@ -20,6 +20,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import tounum_tasks
 from tounum_tasks.errors import ErrorCode
 
@@ -46,7 +49,7 @@ class SharedFile:
         os.close(self.descriptor)
 
 
-def ask(file: SharedFile, order: Mapping[str, Any]) -> tuple[dict[str, Any], mmap.mmap | None]:
+def ask(file: SharedFile, order: Mapping[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
     """Have a worker do ``order`` on ``file``; return its answer, and the pixels if there are any.
 
     The answer has the processor time in ``seconds``, and of a file that cannot be used ``code`` and ``message``. A worker
@@ -88,7 +91,7 @@ class _Worker:
                 stderr=subprocess.DEVNULL,
             )
 
-    def ask(self, file: SharedFile, order: Mapping[str, Any]) -> tuple[dict[str, Any], mmap.mmap | None]:
+    def ask(self, file: SharedFile, order: Mapping[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
         """Send an order and wait for the answer; ``{"died": exit status}`` if the process is no more."""
         try:
             new = [] if file is self.file else [file.descriptor]
@@ -103,7 +106,8 @@ class _Worker:
         if not descriptors:
             return answer, None
         try:
-            return answer, mmap.mmap(descriptors[0], 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+            shared = mmap.mmap(descriptors[0], 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+            return answer, np.frombuffer(shared, np.uint8).copy()
         finally:
             os.close(descriptors[0])
 
@@ -129,7 +133,7 @@ class _Pool:
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
 
-    def ask(self, file: SharedFile, order: Mapping[str, Any]) -> tuple[dict[str, Any], mmap.mmap | None]:
+    def ask(self, file: SharedFile, order: Mapping[str, Any]) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
         worker = self._take(file)
         try:
             answer, pixels = worker.ask(file, order)

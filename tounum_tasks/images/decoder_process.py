@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tounum_tasks.errors import ItemError
 from tounum_tasks.images.decoder_pool import MESSAGE_BYTES
 from tounum_tasks.images.limits import ImageLimits, hostile_input
 from tounum_tasks.images.open_file import MappedFile, OpenFile
 
+_KEPT_BYTES = 64 << 20
+
 
 def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     base = _address_space()
+    buffer = _PixelBuffer()
     file: OpenFile | None = None
     while True:
         message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 1)
@@ -34,16 +38,15 @@ def main() -> None:
         order = json.loads(message)
         if not order:
             file = None
+            buffer.shrink()
             continue
         if descriptors:
             file = None
             file = OpenFile(_mapped(descriptors[0]))
         assert file is not None
         _limit(base + file.size, order)
-        answer, pixels = _answer(file, order)
-        socket.send_fds(connection, [json.dumps(answer).encode()], [] if pixels is None else [pixels])
-        if pixels is not None:
-            os.close(pixels)
+        answer = _answer(file, order, buffer)
+        socket.send_fds(connection, [json.dumps(answer).encode()], [buffer.descriptor] if "shape" in answer else [])
 
 
 def _address_space() -> int:
@@ -65,31 +68,40 @@ def _limit(base: int, order: dict[str, Any]) -> None:
         resource.setrlimit(kind, (int(most if hard == resource.RLIM_INFINITY else min(most, hard)), hard))
 
 
-def _answer(file: OpenFile, order: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+def _answer(file: OpenFile, order: dict[str, Any], buffer: "_PixelBuffer") -> dict[str, Any]:
     started = time.process_time()
     answer: dict[str, Any] = {}
-    pixels = None
     try:
         limits = ImageLimits(**order["limits"])
         with hostile_input(str(file.format)):
             if order["page"]:
                 page = file.read(order["page"], limits)
-                pixels = _shared(page.rgb)
+                buffer.write(page.rgb)
                 answer = {"facts": page.facts(), "shape": page.rgb.shape}
             else:
                 answer = {"pages": file.count_pages(limits)}
     except ItemError as error:
         answer = {"code": error.code, "message": str(error)}
-    return {**answer, "seconds": time.process_time() - started}, pixels
+    return {**answer, "seconds": time.process_time() - started}
 
 
-def _shared(pixels: np.ndarray) -> int:
-    """Return the descriptor of memory that holds ``pixels``."""
-    descriptor = os.memfd_create("pixels", os.MFD_CLOEXEC)
-    rest = memoryview(pixels).cast("B")
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-    return descriptor
+class _PixelBuffer:
+    """Memory in which pixels go back; it is used again, since fresh memory costs more than the copy."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("pixels", os.MFD_CLOEXEC)
+
+    def write(self, pixels: NDArray[np.uint8]) -> None:
+        """Replace the content."""
+        content = memoryview(pixels).cast("B")
+        os.ftruncate(self.descriptor, len(content))
+        at = 0
+        while at < len(content):
+            at += os.pwrite(self.descriptor, content[at:], at)
+
+    def shrink(self) -> None:
+        """Give back what an ordinary page does not need."""
+        os.ftruncate(self.descriptor, min(os.fstat(self.descriptor).st_size, _KEPT_BYTES))
 
 
 if __name__ == "__main__":
