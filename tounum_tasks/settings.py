@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.images.limits import ImageLimits
 
 EnhancementMode = Literal["auto", "classic", "off"]
 
@@ -173,6 +174,17 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"'{value}' is no time zone; use a name such as Europe/Berlin") from error
         return value
+
+    def image_limits(self) -> ImageLimits:
+        """Return what one file may ask of this machine."""
+        return ImageLimits(
+            max_pixels=self.max_pixels,
+            max_pages=self.max_pages,
+            pdf_dpi=self.pdf_dpi,
+            page_seconds=self.page_seconds,
+            file_seconds=self.file_seconds,
+            decode_memory=int(self.decode_memory_gib * 2**30),
+        )
 
     @model_validator(mode="after")
     def _roots_apart(self) -> "Settings":

@@ -1,7 +1,7 @@
 """From an open file to the upright sRGB pixels of one page; runs in a decoder's process (:mod:`~.decoder_process`)."""
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from io import BytesIO
 from math import isfinite
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import netpbm, pdf, structure, tiff
+from tounum_tasks.images import netpbm, pdf, raw_pixels, structure, tiff, zero_end
 from tounum_tasks.images.colour import To8Bit, ToSrgb, bands, on_white
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
@@ -37,6 +37,7 @@ _COLOUR_MODES = {
     "1": "bilevel", "L": "grey", "LA": "grey_alpha", "P": "palette", "PA": "palette", "RGB": "rgb", "RGBX":
     "rgb", "RGBA": "rgb_alpha", "CMYK": "cmyk", "YCbCr": "rgb", "LAB": "lab",
 }  # fmt: skip
+_ALPHA_MODES = ("LA", "La", "RGBA", "RGBa", "PA")
 _PNG_MODES = {0: "grey", 2: "rgb", 3: "palette", 4: "grey_alpha", 6: "rgb_alpha"}
 _TIFF_MODES = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb", 8: "lab"}
 
@@ -131,11 +132,37 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
             rgb[samples == key] = 255
         del samples
     else:
-        image.load()
-        rgb = _pillow_to_rgb(image, profile)
+        rgb = _loaded_to_rgb(image, data, found, profile)
         del image
     rgb = np.ascontiguousarray(tiff.upright(rgb, orientation))
-    return DecodedImage(rgb, found, 1, colour_mode, depth, dpi, orientation)
+    return DecodedImage(rgb, found, 1, colour_mode, depth, dpi, orientation, _suspect_end(data, found, rgb))
+
+
+def _loaded_to_rgb(
+    image: ImageFile.ImageFile, data: bytes, found: ImageFormat, profile: bytes | None
+) -> NDArray[np.uint8]:
+    try:
+        image.load()
+    except OSError:
+        # Pillow does not read what Photoshop's plug-in for JPX writes; OpenCV does, and both use OpenJPEG, which refuses
+        # streams that are damaged.
+        if found is not ImageFormat.JPEG2000:
+            raise
+        return _deep_to_rgb(_opencv_samples(data), profile)
+    return _pillow_to_rgb(image, profile)
+
+
+def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> float | None:
+    if found is ImageFormat.BMP:
+        return raw_pixels.bmp_suspect_end(data)
+    if found is ImageFormat.PCX:  # run lengths: zeros that follow are black pixels
+        return zero_end.share_of(zero_end.cut_in_rows(rgb.__getitem__, len(rgb)), *rgb.shape[:2])
+    if found is ImageFormat.WEBP:
+        start, end = structure.webp_pixel_data(data)
+        return zero_end.zeros_behind(data[start:end])
+    if found is ImageFormat.AVIF:
+        return zero_end.zeros_behind(data)
+    return None
 
 
 def _decode_netpbm(data: bytes, limits: ImageLimits) -> DecodedImage:
@@ -147,7 +174,8 @@ def _decode_netpbm(data: bytes, limits: ImageLimits) -> DecodedImage:
     colour_mode = "bilevel" if header.bits == 1 else "grey" if header.samples < 3 else "rgb"
     colour_mode += "_alpha" if header.alpha else ""
     rgb = np.ascontiguousarray(_deep_to_rgb(samples, None))
-    return DecodedImage(rgb, ImageFormat.PNM, 1, colour_mode, header.bits, None, None)
+    suspect_end = raw_pixels.pnm_suspect_end(data)
+    return DecodedImage(rgb, ImageFormat.PNM, 1, colour_mode, header.bits, None, None, suspect_end)
 
 
 def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits) -> DecodedImage:
@@ -162,15 +190,20 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     if samples is not None:
         rgb = _deep_tiff_to_rgb(samples, header)
     else:
-        rgb = _pillow_to_rgb(_load_tiff(data, header), header.icc_profile)
+        image = _load_tiff(data, header)
+        if image.mode == "RGBA" and not _has_alpha(np.asarray(image), 3, header):
+            image = image.convert("RGB")
+        rgb = _pillow_to_rgb(image, header.icc_profile)
     colour_mode = _TIFF_MODES.get(header.photometric, "grey")
     if header.bits == 1 and colour_mode == "grey":
         colour_mode = "bilevel"
     elif header.has_alpha and colour_mode in ("grey", "rgb"):
         colour_mode += "_alpha"
     dpi = _plausible(header.dpi)
+    suspect_end = raw_pixels.tiff_suspect_end(data.getvalue(), header)
+    rgb = np.ascontiguousarray(rgb)
     return DecodedImage(
-        np.ascontiguousarray(rgb), ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation
+        rgb, ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation, suspect_end
     )
 
 
@@ -207,11 +240,19 @@ def _banded_mode(image: Image.Image) -> str:
     if image.mode.startswith(("I", "F")):
         raise ItemError(ErrorCode.UNSUPPORTED, f"pixels of the kind {image.mode} are not read in this layout")
     if image.has_transparency_data:
-        # Some programs write bitmaps with an alpha channel that they never filled.
-        if image.format == "BMP" and image.getextrema()[-1] == (0, 0):
-            return "RGB"
+        if image.mode in _ALPHA_MODES and _is_unfilled(image.getextrema(), image.format):
+            return "L" if image.mode in ("LA", "La") else "RGB"
         return "LA" if image.mode in ("LA", "La") else "RGBA"
     return "L" if image.mode in ("1", "L") else "RGB"
+
+
+def _is_unfilled(extremes: Sequence[tuple[float, float]], format: str | None) -> bool:
+    """Whether a program wrote an alpha channel and never filled it: nothing would be seen of colours that are there.
+
+    A picture of one colour may as well be empty on purpose, but in a BMP file, whose alpha channel nobody uses.
+    """
+    *colours, alpha = extremes
+    return alpha == (0, 0) and (format == "BMP" or any(low != high for low, high in colours))
 
 
 def _opencv_samples(data: bytes) -> NDArray[np.generic]:
@@ -226,12 +267,32 @@ def _opencv_samples(data: bytes) -> NDArray[np.generic]:
 
 def _deep_to_rgb(samples: NDArray[np.generic], profile: bytes | None) -> NDArray[np.uint8]:
     """Convert HxW, HxWx3 or HxWx4 (RGBA) samples to uint8 HxWx3 sRGB on white."""
+    if samples.ndim == 3 and samples.shape[2] == 4 and _is_unfilled(_extremes(samples), None):
+        samples = np.ascontiguousarray(samples[..., :3])
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[1 if samples.ndim == 2 else samples.shape[2]]
     to_8bit, to_srgb = To8Bit(samples), ToSrgb(mode, profile)
     rgb = np.empty((*samples.shape[:2], 3), np.uint8)
     for top, bottom in bands(len(samples)):
         rgb[top:bottom] = to_srgb(Image.fromarray(to_8bit(samples[top:bottom])))
     return rgb
+
+
+def _extremes(samples: NDArray[np.generic]) -> list[tuple[float, float]]:
+    return [(float(samples[..., band].min()), float(samples[..., band].max())) for band in range(samples.shape[2])]
+
+
+def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHeader) -> bool:
+    """Whether the sample behind the colours is transparency: declared as such and filled, or undeclared but like a mask.
+
+    A fourth sample without a tag is an alpha channel in some files and infrared in others, which is never all or nothing.
+    """
+    if not header.has_alpha or _is_unfilled(_extremes(samples[..., : colours + 1]), None):
+        return False
+    if header.extra_samples:
+        return True
+    alpha = samples[..., colours]
+    full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
+    return bool(np.mean((alpha == 0) | (alpha == full)) >= 0.5)
 
 
 def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> NDArray[np.uint8]:
@@ -246,7 +307,7 @@ def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> 
         )
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[colours]
     to_8bit, to_srgb = To8Bit(samples[..., :colours]), ToSrgb(mode, header.icc_profile)
-    alpha_to_8bit = To8Bit(samples[..., colours]) if header.has_alpha else None
+    alpha_to_8bit = To8Bit(samples[..., colours]) if _has_alpha(samples, colours, header) else None
     rgb = np.empty((*samples.shape[:2], 3), np.uint8)
     for top, bottom in bands(len(samples)):
         band = to_8bit(samples[top:bottom, :, :colours])

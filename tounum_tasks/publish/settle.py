@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -245,7 +245,7 @@ class BatchFiles:
     def _limits(self, row: dict, item: Item) -> ImageLimits:
         """Limits that let through what was let through before."""
         pixels = max(self.settings.max_pixels, (row["width_px"] or 0) * (row["height_px"] or 0))
-        return ImageLimits(max_pixels=pixels, max_pages=item.pages, pdf_dpi=self.settings.pdf_dpi)
+        return replace(self.settings.image_limits(), max_pixels=pixels, max_pages=item.pages)
 
 
 def _files_below(root: Place) -> Iterable[Place]:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -95,11 +96,11 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
 
 
 def _complete(work: ShardWork, committed: dict[str, dict], inputs: dict[str, dict]) -> dict[str, dict]:
-    """Leave out readable images whose model input or enhanced pixels are gone, and errors of the program."""
+    """Leave out readable images whose model input or enhanced pixels are gone, errors of the program, and budgets."""
     return {
         found: row
         for found, row in committed.items()
-        if (row["error_code"] and row["error_code"] != ErrorCode.INTERNAL)
+        if (row["error_code"] and row["error_code"] not in (ErrorCode.INTERNAL, ErrorCode.TOO_COSTLY))
         or (found in inputs and (not row["enhanced"] or work.lake.exists(row["enhanced"])))
     }
 
@@ -149,7 +150,7 @@ def _measure_pixels(
     """Fill ``row`` and return the pixels before and after enhancement, uint8 height x width x 3."""
     if item.error_code:
         raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
-    image = decode(read_original(work.lake, item), page=item.page, limits=limits_of(work.plan, item))
+    image = decode(read_original(work.lake, item), page=item.page, limits=limits_of(work.plan, item, work.settings))
     before = measure(image.rgb)
     engine = AutoEngine(lambda: load_restorer(work.plan.restorer, work.settings))
     enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before, engine=engine)
@@ -196,9 +197,10 @@ def read_original(lake: Storage, item: Item) -> bytes:
     return data
 
 
-def limits_of(plan: RunPlan, item: Item) -> ImageLimits:
+def limits_of(plan: RunPlan, item: Item, settings: Settings) -> ImageLimits:
     """The limits of this run; how many pages a file may have was decided when it was registered."""
-    return ImageLimits(max_pixels=plan.max_pixels, max_pages=item.pages, pdf_dpi=plan.pdf_dpi)
+    limits = settings.image_limits()
+    return replace(limits, max_pixels=plan.max_pixels, max_pages=item.pages, pdf_dpi=plan.pdf_dpi)
 
 
 def _columns(quality: Quality, suffix: str) -> dict:

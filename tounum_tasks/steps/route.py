@@ -104,6 +104,6 @@ def _put_photo(work: ShardWork, places: Places, item: Item, measured: dict) -> t
     """
     enhanced = work.lake.read_bytes(measured["enhanced"]) if measured["enhanced"] else None
     place = places.of_photo(item, enhanced=enhanced is not None)
-    content = photo_content(work.lake, item, enhanced, measured["dpi"], limits_of(work.plan, item))
+    content = photo_content(work.lake, item, enhanced, measured["dpi"], limits_of(work.plan, item, work.settings))
     place.storage.create_exclusively(place.path, content)
     return place, hashlib.sha256(content).hexdigest()
