@@ -92,7 +92,8 @@ def test_threads_that_decode_pages_of_one_file_at_once(worker) -> None:
     found: dict[int, np.ndarray] = {}
     with open_image(tiff_pages(pages, photometric="rgb")) as file:
         threads = [
-            threading.Thread(target=lambda page=page: found.update({page: file.decode(page).rgb})) for page in range(1, 9)
+            threading.Thread(target=lambda page=page: found.update({page: file.decode(page).rgb}))
+            for page in range(1, 9)
         ]
         for thread in threads:
             thread.start()

@@ -82,7 +82,8 @@ def hostile_input(format_name: str) -> Iterator[None]:
         reason = _sanitised(error)
         if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(reason):
             raise ItemError(
-                ErrorCode.TOO_COSTLY, f"the {format_name} decoder asks for more memory than it may use; convert the file"
+                ErrorCode.TOO_COSTLY,
+                f"the {format_name} decoder asks for more memory than it may use; convert the file",
             ) from error
         code = ErrorCode.TRUNCATED if "truncated" in reason.lower() else ErrorCode.CORRUPT
         raise ItemError(code, f"the {format_name} data cannot be decoded ({reason})") from error

@@ -20,6 +20,7 @@ from tounum_tasks.images.headers import PILLOW_READERS, header_size
 from tounum_tasks.images.limits import ImageLimits, hostile_input
 from tounum_tasks.images.tiff_pages import page_offsets, point_to, with_photometric
 
+_LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
 _ORIENTATION, _X_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 296
 
@@ -126,6 +127,7 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
         colour_mode = "grey" if components == 1 else colour_mode
     dpi = _dpi(image, exif)
     if deep:
+        _check_sides(image)
         samples, key = _opencv_samples(data), image.info.get("transparency")
         rgb = _deep_to_rgb(samples, profile)
         if samples.ndim == 2 and isinstance(key, int):  # one grey is declared transparent; OpenCV leaves that out
@@ -136,6 +138,15 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
         del image
     rgb = np.ascontiguousarray(tiff.upright(rgb, orientation))
     return DecodedImage(rgb, found, 1, colour_mode, depth, dpi, orientation, _suspect_end(data, found, rgb))
+
+
+def _check_sides(image: ImageFile.ImageFile) -> None:
+    """Raise ItemError for what libpng does not read."""
+    if image.format == "PNG" and max(image.size) > _LIBPNG_LONGEST_SIDE:
+        raise ItemError(
+            ErrorCode.UNSUPPORTED,
+            f"PNG files of 16 bits with a side of more than {_LIBPNG_LONGEST_SIDE} pixels are not read; save it with 8 bits",
+        )
 
 
 def _loaded_to_rgb(
@@ -155,13 +166,11 @@ def _loaded_to_rgb(
 def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> float | None:
     if found is ImageFormat.BMP:
         return raw_pixels.bmp_suspect_end(data)
-    if found is ImageFormat.PCX:  # run lengths: zeros that follow are black pixels
-        return zero_end.share_of(zero_end.cut_in_rows(rgb.__getitem__, len(rgb)), *rgb.shape[:2])
-    if found is ImageFormat.WEBP:
-        start, end = structure.webp_pixel_data(data)
+    if found is ImageFormat.PCX:
+        return raw_pixels.pcx_suspect_end(rgb)
+    if found in (ImageFormat.WEBP, ImageFormat.AVIF):
+        start, end = structure.webp_pixel_data(data) if found is ImageFormat.WEBP else structure.avif_pixel_data(data)
         return zero_end.zeros_behind(data[start:end])
-    if found is ImageFormat.AVIF:
-        return zero_end.zeros_behind(data)
     return None
 
 
@@ -186,11 +195,14 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     header = tiff.read_header(data, len(data.getvalue()))
     limits.check_size(header.width, header.height)
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
-    samples = tiff.read_deep(data, header) if header.is_deep else None
+    samples = tiff.read_deep(data, header) if header.is_deep or header.is_premultiplied else None
+    image = _load_tiff(data, header) if samples is None else None
+    if image and image.mode.startswith("I;16") and header.photometric == 1:
+        samples = np.asarray(image)
     if samples is not None:
         rgb = _deep_tiff_to_rgb(samples, header)
     else:
-        image = _load_tiff(data, header)
+        assert image
         if image.mode == "RGBA" and not _has_alpha(np.asarray(image), 3, header):
             image = image.convert("RGB")
         rgb = _pillow_to_rgb(image, header.icc_profile)
@@ -202,9 +214,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     dpi = _plausible(header.dpi)
     suspect_end = raw_pixels.tiff_suspect_end(data.getvalue(), header)
     rgb = np.ascontiguousarray(rgb)
-    return DecodedImage(
-        rgb, ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation, suspect_end
-    )
+    return DecodedImage(rgb, ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation, suspect_end)
 
 
 def _load_tiff(data: MappedFile | BytesIO, header: tiff.TiffHeader) -> ImageFile.ImageFile:
@@ -316,7 +326,7 @@ def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> 
         pixels = to_srgb(Image.fromarray(band[..., 0] if colours == 1 else band, mode))
         if alpha_to_8bit:
             alpha = alpha_to_8bit(samples[top:bottom, :, colours])
-            pixels = on_white(pixels, alpha, premultiplied=header.extra_samples[:1] == (1,))
+            pixels = on_white(pixels, alpha, premultiplied=header.is_premultiplied)
         rgb[top:bottom] = pixels
     return rgb
 

@@ -205,6 +205,12 @@ def avif_size(data: bytes) -> tuple[int, int]:
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
+def avif_pixel_data(data: bytes) -> tuple[int, int]:
+    """Return (start, end) of the coded pixels of an AVIF file; (0, 0) if there are none."""
+    found = ((start, end) for kind, start, end in _boxes(data, 0, len(data)) if kind == b"mdat")
+    return next(found, (0, 0))
+
+
 def check_avif(data: bytes) -> None:
     """Walk the boxes of an AVIF file.
 

@@ -15,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
+
 # Damaged files are answered with an ItemError; what the libraries print about them as well would only fill
 # the logs.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -59,6 +60,11 @@ class TiffHeader:
     def is_deep(self) -> bool:
         """Whether Pillow would cut the samples down to 8 bits, or cannot read them."""
         return self.bits > 8 or self.sample_format in (2, 3)
+
+    @property
+    def is_premultiplied(self) -> bool:
+        """Whether colours are multiplied with their alpha; Pillow divides them again, and loses those with an alpha of 0."""
+        return self.extra_samples[:1] == (1,)
 
     @property
     def has_alpha(self) -> bool:
@@ -128,7 +134,7 @@ def _dpi(page: tifffile.TiffPage) -> float | None:
 
 
 def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
-    """Return the samples of the first page of mapped ``data``, upright; None if Pillow has to read it.
+    """Return the samples of the first page of ``data`` as they are stored, upright; None if Pillow has to read it.
 
     Returns:
         HxW or HxWxC in the order of the file (RGB, RGBA, ...), in the file's own type.
@@ -137,11 +143,17 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
     layouts go through tifffile, which knows every layout but few compressions without further packages.
     """
     is_half = header.sample_format == 3 and header.bits < 32
-    by_opencv = not header.planar and not is_half and header.samples in (1, 3, 4) and header.photometric in (0, 1, 2)
+    by_opencv = (
+        header.is_deep
+        and not header.planar
+        and not is_half
+        and header.samples in (1, 3, 4)
+        and header.photometric in (0, 1, 2)
+    )
     if by_opencv and header.compression in _OPENCV_CODECS:
         return _opencv_samples(data)
     if header.compression not in _TIFFFILE_CODECS:
-        if header.planar or is_half:  # Pillow would take one plane for another
+        if header.is_deep and (header.planar or is_half):  # Pillow would take one plane for another
             raise ItemError(
                 ErrorCode.UNSUPPORTED,
                 f"TIFF pages of {header.bits} bits in this layout with compression {header.compression} are not read; "

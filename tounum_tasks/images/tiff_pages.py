@@ -125,7 +125,9 @@ def page_offsets(data: bytes, limits: ImageLimits) -> list[int]:
             (others if directory.is_reduced or is_level else pages).append(directory)
             if pages:
                 limits.check_pages(len(pages))
-        pages = pages or [inner for outer in others for inner in _inner(outer) if not inner.is_reduced][:1] or others[:1]
+        pages = (
+            pages or [inner for outer in others for inner in _inner(outer) if not inner.is_reduced][:1] or others[:1]
+        )
     except struct.error as error:
         raise ItemError(ErrorCode.TRUNCATED, "the TIFF file ends before its list of pages does") from error
     if not pages:
