@@ -2,7 +2,8 @@
 
     python -m benchmarks.zero_ends FOLDER [COUNT]
 
-FOLDER holds pictures at any depth; COUNT (200) of them are drawn at random. Each is written in every kind of file that has no checksum
+FOLDER holds pictures at any depth; COUNT (200) of them are drawn at random. Each is written in every kind of file
+that has no checksum
 and cut at a random byte, and left whole in forms that have black ends of their own.
 """
 

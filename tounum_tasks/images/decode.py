@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images import decoder_pool
 from tounum_tasks.images.decoded_image import DecodedImage
-from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.formats import ImageFormat, detect_format
+from tounum_tasks.images.limits import ImageLimits
 
 __all__ = ["DecodedImage", "ImagePages", "decode", "open_image"]
 

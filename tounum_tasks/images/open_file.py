@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from io import BytesIO
 from math import isfinite
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -101,7 +102,7 @@ class OpenFile:
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:
-            self._offsets = page_offsets(self._mapped, limits)
+            self._offsets = page_offsets(cast(bytes, self._mapped), limits)
         limits.check_pages(len(self._offsets))
         return self._offsets
 
@@ -155,7 +156,8 @@ def _loaded_to_rgb(
     try:
         image.load()
     except OSError:
-        # Pillow does not read what Photoshop's plug-in for JPX writes; OpenCV does, and both use OpenJPEG, which refuses
+        # Pillow does not read what Photoshop's plug-in for JPX writes; OpenCV does, and both use OpenJPEG, which
+        # refuses
         # streams that are damaged.
         if found is not ImageFormat.JPEG2000:
             raise
@@ -170,7 +172,7 @@ def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> flo
         return raw_pixels.pcx_suspect_end(rgb)
     if found in (ImageFormat.WEBP, ImageFormat.AVIF):
         start, end = structure.webp_pixel_data(data) if found is ImageFormat.WEBP else structure.avif_pixel_data(data)
-        return zero_end.zeros_behind(data[start:end])
+        return zero_end.zeros_behind(data[start:end], rgb.shape[0] * rgb.shape[1])
     return None
 
 
@@ -188,15 +190,15 @@ def _decode_netpbm(data: bytes, limits: ImageLimits) -> DecodedImage:
 
 
 def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits) -> DecodedImage:
-    completed = with_photometric(mapped, offset)
-    data = BytesIO(completed) if completed else mapped
+    completed = with_photometric(cast(bytes, mapped), offset)
+    data: Any = BytesIO(completed) if completed else mapped
     if not completed:
         point_to(mapped, offset)
     header = tiff.read_header(data, len(data.getvalue()))
     limits.check_size(header.width, header.height)
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
     samples = tiff.read_deep(data, header) if header.is_deep or header.is_premultiplied else None
-    image = _load_tiff(data, header) if samples is None else None
+    image: Image.Image | None = _load_tiff(data, header) if samples is None else None
     if image and image.mode.startswith("I;16") and header.photometric == 1:
         samples = np.asarray(image)
     if samples is not None:
@@ -217,7 +219,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     return DecodedImage(rgb, ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation, suspect_end)
 
 
-def _load_tiff(data: MappedFile | BytesIO, header: tiff.TiffHeader) -> ImageFile.ImageFile:
+def _load_tiff(data: Any, header: tiff.TiffHeader) -> ImageFile.ImageFile:
     """Let Pillow read a page; unlike for other formats, it turns the page upright itself."""
     data.seek(0)
     try:
@@ -250,7 +252,7 @@ def _banded_mode(image: Image.Image) -> str:
     if image.mode.startswith(("I", "F")):
         raise ItemError(ErrorCode.UNSUPPORTED, f"pixels of the kind {image.mode} are not read in this layout")
     if image.has_transparency_data:
-        if image.mode in _ALPHA_MODES and _is_unfilled(image.getextrema(), image.format):
+        if image.mode in _ALPHA_MODES and _is_unfilled(cast(Any, image.getextrema()), image.format):
             return "L" if image.mode in ("LA", "La") else "RGB"
         return "LA" if image.mode in ("LA", "La") else "RGBA"
     return "L" if image.mode in ("1", "L") else "RGB"
@@ -292,16 +294,18 @@ def _extremes(samples: NDArray[np.generic]) -> list[tuple[float, float]]:
 
 
 def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHeader) -> bool:
-    """Whether the sample behind the colours is transparency: declared as such and filled, or undeclared but like a mask.
+    """Whether the sample behind the colours is transparency: declared as such and filled, or undeclared but like a
+    mask.
 
-    A fourth sample without a tag is an alpha channel in some files and infrared in others, which is never all or nothing.
+    A fourth sample without a tag is an alpha channel in some files and infrared in others, which is never all or
+    nothing.
     """
     if not header.has_alpha or _is_unfilled(_extremes(samples[..., : colours + 1]), None):
         return False
     if header.extra_samples:
         return True
     alpha = samples[..., colours]
-    full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
+    full = np.iinfo(cast(Any, alpha.dtype)).max if alpha.dtype.kind in "ui" else 1
     return bool(np.mean((alpha == 0) | (alpha == full)) >= 0.5)
 
 

@@ -11,7 +11,9 @@ from tounum_tasks.images.tiff import TiffHeader
 
 
 def tiff_suspect_end(data: Any, header: TiffHeader) -> float | None:
-    """Return the share of a TIFF page behind a cut; None without one, or for pages that are compressed or below 8 bits."""
+    """Return the share of a TIFF page behind a cut; None without one, or for pages that are compressed or below 8
+    bits.
+    """
     if header.compression != 1 or header.bits not in (8, 16, 32, 64) or not header.segments:
         return None
     planes = header.samples if header.planar else 1

@@ -63,7 +63,9 @@ class TiffHeader:
 
     @property
     def is_premultiplied(self) -> bool:
-        """Whether colours are multiplied with their alpha; Pillow divides them again, and loses those with an alpha of 0."""
+        """Whether colours are multiplied with their alpha; Pillow divides them again, and loses those with an alpha
+        of 0.
+        """
         return self.extra_samples[:1] == (1,)
 
     @property

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode, extension
-from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.formats import ImageFormat
+from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.items import Item
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
 from tounum_tasks.settings import Settings
