@@ -146,7 +146,7 @@ def _check_sides(image: ImageFile.ImageFile) -> None:
     if image.format == "PNG" and max(image.size) > _LIBPNG_LONGEST_SIDE:
         raise ItemError(
             ErrorCode.UNSUPPORTED,
-            f"PNG files of 16 bits with a side of more than {_LIBPNG_LONGEST_SIDE} pixels are not read; save it with 8 bits",
+            f"PNG files of 16 bits with a side of more than {_LIBPNG_LONGEST_SIDE} pixels are not read; use 8 bits",
         )
 
 

@@ -26,10 +26,10 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _CFA, _LINEAR_RAW = 32_803, 34_892
 _RAW_COMPRESSIONS = (32_767, 32_769, 32_770, 32_867, 34_713, 65_000, 65_535)  # of cameras alone
 _RAW_OF_MAKE = {
-    b"NIKON": "Nikon NEF", b"SONY": "Sony ARW", b"PENTAX": "Pentax PEF", b"RICOH": "Pentax PEF", b"SAMSUNG": "Samsung
-    SRW",
-    b"HASSELBLAD": "Hasselblad 3FR", b"KODAK": "Kodak DCR", b"EASTMAN": "Kodak DCR", b"MAMIYA": "Mamiya MEF",
-    b"LEAF": "Leaf MOS", b"SEIKO": "Epson ERF", b"PHASE": "Phase One IIQ", b"CANON": "Canon TIFF",
+    b"NIKON": "Nikon NEF", b"SONY": "Sony ARW", b"PENTAX": "Pentax PEF", b"RICOH": "Pentax PEF",
+    b"SAMSUNG": "Samsung SRW", b"HASSELBLAD": "Hasselblad 3FR", b"KODAK": "Kodak DCR", b"EASTMAN": "Kodak DCR",
+    b"MAMIYA": "Mamiya MEF", b"LEAF": "Leaf MOS", b"SEIKO": "Epson ERF", b"PHASE": "Phase One IIQ",
+    b"CANON": "Canon TIFF",
 }  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def _is_level_of(directory: Directory, page: Directory, others: list[Directory])
     if any(directory.integers(tag) != above.integers(tag) for tag in alike):
         return False
     return any(
-        all(side * ratio - ratio < large < side * ratio + ratio for side, large in zip(directory.shape, above.shape, strict=True))
+        all(abs(large - side * ratio) < ratio for side, large in zip(directory.shape, above.shape, strict=True))
         for ratio in (2, 4)
     )
 
