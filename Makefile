@@ -48,10 +48,9 @@ lint: $(READY)  ## formatting, style, types
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-lock: $(READY)  ## resolve requirements.in into requirements.txt, for Python 3.11, 3.12 and 3.13
-	$(PYTHON) -m pip install --quiet --no-cache-dir uv
-	$(PYTHON) -m uv pip compile --no-cache --universal --python-version 3.11 --no-emit-index-url --no-header \
-	    --upgrade --quiet requirements.in --output-file requirements.txt
+lock: $(READY)  ## resolve requirements.in into requirements.txt, for Python 3.11 to 3.13 (newer ones: ARGS=--upgrade)
+	$(PYTHON) -m uv pip compile --no-cache --universal --python-version 3.11 --no-emit-index-url --no-header --quiet \
+	    $(ARGS) requirements.in --output-file requirements.txt
 
 clean:  ## remove the packages and all local state, results included
 	rm -rf $(VENV) data
