@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import rooms_picture
 from tests.conftest import REPOSITORY
 from tests.rooms import NOT_HERE, all_imports, faults, imported_names, inner_imports, rooms
 
@@ -44,6 +45,10 @@ for number, file in enumerate(files):
 def test_every_import_goes_down() -> None:
     found = faults(inner_imports(), rooms())
     assert not found, "\n".join(found)
+
+
+def test_picture_shows_the_house_as_it_is() -> None:
+    assert rooms_picture.PICTURE.read_text() == rooms_picture.draw(), "Imports between rooms changed: run make picture."
 
 
 def test_domain_never_imports_airflow() -> None:
