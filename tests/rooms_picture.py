@@ -1,12 +1,11 @@
 """Draws docs/images/rooms.svg from the code: ``make picture``.
 
-A row is a floor, the lowest at the bottom. An arrow says that a room imports another; those that follow from other arrows
-(a room that imports B, which imports C, may import C as well) are left out.
+A row is a floor, the lowest at the bottom. A line goes from a room down to one that it imports; lines that follow from
+others (a room imports B, and B imports C: it may import C as well) are left out.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 from tests.conftest import REPOSITORY
 from tests.rooms import FLOORS, inner_imports
@@ -24,7 +23,7 @@ STYLE = """
 """
 
 
-def arrows() -> dict[str, set[str]]:
+def lines() -> dict[str, set[str]]:
     """Return which rooms each room imports, without what follows from the rest."""
     imports = defaultdict(set)
     for line in inner_imports():
@@ -39,13 +38,12 @@ def arrows() -> dict[str, set[str]]:
 
 def draw() -> str:
     """Return the picture as SVG."""
-    drawn = arrows()
+    drawn = lines()
     places = _places(drawn)
     height = len(FLOORS) * ROW + 20
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">']
-    parts.append(f"<style>{STYLE}</style>")
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}">', f"<style>{STYLE}</style>"]
     for room, below in drawn.items():
-        parts += [_arrow(places[room], places[other]) for other in sorted(below)]
+        parts += [_line(places[room], places[other]) for other in sorted(below)]
     parts += [_box(room, *place) for room, place in sorted(places.items())]
     parts += [f'<text class="floor" x="4" y="{_height_of(floor) + 4}">{floor}</text>' for floor in range(len(FLOORS))]
     return "\n".join([*parts, "</svg>", ""])
@@ -66,11 +64,11 @@ def _height_of(floor: int) -> float:
     return (len(FLOORS) - floor - 0.5) * ROW + 10
 
 
-def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
+def _line(start: tuple[float, float], end: tuple[float, float]) -> str:
     (x1, y1), (x2, y2) = start, end
-    top, bottom = y1 + BOX_HEIGHT / 2, y2 - BOX_HEIGHT / 2
-    bend = (bottom - top) / 2
-    return f'<path d="M{x1:.0f} {top:.0f}C{x1:.0f} {top + bend:.0f} {x2:.0f} {bottom - bend:.0f} {x2:.0f} {bottom:.0f}"/>'
+    y1, y2 = y1 + BOX_HEIGHT / 2, y2 - BOX_HEIGHT / 2
+    middle = (y1 + y2) / 2
+    return f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {middle:.0f} {x2:.0f} {middle:.0f} {x2:.0f} {y2:.0f}"/>'
 
 
 def _box(room: str, x: float, y: float) -> str:
