@@ -243,7 +243,9 @@ def test_a_loser_leaves_the_winners_photographs_alone(tmp_path: Path) -> None:
         assert row["enhancement_accepted"] is True
         lies_there = Path(row["destination_uri"].removeprefix("file://")).read_bytes()
         assert lies_there != night.lake.read_bytes(night.lake.relative(row["original_uri"]))
-        assert lies_there == next(night.root.rglob(f"enhanced/{row['fingerprint_measure']}.png")).read_bytes()
+        assert (
+            lies_there == next(night.root.rglob(f"enhanced/{row['fingerprint_measure_and_enhance']}.png")).read_bytes()
+        )
 
 
 def test_an_item_whose_class_changed_moves_when_that_is_published(night: Night) -> None:

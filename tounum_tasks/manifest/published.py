@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import manifest_path
+from tounum_tasks.manifest.schema import with_earlier_names, with_todays_names
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.store.base import Storage
 
@@ -52,6 +53,7 @@ def read_columns(
         with lake.open(manifest_path(batch_date, batch_id)) as file:
             manifest = pq.ParquetFile(file)
             there = set(manifest.schema_arrow.names)
-            return manifest.read(columns=None if columns is None else [name for name in columns if name in there])
+            wanted = None if columns is None else [name for name in with_earlier_names(columns) if name in there]
+            return with_todays_names(manifest.read(columns=wanted))
     except FileNotFoundError:
         return None

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tounum_tasks.items import ItemKey
-from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, without_publication
+from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, with_todays_names, without_publication
 from tounum_tasks.store.base import Storage
 
 
@@ -46,7 +46,7 @@ def latest_version(lake: Storage, batch_date: str, batch_id: str) -> int:
 def read_version(lake: Storage, batch_date: str, batch_id: str, version: int) -> pa.Table:
     """Return one committed version of a manifest; what the file says about its publication is left out."""
     with lake.open(history_path(batch_date, batch_id, version)) as file:
-        return without_publication(pq.read_table(file))
+        return with_todays_names(without_publication(pq.read_table(file)))
 
 
 def read_publication(lake: Storage, batch_date: str, batch_id: str, version: int) -> Publication:
