@@ -17,7 +17,7 @@ from tounum_tasks.manifest.schema import (
 )
 from tounum_tasks.plan import BatchPlan, RunPlan, ShardRef
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.steps.shard import ShardWork, load_step
 from tounum_tasks.steps.table import STEPS
 
 
@@ -36,7 +36,7 @@ def to_table(rows: list[dict]) -> pa.Table:
 
 
 def _shard_rows(work: ShardWork, version: int) -> Iterable[dict]:
-    modules = {step.name: step.load() for step in STEPS}
+    modules = {step.name: load_step(step.name) for step in STEPS}
     for item in work.items:
         found = {name: work.results(name)[item.key] for name in modules if item.key in work.results(name)}
         row = _provenance(work, item)
