@@ -40,9 +40,12 @@ def _shard_rows(work: ShardWork, version: int) -> Iterable[dict]:
     for item in work.items:
         found = {name: work.results(name)[item.key] for name in modules if item.key in work.results(name)}
         row = _provenance(work, item)
+        reasons: list[str] = []
         for name, result in found.items():
+            reasons += modules[name].review_reasons(work, result)
             row |= modules[name].columns(work, item, result)
             row |= {f"fingerprint_{name}": result["fingerprint"], f"seconds_{name}": result["seconds"]}
+        row |= {"needs_review": bool(reasons), "review_reasons": reasons} if row.get("label") else {}
         row |= _outcome(work, item, found)
         row |= _run(work, version)
         row["reused_stages"] = [name for name, result in found.items() if result["run_id"] != work.plan.run_id]

@@ -118,6 +118,9 @@ class StepModule(Protocol):
     def columns(self, work: "ShardWork", item: Item, row: dict) -> dict:
         """Return the columns of the manifest that follow from an item's row."""
 
+    def review_reasons(self, work: "ShardWork", row: dict) -> list[str]:
+        """Return why a person should look at an item, as words; none if nothing is doubtful."""
+
 
 def load_step(name: str) -> StepModule:
     """Import and return the module of a step."""
