@@ -10,7 +10,7 @@ from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item
 from tounum_tasks.plan import ModelPin, RunPlan, ShardRef
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.steps.shard import ShardWork, load_step
 from tounum_tasks.steps.table import STEPS
 
 JSON = st.recursive(
@@ -55,7 +55,7 @@ PLAN = RunPlan(
 def all_of(plan: RunPlan, item: Item = ITEM, label: str = "Photo") -> dict[str, str]:
     labels = {"classify": {item.key: {"label": label}}}
     work = ShardWork(plan, ShardRef(batch_id="box-1", batch_date="2026-03-01", shard=0), Settings(), _results=labels)
-    return {step.name: step.load().fingerprint(work, item) for step in STEPS}
+    return {step.name: load_step(step.name).fingerprint(work, item) for step in STEPS}
 
 
 @pytest.mark.parametrize(

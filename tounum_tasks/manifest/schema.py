@@ -100,7 +100,8 @@ SCHEMA = pa.schema(
         _field("confidence", _real, "Probability of the label", decimals=4),
         *(_field(column, _real, f"Probability of {label}", decimals=4) for label, column in CLASS_COLUMNS.items()),
         _field("is_photo", _flag, "Whether the image went on to features and a caption"),
-        _field("needs_review", _flag, "Whether the confidence is below the limit for review"),
+        _field("needs_review", _flag, "Whether a person should look at it"),
+        _field("review_reasons", _texts, "Why: class (doubtful)"),
         _field("classifier_version", _text, "Version and digest of the classifier"),
         _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
         # Features and caption

@@ -17,7 +17,7 @@ from tounum_tasks.manifest.schema import (
 )
 from tounum_tasks.plan import BatchPlan, RunPlan, ShardRef
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.steps.shard import ShardWork, load_step
 from tounum_tasks.steps.table import STEPS
 
 
@@ -36,13 +36,16 @@ def to_table(rows: list[dict]) -> pa.Table:
 
 
 def _shard_rows(work: ShardWork, version: int) -> Iterable[dict]:
-    modules = {step.name: step.load() for step in STEPS}
+    modules = {step.name: load_step(step.name) for step in STEPS}
     for item in work.items:
         found = {name: work.results(name)[item.key] for name in modules if item.key in work.results(name)}
         row = _provenance(work, item)
+        reasons: list[str] = []
         for name, result in found.items():
+            reasons += modules[name].review_reasons(work, result)
             row |= modules[name].columns(work, item, result)
             row |= {f"fingerprint_{name}": result["fingerprint"], f"seconds_{name}": result["seconds"]}
+        row |= {"needs_review": bool(reasons), "review_reasons": reasons} if row.get("label") else {}
         row |= _outcome(work, item, found)
         row |= _run(work, version)
         row["reused_stages"] = [name for name, result in found.items() if result["run_id"] != work.plan.run_id]

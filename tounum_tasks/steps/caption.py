@@ -61,7 +61,7 @@ def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
 
 
 def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
-    captioner = load_model("captioner", work.plan, work.settings)
+    captioner = load_model("captioner", work.plan.models, work.settings)
     by_input = {extract_features.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
     features = work.cache("extract_features").iterate(by_input, ["fingerprint", "features"])
     found = 0
@@ -106,6 +106,10 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
         "attention_uri": work.lake.url(attention_of(work).folder),
         "captioner_version": version_of(work.plan.models["captioner"]),
     }
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return []
 
 
 def attention_of(work: ShardWork) -> Cache:

@@ -47,7 +47,7 @@ def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
 
 
 def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
-    classifier = load_model("classifier", work.plan, work.settings)
+    classifier = load_model("classifier", work.plan.models, work.settings)
     by_input = {measure_and_enhance.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
     # Classes are found better in degraded photographs than in restored ones (docs/enhancement.md).
     inputs = measure_and_enhance.read_inputs(work, list(by_input), READ_AT_ONCE, before_enhancement=True)
@@ -74,9 +74,13 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
         "confidence": row["confidence"],
         **{CLASS_COLUMNS[name]: value for name, value in zip(CLASSES, row["probabilities"], strict=True)},
         "is_photo": row["label"] == PHOTO,
-        "needs_review": row["confidence"] < work.plan.review_confidence,
         "classifier_version": version_of(work.plan.models["classifier"]),
     }
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    # A confidence that is no number is never sure.
+    return [] if row["confidence"] >= work.plan.review_confidence else ["class"]
 
 
 def label_of(work: ShardWork, item: Item) -> str | None:

@@ -55,7 +55,7 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
 
 
 def _extract(work: ShardWork, pending: dict[str, Item]) -> Iterator[dict]:
-    extractor = load_model("extractor", work.plan, work.settings)
+    extractor = load_model("extractor", work.plan.models, work.settings)
     by_input = {measure_and_enhance.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
     for inputs, pixels in measure_and_enhance.read_inputs(work, list(by_input), READ_AT_ONCE):
         started = time.monotonic()
@@ -77,3 +77,7 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
         "features_uri": work.lake.url(work.folder(step_named("extract_features").folder)),
         "extractor_version": version_of(work.plan.models["extractor"]),
     }
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return []

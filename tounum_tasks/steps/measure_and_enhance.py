@@ -135,6 +135,10 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
     }
 
 
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return []
+
+
 def readable(work: ShardWork) -> list[Item]:
     """Return the items of a shard that could be read; the others have an error in their row."""
     rows = work.results("measure_and_enhance")
@@ -148,7 +152,7 @@ def _inputs(work: ShardWork) -> Cache:
 
 def _measure_all(work: ShardWork, pending: dict[str, Item]) -> Iterator[tuple[dict, dict | None]]:
     """Yield a row and a model input (None for unreadable images) per item, at most ``decode_threads`` at once."""
-    engine = AutoEngine(cache(lambda: load_model("restorer", work.plan, work.settings)))
+    engine = AutoEngine(cache(lambda: load_model("restorer", work.plan.models, work.settings)))
 
     def one(entry: tuple[str, Item]) -> tuple[dict, dict | None]:
         fingerprint, item = entry

@@ -1,5 +1,6 @@
 """Which model versions a run uses: resolved once at its start, checked against each other, then loaded by digest."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.registry import PRODUCTION, ModelVersion, Registry
-from tounum_tasks.plan import ModelPin, RunPlan, RunRequest
+from tounum_tasks.plan import ModelPin, RunRequest
 from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.settings import Settings
 
@@ -36,14 +37,14 @@ def asked_of_production(request: RunRequest, settings: Settings) -> list[str]:
     return [name for name, version in _asked(request, settings).items() if version == PRODUCTION]
 
 
-def load_model(name: str, plan: RunPlan, settings: Settings) -> Any:
-    """Return the model of a run: a ``Classifier``, ``Extractor``, ``Captioner`` or ``Restorer``.
+def load_model(name: str, pins: Mapping[str, ModelPin], settings: Settings) -> Any:
+    """Return a pinned model: a ``Classifier``, ``Extractor``, ``Captioner`` or ``Restorer``.
 
     Raises:
         ConfigurationError: the version is not what it was when the run began.
     """
     partner = KINDS[name].partner
-    return _load(name, _folder(plan.models[name], settings), plan.models[partner].digest if partner else None)
+    return _load(name, _folder(pins[name], settings), pins[partner].digest if partner else None)
 
 
 def auto_engine(settings: Settings) -> tuple[ModelVersion, AutoEngine]:

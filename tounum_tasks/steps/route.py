@@ -62,6 +62,10 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
     return {"destination_uri": row["destination_uri"]}
 
 
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return []
+
+
 def _bucket(label: str | None, settings: Settings) -> Storage:
     if label is None:
         return open_storage(settings.quarantine_root)

@@ -4,6 +4,7 @@ A step's result depends on its input, its version, the settings that it reads an
 fingerprint says so, and a run computes only what no earlier run did.
 """
 
+import importlib
 import io
 import logging
 import time
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,6 +118,14 @@ class StepModule(Protocol):
     def columns(self, work: "ShardWork", item: Item, row: dict) -> dict:
         """Return the columns of the manifest that follow from an item's row."""
 
+    def review_reasons(self, work: "ShardWork", row: dict) -> list[str]:
+        """Return why a person should look at an item, as words; none if nothing is doubtful."""
+
+
+def load_step(name: str) -> StepModule:
+    """Import and return the module of a step."""
+    return cast(StepModule, importlib.import_module(f"tounum_tasks.steps.{name}"))
+
 
 @dataclass(frozen=True)
 class ShardWork:
@@ -150,13 +159,12 @@ class ShardWork:
 
     def cache(self, name: str) -> Cache:
         """Return the committed rows of a step."""
-        step = step_named(name)
-        return Cache(self.lake, self.folder(step.folder), step.load().SCHEMA)
+        return Cache(self.lake, self.folder(step_named(name).folder), load_step(name).SCHEMA)
 
     def fingerprints(self, name: str) -> dict[ItemKey, str]:
         """Return by item what the results of a step are known by, for the items that should have one."""
         if name not in self._fingerprints:
-            step = step_named(name).load()
+            step = load_step(name)
             self._fingerprints[name] = {item.key: step.fingerprint(self, item) for item in step.wanted(self)}
         return self._fingerprints[name]
 
@@ -203,15 +211,15 @@ def run_step(name: str, plan: RunPlan, shard: ShardRef, settings: Settings) -> d
         EnvironmentFault: results of an earlier step are gone, or storage does not do what it should.
     """
     started = time.monotonic()
-    work, step = ShardWork(plan, shard, settings), step_named(name)
-    for earlier in step.needs:
+    work = ShardWork(plan, shard, settings)
+    for earlier in step_named(name).needs:
         work.require(earlier)
-    module, cache = step.load(), work.cache(name)
-    wanted = {module.fingerprint(work, item): item for item in module.wanted(work)}
+    step, cache = load_step(name), work.cache(name)
+    wanted = {step.fingerprint(work, item): item for item in step.wanted(work)}
     committed = cache.rows(wanted, without_arrays(cache.schema))
-    pending = work.pending(wanted, module.usable(work, committed))
+    pending = work.pending(wanted, step.usable(work, committed))
     done = 0
-    for rows in module.run(work, pending) if pending else ():
+    for rows in step.run(work, pending) if pending else ():
         cache.commit(rows)
         done += len(rows)
         log.info("%d of %d images done.", done, len(pending))

@@ -4,12 +4,7 @@ The task group of the DAG, ``run`` on the command line, the rows of publish, the
 clear follow from this table. What a step is made of is said by :class:`tounum_tasks.steps.shard.StepModule`.
 """
 
-import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
-
-if TYPE_CHECKING:
-    from tounum_tasks.steps.shard import StepModule
 
 
 @dataclass(frozen=True)
@@ -37,10 +32,6 @@ class Step:
     def folder(self) -> str:
         """The folder of the lake below which its committed rows lie."""
         return self.rows_in or f"stages/{self.name}"
-
-    def load(self) -> "StepModule":
-        """Import and return the step's module."""
-        return cast("StepModule", importlib.import_module(f"tounum_tasks.steps.{self.name}"))
 
 
 STEPS = (
