@@ -22,8 +22,9 @@ from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode,
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
-from tounum_tasks.names import READY_MARKER, display_name, is_ignored
+from tounum_tasks.names import READY_MARKER, is_ignored
 from tounum_tasks.settings import Settings
+from tounum_tasks.visible import display_name
 
 PROGRESS_SECONDS = 5.0
 

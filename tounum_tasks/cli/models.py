@@ -10,8 +10,8 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE
 from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.registry import Registry
-from tounum_tasks.names import display_name
 from tounum_tasks.settings import load_settings
+from tounum_tasks.visible import display_name
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -5,7 +5,6 @@ fingerprint says so, and a run computes only what no earlier run did.
 """
 
 import importlib
-import io
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -15,9 +14,8 @@ from itertools import islice
 from typing import Protocol, TypeVar, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item, ItemKey, read_items
 from tounum_tasks.manifest.read import failed_keys
@@ -26,6 +24,7 @@ from tounum_tasks.settings import Settings
 from tounum_tasks.steps.table import step_named
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
+from tounum_tasks.tables import parquet_bytes, read_rows
 
 log = logging.getLogger(__name__)
 
@@ -62,28 +61,23 @@ class Cache:
             if not missing:
                 return
             try:
-                for row in self._read(path, columns, batch_size):
+                for row in read_rows(self.lake, path, columns, at_once=batch_size):
                     if row["fingerprint"] in missing:
                         missing.discard(row["fingerprint"])
                         yield row
-            except (pa.ArrowException, OSError) as error:
+            except (DamagedFile, KeyError) as error:
                 # A damaged file is as good as none: what it held is computed again.
-                log.warning("%s cannot be read (%s); its results are computed again.", self.lake.url(path), error)
-
-    def _read(self, path: str, columns: list[str] | None, batch_size: int) -> Iterator[dict]:
-        with self.lake.open(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=batch_size, columns=columns):
-                yield from batch.to_pylist()
+                log.warning("%s cannot be used; its results are computed again. %s", self.lake.url(path), error)
+            except FileNotFoundError:
+                continue  # deleted since it was listed: caches may be
 
     def commit(self, rows: list[dict]) -> None:
         """Write ``rows`` as one file, named by its fingerprints so that the same work gives the same file."""
         if not rows:
             return
-        buffer = io.BytesIO()
-        table = pa.Table.from_pylist(rows, schema=self.schema)
-        pq.write_table(table, buffer, compression="zstd", row_group_size=64)
+        content = parquet_bytes(pa.Table.from_pylist(rows, schema=self.schema), row_group_size=64)
         name = fingerprint(rows=sorted(row["fingerprint"] for row in rows))[:32]
-        self.lake.write_bytes(f"{self.folder}/{name}.parquet", buffer.getvalue())
+        self.lake.write_bytes(f"{self.folder}/{name}.parquet", content)
 
     def _files(self) -> list[str]:
         """Newest first: a result that was computed again is preferred to the one that it repeats."""
