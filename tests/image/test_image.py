@@ -8,8 +8,8 @@ import pytest
 from skimage import data
 
 from tests.conftest import REPOSITORY
-from tests.image_files import saved
 from tests.image.container import USER, Container
+from tests.image_files import saved
 
 pytestmark = pytest.mark.image
 
