@@ -118,7 +118,8 @@ def _initial(choice: str) -> dict[str, NDArray[Any]]:
     Raises:
         ConfigurationError: they cannot be found or read.
     """
-    from tounum_tasks.features.extractor import imagenet_weights, read_npz
+    from tounum_tasks.features.inception import read_npz
+    from tounum_tasks.features.network import imagenet_weights
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.settings import load_settings
