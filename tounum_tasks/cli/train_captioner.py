@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.settings import load_settings
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: data, extractor or options are wrong.
     """
+    require_keras("Training")
     from tounum_tasks.datasets.captions import load_captions
     from tounum_tasks.datasets.views import MOST_WINDOWS
     from tounum_tasks.features.inception import up_to

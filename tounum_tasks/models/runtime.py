@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -158,23 +159,27 @@ def load_openvino() -> ModuleType:
 
 
 def require_keras(what: str) -> None:
-    """Import Keras with TensorFlow.
+    """Check that Keras and TensorFlow are installed, without importing them.
 
     Args:
-        what: what needs it, as the message says it.
+        what: what needs them, as the message says it.
 
     Raises:
-        ConfigurationError: it is not installed.
+        ConfigurationError: one is not installed.
     """
-    try:
-        import keras
-        import tensorflow  # noqa: F401
-    except ImportError as error:
+    missing = [name for name in ("keras", "tensorflow") if not _is_installed(name)]
+    if missing:
         raise ConfigurationError(
-            f"{what} needs TensorFlow, which cannot be imported ({error}): install the extra with "
+            f"{what} needs {' and '.join(missing)}, not installed here: install the extra with "
             "\"pip install 'tounum[train]'\"."
-        ) from error
-    del keras
+        )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # something says that it must not be imported
+        return False
 
 
 def _keep_for_ever(thing: object) -> None:
