@@ -14,7 +14,7 @@ from tounum_tasks.steps.classify import photographs
 from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
 
-VERSION = 1
+VERSION = 2
 CAPTION_AT_ONCE = 128
 
 SCHEMA = pa.schema(
