@@ -128,7 +128,7 @@ def _classified(work: ShardWork, item: Item, row: dict | None) -> dict:
         "confidence": row["confidence"],
         **{CLASS_COLUMNS[name]: value for name, value in zip(CLASSES, row["probabilities"], strict=True)},
         "is_photo": row["label"] == PHOTO,
-        "needs_review": row["confidence"] < work.plan.review_confidence,
+        "needs_review": not row["confidence"] >= work.plan.review_confidence,  # also where it is no number
         "classifier_version": version_of(work.plan.classifier),
         "fingerprint_classify": work.fingerprints.classify(item),
         "seconds_classify": row["seconds"],

@@ -120,8 +120,7 @@ class BatchFiles:
 
     @cached_property
     def _places(self) -> Places:
-        originals = frozenset(item.original for item in self._items.values())
-        return Places(self.settings, originals.__contains__)
+        return Places(self.settings, frozenset(item.original for item in self._items.values()))
 
     @cached_property
     def _present(self) -> dict[str, Place]:
@@ -226,9 +225,10 @@ class BatchFiles:
     def _enhanced(self, row: dict, item: Item) -> bytes:
         """The file with the enhanced pixels, from the stage cache or made again from the original."""
         folder = f"stages/{measure_stage.STAGE}/{self.batch_date}/{self.batch_id}/shard-{item.shard:04d}"
-        path = measure_stage.enhanced_path(folder, row["fingerprint_measure"], item.format or "")
-        if self._lake.exists(path):
-            return self._lake.read_bytes(path)
+        fingerprint = row["fingerprint_measure"]
+        kept = Cache(self._lake, folder, measure_stage.SCHEMA).rows([fingerprint]).get(fingerprint)
+        if kept and kept["enhanced"] and (content := measure_stage.read_enhanced(self._lake, kept)) is not None:
+            return content
         original = measure_stage.read_original(self._lake, item)
         image = decode(original, page=item.page, limits=self._limits(row, item))
         again = enhance(image.rgb, mode=row["enhancement_method"], before=measure(image.rgb))

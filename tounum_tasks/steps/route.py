@@ -43,8 +43,9 @@ def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
     cache = work.cache(STAGE, SCHEMA)
     committed = {found: row for found, row in cache.rows(wanted).items() if _lies_there(row, settings)}
     pending = work.pending(wanted, committed)
+    places = Places.of_batch(settings, shard.batch_date, shard.batch_id)
     cache.commit(
-        [_route(work, found, item, labels.get(item.key), measured[item.key]) for found, item in pending.items()]
+        [_route(work, places, found, item, labels.get(item.key), measured[item.key]) for found, item in pending.items()]
     )
     return work.summary(computed=len(pending), wanted=len(wanted), started=started)
 
@@ -66,9 +67,8 @@ def _lies_there(row: dict, settings: Settings) -> bool:
     return path != row["destination_uri"] and bucket.exists(path)
 
 
-def _route(work: ShardWork, fingerprint: str, item: Item, label: str | None, measured: dict) -> dict:
+def _route(work: ShardWork, places: Places, fingerprint: str, item: Item, label: str | None, measured: dict) -> dict:
     started = time.monotonic()
-    places = Places(work.settings, work.lake.exists)
     try:
         place, sha256 = _put(work, places, item, label, measured)
     except FileNotFoundError as error:
@@ -102,7 +102,9 @@ def _put_photo(work: ShardWork, places: Places, item: Item, measured: dict) -> t
 
     If it is not what this run would put there, it is replaced when this run's manifest has been committed.
     """
-    enhanced = work.lake.read_bytes(measured["enhanced"]) if measured["enhanced"] else None
+    enhanced = measure_stage.read_enhanced(work.lake, measured) if measured["enhanced"] else None
+    if measured["enhanced"] and enhanced is None:
+        raise FileNotFoundError(measured["enhanced"])
     place = places.of_photo(item, enhanced=enhanced is not None)
     content = photo_content(work.lake, item, enhanced, measured["dpi"], limits_of(work.plan, item))
     place.storage.create_exclusively(place.path, content)
