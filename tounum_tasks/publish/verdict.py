@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tounum_tasks.errors import FailureRateExceeded, TounumError
+from tounum_tasks.errors import DamagedFile, FailureRateExceeded, TounumError
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import STATUS_OK
 from tounum_tasks.plan import RunPlan
@@ -20,18 +20,22 @@ def check(plan: RunPlan, settings: Settings) -> str:
 
     Raises:
         FailureRateExceeded: of some batch more than ``max_failure_rate`` of the items failed or were quarantined, or
-            a fault of the environment kept a batch out.
+            a fault of the environment kept a batch out, or the manifest of one is damaged.
         Overtaken: another run published a batch with other results, which nobody asked this run for.
     """
     lake = open_storage(settings.lake_root)
     total: Counter[str] = Counter()
-    exceeded, complaints = [], []
+    exceeded, complaints, damaged = [], [], []
     for batch in plan.batches:
         version = latest_version(lake, batch.batch_date, batch.batch_id)
         if version == 0:
             exceeded.append(f"{batch.batch_id} has no manifest")
             continue
-        table = read_version(lake, batch.batch_date, batch.batch_id, version)
+        try:
+            table = read_version(lake, batch.batch_date, batch.batch_id, version)
+        except DamagedFile as fault:
+            damaged.append(str(fault))
+            continue
         counts = Counter(table["status"].to_pylist())
         bad = batch.items - counts[STATUS_OK]
         if bad / batch.items > plan.max_failure_rate:
@@ -44,8 +48,8 @@ def check(plan: RunPlan, settings: Settings) -> str:
             f"{'; '.join(exceeded)}: the limit is {plan.max_failure_rate:.0%}. "
             "All rows are published; error_code and error_message of the manifest say why."
         )
-    if plan.faults:
-        raise FailureRateExceeded(" ".join(plan.faults))
+    if plan.faults or damaged:
+        raise FailureRateExceeded(" ".join([*plan.faults, *damaged]))
     if told := [sentence for sentence in complaints if sentence]:
         raise Overtaken("; ".join(told) + ".")
     if not plan.batches:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import SCHEMA, STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
@@ -246,6 +247,7 @@ class RunFigures:
             sentences += [
                 f"Batch {batch.plan.batch_id} has no manifest: it was not published, see the log of publish."
                 for batch in missing
+                if not batch.complaint
             ] + [
                 f"{batch.without_result:,} of {count(batch.plan.items, 'image')} of batch {batch.plan.batch_id} have "
                 f"no result ({percent(batch.failure_rate)}); the limit is {limit}. All rows are published."
@@ -269,9 +271,13 @@ def read_figures(plan: RunPlan, settings: Settings) -> RunFigures:
 
 
 def _read_batch(plan: RunPlan, batch: BatchPlan, settings: Settings) -> BatchFigures:
-    table = read_columns(open_storage(settings.lake_root), batch.batch_date, batch.batch_id, COLUMNS)
+    nothing = pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table()
+    try:
+        table = read_columns(open_storage(settings.lake_root), batch.batch_date, batch.batch_id, COLUMNS)
+    except DamagedFile as fault:
+        return BatchFigures(batch, nothing, "missing", str(fault).rstrip("."))
     if table is None:
-        return BatchFigures(batch, pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table(), "missing")
+        return BatchFigures(batch, nothing, "missing")
     figures = BatchFigures(batch, table.replace_schema_metadata(), "published")
     if plan.run_id in figures.other_runs:
         return figures

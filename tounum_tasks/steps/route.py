@@ -73,7 +73,7 @@ def _route(work: ShardWork, places: Places, fingerprint: str, item: Item, label:
         place, sha256 = _put(work, places, item, label, measured)
     except FileNotFoundError as error:
         raise EnvironmentFault(
-            f"What belongs to {item.source_path} is gone from {work.lake.root}: run the task measure_and_enhance again."
+            f"What belongs to {item.source_path} is gone from {work.lake.root} or damaged: run the task measure_and_enhance again."
         ) from error
     return {
         "fingerprint": fingerprint,
