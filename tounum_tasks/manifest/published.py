@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import manifest_path
-from tounum_tasks.manifest.schema import SCHEMA
+from tounum_tasks.manifest.schema import SCHEMA, with_earlier_names, with_todays_names
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.store.base import Storage
 from tounum_tasks.tables import read_table
@@ -53,7 +53,8 @@ def read_columns(
         DamagedFile: the manifest does not hold what was published.
     """
     try:
-        table = read_table(lake, manifest_path(batch_date, batch_id), columns)
+        wanted = None if columns is None else with_earlier_names(columns)
+        table = with_todays_names(read_table(lake, manifest_path(batch_date, batch_id), wanted))
     except FileNotFoundError:
         return None
     for name in SCHEMA.names if columns is None else columns:
