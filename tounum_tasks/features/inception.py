@@ -140,7 +140,9 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             arrays = {name: file[name] for name in file.files}
         for name, array in arrays.items():
             if array.dtype.kind not in "fiu":
-                raise ValueError(f"{name!r} holds no numbers")
+                raise ValueError(f"'{name}' holds no numbers")
+            if not np.isfinite(array).all():
+                raise ValueError(f"'{name}' holds NaN or infinity")
         return arrays
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigurationError(f"Cannot read the extractor's weights from {path}: {error}") from error
