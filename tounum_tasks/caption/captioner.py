@@ -19,9 +19,9 @@ from tounum_tasks.caption.search import Found, beam_search, greedy_search, sampl
 from tounum_tasks.caption.shape import NetworkShape
 from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.models.card import ModelCard, read_version
+from tounum_tasks.models.card import ModelCard, read_files
 from tounum_tasks.models.compute import Precision, best_precision
-from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.models.weights import parse_safetensors, write_safetensors
 from tounum_tasks.threads import in_threads, processors
 
 IMAGES_AT_ONCE = 128
@@ -155,17 +155,18 @@ class Captioner:
         Raises:
             ConfigurationError: the folder is incomplete or damaged, or the captioner was made for another extractor.
         """
-        card = read_version(folder, name="captioner")
+        card, files = read_files(folder, name="captioner")
         partner = card.partners.get("extractor", "none")
         if partner != extractor_digest:
             raise ConfigurationError(
                 f"The captioner {card.version} was made for the extractor {partner[:12]}, not for "
                 f"{extractor_digest[:12]}: their features are not interchangeable."
             )
-        vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+        vocabulary = Vocabulary.parse(files[VOCABULARY_FILE], folder / VOCABULARY_FILE)
         shape, options = described(card, folder)
-        decoder = Decoder(shape, read_safetensors(folder / WEIGHTS_FILE), precision=precision or best_precision())
-        judge = Judge(read_safetensors(folder / JUDGE_FILE)) if options.judgement else None
+        weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
+        decoder = Decoder(shape, weights, precision=precision or best_precision())
+        judge = Judge(parse_safetensors(files[JUDGE_FILE], folder / JUDGE_FILE)) if options.judgement else None
         return cls(decoder, vocabulary, digest=card.digest, options=options, judge=judge)
 
     def with_options(self, options: SearchOptions, judge: Judge | None = None) -> Captioner:

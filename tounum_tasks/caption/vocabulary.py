@@ -47,8 +47,24 @@ class Vocabulary:
             ConfigurationError: the file is missing or no list of words.
         """
         try:
-            words = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"Cannot read the vocabulary {path}: {error}") from error
+        return cls.parse(content, path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> Vocabulary:
+        """Return the vocabulary that a file holds.
+
+        Args:
+            path: of the file, for messages.
+
+        Raises:
+            ConfigurationError: it is no list of words.
+        """
+        try:
+            words = json.loads(content)
+        except ValueError as error:
             raise ConfigurationError(f"Cannot read the vocabulary {path}: {error}") from error
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ConfigurationError(f"The vocabulary {path} is not a list of words.")

@@ -14,10 +14,10 @@ from tounum_tasks.classify import graph
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import architecture_of, build_network, input_size, set_weights, weight_shapes
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.models.card import read_version
+from tounum_tasks.models.card import WEIGHTS_FILE, read_files
 from tounum_tasks.models.compute import Precision, best_precision, keras_policy
 from tounum_tasks.models.runtime import network
-from tounum_tasks.models.weights import check_weights, read_safetensors
+from tounum_tasks.models.weights import check_weights, parse_safetensors
 
 TEMPERATURE = "temperature"
 
@@ -61,8 +61,8 @@ class Classifier:
         Raises:
             ConfigurationError: the folder is incomplete or damaged.
         """
-        card = read_version(folder, name="classifier")
-        weights = read_safetensors(folder / "weights.safetensors")
+        card, files = read_files(folder, name="classifier")
+        weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
         return cls(weights, architecture=architecture_of(weights), digest=card.digest)
 
     def scores(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from tounum_tasks.features import graph
 from tounum_tasks.features.inception import CHANNELS, POSITIONS, Weights, last_layer_of, weight_shapes
-from tounum_tasks.models.card import read_version
+from tounum_tasks.models.card import WEIGHTS_FILE, read_files
 from tounum_tasks.models.compute import Precision, best_precision, keras_policy
 from tounum_tasks.models.runtime import Network, network
-from tounum_tasks.models.weights import check_weights, read_safetensors
+from tounum_tasks.models.weights import check_weights, parse_safetensors
 
 
 class Extractor:
@@ -40,8 +40,9 @@ class Extractor:
         Raises:
             ConfigurationError: the folder is incomplete or damaged.
         """
-        card = read_version(folder, name="extractor")
-        return cls(read_safetensors(folder / "weights.safetensors"), digest=card.digest, precision=precision)
+        card, files = read_files(folder, name="extractor")
+        weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
+        return cls(weights, digest=card.digest, precision=precision)
 
     def extract(self, inputs: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Return features of images: uint8 N x 299 x 299 x 3 (RGB) -> float16 N x 64 x 2048, positions row by row."""

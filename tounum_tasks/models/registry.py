@@ -25,6 +25,7 @@ from tounum_tasks.models.card import (
     CARD_FILE,
     ModelCard,
     parse_card,
+    read_card,
     read_version,
     validate_name,
     validate_version,
@@ -42,7 +43,7 @@ STARTERS = Path(__file__).parent / "starter"
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A version that was found complete and undamaged, in a local folder."""
+    """A version in a local folder."""
 
     name: str
     version: str
@@ -80,17 +81,27 @@ class Registry:
     # Reading
 
     def resolve(self, name: str, version: str = PRODUCTION) -> ModelVersion:
-        """Finds a version and checks all its files.
+        """Find a version and check all its files.
 
         Raises:
             ConfigurationError: there is no such version, or it is incomplete or damaged.
+        """
+        found = self.find(name, version)
+        read_version(found.folder, name=name)
+        return found
+
+    def find(self, name: str, version: str = PRODUCTION) -> ModelVersion:
+        """Find a version by its card; who loads it compares its files with their hashes.
+
+        Raises:
+            ConfigurationError: there is no such version, or its card is damaged.
         """
         _checked(validate_name, name)
         if version == PRODUCTION:
             version = self.production(name)
         _checked(validate_version, version)
         folder = self._local_folder(name, version)
-        card = read_version(folder, name=name)
+        card = read_card(folder, name=name)
         if card.version != version:
             raise ConfigurationError(f"{folder} says that it is version {card.version}, not {version}.")
         return ModelVersion(name, version, card.digest, folder, card)

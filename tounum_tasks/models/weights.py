@@ -23,12 +23,28 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     Raises:
         ConfigurationError: the file is missing or damaged, or holds what is no number (NaN, infinity).
     """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read the weights {path}: {error}") from error
+    return parse_safetensors(content, path)
+
+
+def parse_safetensors(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file that was read, by name.
+
+    Args:
+        path: of the file, for messages.
+
+    Raises:
+        ConfigurationError: it is damaged, or holds what is no number (NaN, infinity).
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        arrays = load(path.read_bytes())
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:  # the last two: an unknown dtype
+        arrays = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # the last two: an unknown dtype
         raise ConfigurationError(f"Cannot read the weights {path}: {error}") from error
     for name, array in arrays.items():
         if array.dtype.kind not in "biu" and not np.isfinite(array).all():

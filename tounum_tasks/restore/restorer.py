@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.models.card import read_version
+from tounum_tasks.models.card import WEIGHTS_FILE, read_files
 from tounum_tasks.models.compute import Precision, best_precision, keras_policy
 from tounum_tasks.models.registry import STARTERS, version_order
 from tounum_tasks.models.runtime import network
-from tounum_tasks.models.weights import check_weights, read_safetensors
+from tounum_tasks.models.weights import check_weights, parse_safetensors
 from tounum_tasks.restore import graph
 from tounum_tasks.restore.evidence import spread_squares
 from tounum_tasks.restore.network import REACH, STRIDE, build_network, set_weights, weight_shapes
@@ -66,8 +66,8 @@ class Restorer:
         Raises:
             ConfigurationError: the folder is incomplete or damaged.
         """
-        card = read_version(folder, name="restorer")
-        return cls(read_safetensors(folder / "weights.safetensors"), digest=card.digest)
+        card, files = read_files(folder, name="restorer")
+        return cls(parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE), digest=card.digest)
 
     def restore(self, rgb: NDArray[np.uint8], *, blur: float) -> NDArray[np.uint8]:
         """Return a restored page.

@@ -103,7 +103,7 @@ def _folder(pin: ModelPin, settings: Settings) -> Path:
     Raises:
         ConfigurationError: the version is not what it was when the run began.
     """
-    found = _registry(settings).resolve(pin.name, pin.version)
+    found = _registry(settings).find(pin.name, pin.version)
     if found.digest != pin.digest:
         raise ConfigurationError(
             f"The {pin.name} {pin.version} was replaced since the run began ({pin.digest[:12]} then, "
