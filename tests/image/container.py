@@ -43,20 +43,25 @@ class Container:
         path = "/opt/venv/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return cls(root, {"PATH": path, **environment}, document["tmpfs"])
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Return what became of a command; nothing that it writes is there for the next one."""
+    def run(self, *command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Return what became of a command; nothing that it writes is there for the next one.
+
+        Args:
+            command: what to run, in /opt/airflow.
+            given: its standard input.
+        """
         enter = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-euc", ENTER, "sh", str(self.root)]
         variables = [f"{name}={value}" for name, value in self.environment.items()]
         return subprocess.run(
             [*enter, *self.writable, "--", *variables, *command],
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "USER_ID": str(USER), "GROUP_ID": str(GROUP)},
-            text=True,
+            input=given,
             capture_output=True,
             check=False,
         )
 
-    def output(self, *command: str) -> str:
+    def output(self, *command: str, given: bytes = b"") -> str:
         """Return what a command prints; fail if it does."""
-        done = self.run(*command)
-        assert done.returncode == 0, f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}"
-        return done.stdout
+        done = self.run(*command, given=given)
+        assert done.returncode == 0, f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:].decode()}"
+        return done.stdout.decode()

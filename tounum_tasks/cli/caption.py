@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.cli.classify import add_model_arguments, class_columns
 from tounum_tasks.cli.items import (
@@ -29,7 +30,6 @@ from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.settings import Settings, load_settings
 from tounum_tasks.steps.pins import auto_engine, load_model, pin_models
-from tounum_tasks.steps.shard import in_batches
 
 if TYPE_CHECKING:
     from tounum_tasks.caption.captioner import Caption, Captioner

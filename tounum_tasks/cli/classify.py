@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.cli.items import (
     FileItem,
@@ -22,7 +23,6 @@ from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.settings import load_settings
 from tounum_tasks.steps.pins import load_model, pin_models
-from tounum_tasks.steps.shard import in_batches
 
 AT_ONCE = 64
 

@@ -30,7 +30,7 @@ from tounum_tasks.models.card import (
     validate_version,
 )
 from tounum_tasks.models.kinds import KINDS
-from tounum_tasks.models.weights import check_weights
+from tounum_tasks.models.weights import check_files
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.folder import FolderStorage
 from tounum_tasks.store.open import open_storage
@@ -163,7 +163,7 @@ class Registry:
         card = read_version(folder)
         if card.name not in KINDS:
             raise ConfigurationError(f"{folder} holds a model of the kind {card.name}; known are {', '.join(KINDS)}.")
-        check_weights(folder, card.files)
+        check_files(folder, card.files)
         if card.version in self._starter_versions(card.name):
             if read_version(self._starters / card.name / card.version).digest != card.digest:
                 raise _taken(card)
@@ -180,7 +180,7 @@ class Registry:
             ConfigurationError: the version cannot be used, or a partner of it is missing.
         """
         chosen = self.resolve(name, version)
-        check_weights(chosen.folder, chosen.card.files)
+        check_files(chosen.folder, chosen.card.files)
         for partner in chosen.card.partners:
             self.partner(chosen, partner)
         starters = self._starter_versions(name)

@@ -36,7 +36,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def check_weights(folder: Path, files: Iterable[str]) -> None:
+def check_files(folder: Path, files: Iterable[str]) -> None:
     """See that all weights among the files of a version can be used.
 
     Raises:
@@ -56,6 +56,23 @@ def write_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     staged.replace(path)
 
 
+def check_weights(weights: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], *, model: str) -> None:
+    """Compares weights with the shapes that a network has; arrays of other names do not matter.
+
+    Args:
+        model: what they belong to, as messages call it.
+
+    Raises:
+        ConfigurationError: an array is missing or has the wrong shape.
+    """
+    for name, shape in shapes.items():
+        array = weights.get(name)
+        if array is None:
+            raise ConfigurationError(f"The {model}'s weights lack {name}.")
+        if tuple(array.shape) != tuple(shape):
+            raise ConfigurationError(f"The {model}'s {name} has shape {tuple(array.shape)}, expected {tuple(shape)}.")
+
+
 def assign_weights(variables: Mapping[str, keras.Variable], weights: Mapping[str, NDArray[Any]], *, model: str) -> None:
     """Gives each variable the array of its name, as float32.
 
@@ -65,12 +82,6 @@ def assign_weights(variables: Mapping[str, keras.Variable], weights: Mapping[str
     Raises:
         ConfigurationError: an array is missing or has the wrong shape.
     """
+    check_weights(weights, {name: tuple(variable.shape) for name, variable in variables.items()}, model=model)
     for name, variable in variables.items():
-        array = weights.get(name)
-        if array is None:
-            raise ConfigurationError(f"The {model}'s weights lack {name}.")
-        if tuple(array.shape) != tuple(variable.shape):
-            raise ConfigurationError(
-                f"The {model}'s {name} has shape {tuple(array.shape)}, expected {tuple(variable.shape)}."
-            )
-        variable.assign(array.astype(np.float32))
+        variable.assign(weights[name].astype(np.float32))

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.steps import extract_features
 from tounum_tasks.steps.classify import photographs
 from tounum_tasks.steps.pins import load_model
-from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
+from tounum_tasks.steps.shard import Cache, ShardWork
 
-VERSION = 1
+VERSION = 2
 CAPTION_AT_ONCE = 128
 
 SCHEMA = pa.schema(

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.steps import measure_and_enhance
 from tounum_tasks.steps.classify import photographs
 from tounum_tasks.steps.pins import load_model
-from tounum_tasks.steps.shard import ShardWork, in_batches
+from tounum_tasks.steps.shard import ShardWork
 from tounum_tasks.steps.table import step_named
 
-VERSION = 1
+VERSION = 2
 READ_AT_ONCE = 64
 COMMIT_EVERY = 256  # 64 MiB of features
 

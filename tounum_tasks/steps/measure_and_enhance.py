@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.images.decode import decode
@@ -29,7 +30,7 @@ from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.enhance import RESTORE_VERSION, enhance
 from tounum_tasks.steps.pins import load_model
-from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
+from tounum_tasks.steps.shard import Cache, ShardWork
 from tounum_tasks.store.base import Storage
 
 log = logging.getLogger(__name__)

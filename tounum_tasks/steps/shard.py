@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 import pyarrow as pa
 
@@ -27,15 +26,6 @@ from tounum_tasks.store.open import open_storage
 from tounum_tasks.tables import parquet_bytes, read_rows
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-def in_batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of at most ``size``; only one list is held at a time."""
-    iterator = iter(things)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 class Cache:
