@@ -16,10 +16,11 @@ def test_no_message_steers_the_terminal(hostile: str, tmp_path: Path, capsys: py
     lake.mkdir()
     assert main(["show", "--lake", str(lake)]) == 2
     with pytest.raises(SystemExit) as ended:  # as a shell expands a pattern to the name of a file
-        main(["classify", f"--{hostile}.png"])
+        main(["classify", "a.png", f"--{hostile}.png"])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert said.count("lake ") == 1 and all(line.isprintable() for line in said.splitlines())
+    assert "No manifest lies in" in said and "unrecognized arguments: --" in said
+    assert all(line.isprintable() for line in said.splitlines())
 
 
 def test_json_is_json_and_names_in_it_are_whole(tmp_path: Path) -> None:
