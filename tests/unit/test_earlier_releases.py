@@ -2,13 +2,17 @@
 
 import datetime as dt
 import io
+import json
 from pathlib import Path
 
+import duckdb
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.published import DATE, Night, process
+from tounum_tasks.cli.main import main
 from tounum_tasks.history.restore import restore
 from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.read import history_path, manifest_path, read_version
@@ -53,6 +57,27 @@ def test_manifest_has_todays_names(night: Night) -> None:
     assert installed is not None
     assert installed.select(wanted).equals(table.select(wanted))
     assert installed["seconds_measure_and_enhance"].null_count == 0
+
+
+def test_a_lake_of_two_versions_is_read_without_losing_a_column(
+    night: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = night.lake.read_bytes(manifest_path(DATE, night.batch_id))
+    plan = night.plan("b", enhancement="classic")
+    process(plan, night.settings, label="Text")
+    night.publish(plan)
+    night.lake.write_bytes(manifest_path("2026-01-01", "earlier-0123456789"), before)
+    folder = tmp_path / "lake" / "manifests"
+    rows = pd.concat(map(pd.read_parquet, folder.glob("*/*/*.parquet")))
+    union = duckdb.sql(f"select * from read_parquet('{folder}/**/*.parquet', union_by_name = true)")
+    for columns in (rows.columns, union.columns):
+        assert {*NAMES, *NAMES.values(), *SCHEMA.names} <= set(columns)
+    assert len(rows) == len(union.fetchall()) == 8
+    assert main(["show", "--lake", str(tmp_path / "lake")]) == 0
+    assert main(["show", "--lake", str(tmp_path / "lake"), "--batch", "earlier-0123456789", "--json", "-"]) == 0
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert len(shown) == 4 and all(one["fingerprint_measure_and_enhance"] for one in shown)
+    assert all("fingerprint_measure" not in one for one in shown)
 
 
 def test_its_photographs_are_restored_from_the_cache_of_then(night: Night, tmp_path: Path) -> None:

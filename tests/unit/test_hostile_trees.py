@@ -55,7 +55,20 @@ def tiff(number: int) -> bytes:
     return out.getvalue()
 
 
-CONTENTS = {"png": png, "tiff": tiff, "junk": lambda number: b"no image %d" % number}
+def half_tiff(number: int) -> bytes:
+    """Two pages, of which the second cannot be decoded."""
+    out = io.BytesIO()
+    pages = [Image.new("L", (9, 7), number), Image.new("L", (9, 7), number + 1)]
+    pages[0].save(out, "TIFF", save_all=True, append_images=pages[1:], compression="tiff_adobe_deflate")
+    content = bytearray(out.getvalue())
+    with Image.open(io.BytesIO(content)) as image:
+        image.seek(1)
+        (start,), (length,) = image.tag_v2[273], image.tag_v2[279]
+    content[start : start + length] = bytes(length)
+    return bytes(content)
+
+
+CONTENTS = {"png": png, "tiff": tiff, "half": half_tiff, "junk": lambda number: b"no image %d" % number}
 TREES = st.lists(st.tuples(PATHS, st.sampled_from(sorted(CONTENTS))), min_size=1, max_size=8)
 
 
@@ -130,6 +143,7 @@ def assert_every_quarantined_file_has_its_note(settings: Settings, rows: list[di
 @example(tree=[([b"a.png"], "junk"), ([b"a.png.reason.json", b"a.png"], "junk")], label="Text")
 @example(tree=[([b"a.tif"], "tiff"), ([b"a.tif.p0002.png", b"a"], "png")], label="Photo")
 @example(tree=[([b"a.tif"], "tiff"), ([b"a.tif.p0001"], "junk"), ([b"a.tif.p0002"], "png")], label="Photo")
+@example(tree=[([b"a.tif"], "half"), ([b"a.tif.p0002"], "junk")], label="Text")
 @example(tree=[([name], "junk") for name in map(os.fsencode, [*NOTES, *HASHED, "a", "a.png", "a.p0001"])], label="Text")
 @example(tree=[([name, name], "png") for name in HARD], label="Photo")
 def test_every_file_of_a_hostile_tree_has_its_row_and_its_place(
