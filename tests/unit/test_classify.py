@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tounum_tasks.classify.classifier import Classifier, softmax
+from tounum_tasks.classify.classifier import Classifier, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import build_network, get_weights
+from tounum_tasks.classify.network import build_network, get_weights, weight_shapes
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import STARTERS
@@ -85,6 +85,18 @@ def test_version_on_disk_says_its_architecture(tmp_path: Path, images: np.ndarra
     classifier = Classifier.load(tmp_path)
     assert classifier.architecture == "notebook"
     assert classifier.digest == card.digest
+
+
+@pytest.mark.parametrize("architecture", ["inception", "inception-mixed8", "notebook"])
+def test_graph_computes_what_the_network_computes(images: np.ndarray, architecture: str) -> None:
+    network = build_network(architecture, "float32")
+    weights = get_weights(network)
+    assert {name: array.shape for name, array in weights.items()} == weight_shapes(architecture)
+    expected = network.predict_on_batch(resize_inputs(images, architecture).astype(np.float32))
+    weights |= {"temperature": np.array([1.0], np.float32)}
+    found = Classifier(weights, architecture=architecture, digest="", precision="float32").scores(images)
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ["inception", "inception-mixed8"])

@@ -6,8 +6,9 @@ import pytest
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features import inception
 from tounum_tasks.features import network as reference
-from tounum_tasks.features.extractor import Extractor
+from tounum_tasks.features.extractor import Extractor, block_network
 from tounum_tasks.features.passage import with_passages
+from tounum_tasks.models.compute import best_precision
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,28 @@ def test_cut_in_two_the_network_computes_the_same(weights, images):
     middle = head(pixels)
     assert middle.shape == (2, 8, 8, 1280)
     np.testing.assert_allclose(tail(middle), network.predict_on_batch(pixels), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("block", ["mixed8", "mixed9", "mixed10"])
+def test_graph_computes_what_the_network_computes(weights, images, block):
+    network = reference.build_network("float32", last_layer=block)
+    part = {name: array for name, array in weights.items() if name in inception.weight_names(block)}
+    assert {name: array.shape for name, array in reference.get_weights(network).items()} == inception.weight_shapes(
+        block
+    )
+    reference.set_weights(network, part)
+    expected = network.predict_on_batch(images[:2].astype(np.float32))
+    assert expected.max() > 0.3
+    found = block_network(part, block, precision="float32").each(images[:2])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_bfloat16_gives_nearly_the_same_features(weights, images):
+    if best_precision() == "float32":
+        pytest.skip("this processor has no bfloat16")
+    exact, rough = (Extractor(weights, digest="d", precision=name).extract(images) for name in ("float32", "bfloat16"))
+    for one, other in zip(exact.astype(float), rough.astype(float), strict=True):
+        assert (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other) > 0.997
 
 
 def test_where_the_weights_end_with_mixed9_the_features_are_its_output(keras_network, weights, images):
