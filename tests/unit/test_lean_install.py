@@ -1,5 +1,6 @@
 """A lean installation: what a command needs of an extra is named in one sentence."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +29,13 @@ def test_command_that_needs_an_extra_says_which(tmp_path: Path) -> None:
     assert not (tmp_path / "sample").exists()
 
 
-def test_enhancing_does_without(tmp_path: Path) -> None:
+def test_what_nights_do_needs_no_extra(tmp_path: Path) -> None:
     source, target = tmp_path / "in.png", tmp_path / "out.png"
-    source.write_bytes(saved(picture(), "PNG"))
-    done = _run("enhance", str(source), str(target), "--method", "classic")
-    assert done.returncode == 0 and target.exists(), done.stderr
+    source.write_bytes(saved(picture(160, 240), "PNG"))
+    enhanced = _run("enhance", str(source), str(target))
+    assert enhanced.returncode == 0 and target.exists(), enhanced.stderr
+    captioned = _run("caption", "--caption-all", "--json", "-", str(source))
+    assert captioned.returncode == 0 and json.loads(captioned.stdout)["caption"], captioned.stderr
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
