@@ -16,6 +16,7 @@ class ErrorCode(StrEnum):
     ENCRYPTED = "encrypted"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_PAGES = "too_many_pages"
+    TOO_COSTLY = "too_costly"
     FILE_TOO_LARGE = "file_too_large"
     NAME_REFUSED = "name_refused"
     ORIGINAL_DAMAGED = "original_damaged"

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.images.limits import ImageLimits
 
 EnhancementMode = Literal["auto", "classic", "off"]
 
@@ -101,6 +102,15 @@ class Settings(BaseSettings):
     max_file_bytes: Annotated[int, Field(ge=1)] = Field(2 * 2**30, description="Larger files are quarantined unread")
     max_pages: Annotated[int, Field(ge=1)] = Field(2_000, description="Files with more pages are quarantined")
     pdf_dpi: Annotated[float, Field(ge=36, le=1200)] = Field(300, description="Resolution of rendered PDF pages")
+    page_seconds: Annotated[int, Field(ge=1)] = Field(
+        60, description="Processor time that decoding a page may take; a page that takes more is quarantined"
+    )
+    file_seconds: Annotated[int, Field(ge=1)] = Field(
+        3_600, description="Processor time that decoding all pages of a file may take"
+    )
+    decode_memory_gib: Annotated[float, Field(ge=0.25)] = Field(
+        2.0, description="Memory that decoding a page may take beyond what the file and max_pixels need"
+    )
     decode_threads: Annotated[int, Field(ge=1, le=64)] = Field(2, description="Images measured at once")
 
     # Enhancement and classification
@@ -169,6 +179,17 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"'{value}' is no time zone; use a name such as Europe/Berlin") from error
         return value
+
+    def image_limits(self) -> ImageLimits:
+        """Return what one file may ask of this machine."""
+        return ImageLimits(
+            max_pixels=self.max_pixels,
+            max_pages=self.max_pages,
+            pdf_dpi=self.pdf_dpi,
+            page_seconds=self.page_seconds,
+            file_seconds=self.file_seconds,
+            decode_memory=int(self.decode_memory_gib * 2**30),
+        )
 
     @model_validator(mode="after")
     def _roots_apart(self) -> "Settings":

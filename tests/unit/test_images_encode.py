@@ -23,7 +23,8 @@ from tounum_tasks.images.phash import perceptual_hash
 from tounum_tasks.images.tiff import upright
 
 RGB = picture()
-WRITABLE = [format for format in ImageFormat if format not in (ImageFormat.GIF, ImageFormat.PDF)]
+AS_PNG = (ImageFormat.GIF, ImageFormat.PDF, ImageFormat.AVIF, ImageFormat.PNM, ImageFormat.PCX)
+WRITABLE = [format for format in ImageFormat if format not in AS_PNG]
 LOSSLESS = [format for format in WRITABLE if format is not ImageFormat.JPEG]
 
 pixels = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40).map(lambda s: (*s, 3)))

@@ -1,18 +1,22 @@
 """PDF files that ask for more than a page may: refused, within bounds, and the next file is read all the same."""
 
-import os
 import resource
 import threading
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from tests.image_files import pdf as pdf_file
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import pdf
+from tounum_tasks.images.decode import decode, open_image
 from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.images.pages import inspect
 
-SMALL = ImageLimits(max_pixels=1_000_000, pdf_dpi=72)
+SMALL = ImageLimits(max_pixels=1_000_000, pdf_dpi=72, page_seconds=1)
+
+
+def page_count(data: bytes) -> int:
+    return inspect(data, limits=ImageLimits()).pages
 
 
 def form_bomb(levels: int, fan: int) -> bytes:
@@ -46,20 +50,22 @@ def assembled(objects: list[bytes]) -> bytes:
     return out + b"xref\n0 %d\n0000000000 65535 f \n" % size + table + end
 
 
-def refused(data: bytes) -> ItemError:
-    with pytest.raises(ItemError) as error:
-        pdf.render(data, 1, SMALL)
-    return error.value
+def test_a_file_that_takes_for_ever_is_ended() -> None:
+    with pytest.raises(ItemError) as refused:
+        decode(form_bomb(9, 30), limits=SMALL)
+    assert refused.value.code == ErrorCode.TOO_COSTLY and "more than 1 s of processor time" in str(refused.value)
+    assert page_count(pdf_file([(20.0, 20.0)])) == 1
 
 
-def test_a_file_that_takes_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf, "PAGE_SECONDS", 1)
-    error = refused(form_bomb(9, 30))
-    assert error.code == ErrorCode.CORRUPT and "more memory, or more than 1 s" in str(error)
-    assert pdf.page_count(pdf_file([(20.0, 20.0)])) >= 1
+def test_the_pages_of_a_file_share_a_budget() -> None:
+    with open_image(form_bomb(9, 30), replace(SMALL, file_seconds=1)) as pages:
+        for sentence in ("more than 1 s of processor time", "together"):
+            with pytest.raises(ItemError) as refused:
+                pages.decode(1)
+            assert refused.value.code == ErrorCode.TOO_COSTLY and sentence in str(refused.value)
 
 
-def test_a_file_that_takes_all_memory_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_takes_all_memory_is_ended() -> None:
     """Far more than the limit, if it were let: a picture of 60,000 x 60,000 pixels in one drawing."""
     picture = (
         b"<</Type/XObject/Subtype/Image/Width 60000/Height 60000/BitsPerComponent 8/ColorSpace/DeviceRGB"
@@ -72,42 +78,31 @@ def test_a_file_that_takes_all_memory_is_ended(monkeypatch: pytest.MonkeyPatch) 
         b"<</Length 22>>stream\n100 0 0 100 0 0 cm /F Do\nendstream",
         picture,
     ]
-    monkeypatch.setattr(pdf, "PAGE_SECONDS", 5)
     before = _peak_kib()
     try:
-        pdf.render(assembled(objects), 1, SMALL)  # an empty page, or
+        decode(assembled(objects), limits=replace(SMALL, page_seconds=5))  # an empty page, or
     except ItemError as error:
-        assert error.code == ErrorCode.CORRUPT
+        assert error.code in (ErrorCode.CORRUPT, ErrorCode.TOO_COSTLY)
     assert _peak_kib() - before < 200_000
-    assert pdf.page_count(pdf_file([(20.0, 20.0)])) >= 1
+    assert page_count(pdf_file([(20.0, 20.0)])) == 1
 
 
 def _peak_kib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def test_a_worker_that_is_killed_costs_one_answer() -> None:
-    assert pdf.page_count(pdf_file([(20.0, 20.0)])) >= 1
-    process = pdf._worker(os.getpid())._process
-    assert process is not None
-    process.kill()
-    process.wait()
-    assert pdf.page_count(pdf_file([(20.0, 20.0)])) >= 1
-
-
-def test_the_worker_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    pdf._worker.cache_clear()
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
-    pdf.page_count(pdf_file([(20.0, 20.0)]))
-    process = pdf._worker(os.getpid())._process
-    assert process is not None
-    assert b"a-secret" not in Path(f"/proc/{process.pid}/environ").read_bytes()
+def test_what_mail_programs_append_is_left_out() -> None:
+    data = pdf_file([(20.0, 20.0)] * 3)
+    assert page_count(data + b"\r\n--boundary--\r\nSent from my scanner, as every day.\r\n" * 200) == 3
+    with pytest.raises(ItemError) as refused:
+        page_count(data + b"\n7 0 obj\n<</Type/Page>>\nendobj\nxr")
+    assert refused.value.code == ErrorCode.TRUNCATED
 
 
 def test_many_threads_get_their_own_answers() -> None:
     counts: list[int] = []
     files = [assembled_pages(number) for number in (1, 2, 3, 4)]
-    threads = [threading.Thread(target=lambda data=data: counts.append(pdf.page_count(data))) for data in files * 5]
+    threads = [threading.Thread(target=lambda data=data: counts.append(page_count(data))) for data in files * 5]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def limits_of(settings: Settings) -> ImageLimits:
-    """The limits on pixels and pages that the settings give."""
-    return ImageLimits(settings.max_pixels, settings.max_pages, settings.pdf_dpi)
+    """The limits on pixels, pages, time and memory that the settings give."""
+    return settings.image_limits()
 
 
 def find_files(paths: Sequence[str]) -> list[Path]:

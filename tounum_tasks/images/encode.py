@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tounum_tasks.images.pages import ImageFormat
+from tounum_tasks.images.formats import ImageFormat
 
 _EXTENSIONS = {
     ImageFormat.JPEG: ".jpg",

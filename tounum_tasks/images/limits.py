@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from tounum_tasks.errors import ErrorCode, ItemError
 
+_OUT_OF_MEMORY = re.compile("failed to allocate|insufficient memory|out of memory", re.IGNORECASE)  # OpenCV, libavif
+BYTES_PER_PIXEL = 8  # 16 bits RGBA: the most that a scanner gives
+
 
 @dataclass(frozen=True)
 class ImageLimits:
@@ -17,11 +20,17 @@ class ImageLimits:
         max_pages: most pages of one TIFF or PDF file.
         pdf_dpi: resolution at which PDF pages are rendered; lowered for pages that would exceed
             ``max_pixels``.
+        page_seconds: processor time that one page may take.
+        file_seconds: processor time that all pages of a file may take together, as long as it is open.
+        decode_memory: bytes that a decoder may use beyond what the file and ``max_pixels`` need.
     """
 
     max_pixels: int = 100_000_000
     max_pages: int = 2_000
     pdf_dpi: float = 300.0
+    page_seconds: int = 60
+    file_seconds: int = 3_600
+    decode_memory: int = 2 << 30
 
     def check_size(self, width: int, height: int) -> None:
         """Raise ItemError if a page of ``width`` x ``height`` pixels may not be decoded."""
@@ -32,6 +41,19 @@ class ImageLimits:
                 ErrorCode.TOO_MANY_PIXELS,
                 f"{width} x {height} pixels are more than the limit of {self.max_pixels}",
             )
+
+    def check_samples(self, width: int, height: int, bytes_per_pixel: float) -> None:
+        """Raise ItemError if the samples of a page would take more than 8 bytes (16 bits RGBA) for every pixel allowed."""
+        if width * height * bytes_per_pixel > BYTES_PER_PIXEL * self.max_pixels:
+            raise ItemError(
+                ErrorCode.TOO_MANY_PIXELS,
+                f"{width} x {height} pixels of {bytes_per_pixel:g} bytes each are more than the limit of "
+                f"{BYTES_PER_PIXEL * self.max_pixels} bytes",
+            )
+
+    def memory_for(self, size: int) -> int:
+        """Return how many bytes the decoder of a file of ``size`` bytes may use."""
+        return self.decode_memory + 3 * size + 2 * BYTES_PER_PIXEL * self.max_pixels
 
     def check_pages(self, pages: int) -> None:
         """Raise ItemError if a file may not have so many pages (0 is not allowed either)."""
@@ -50,16 +72,19 @@ def hostile_input(format_name: str) -> Iterator[None]:
     batch.
 
     Raises:
-        ItemError: TRUNCATED if the decoder says that data is missing, else CORRUPT.
+        ItemError: TOO_COSTLY if memory is short, TRUNCATED if the decoder says that data is missing, else CORRUPT.
     """
     try:
         yield
     except ItemError:
         raise
-    except MemoryError as error:
-        raise ItemError(ErrorCode.CORRUPT, f"the {format_name} decoder asked for more memory than there is") from error
     except Exception as error:
         reason = _sanitised(error)
+        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(reason):
+            raise ItemError(
+                ErrorCode.TOO_COSTLY,
+                f"the {format_name} decoder asks for more memory than it may use; convert the file",
+            ) from error
         code = ErrorCode.TRUNCATED if "truncated" in reason.lower() else ErrorCode.CORRUPT
         raise ItemError(code, f"the {format_name} data cannot be decoded ({reason})") from error
 

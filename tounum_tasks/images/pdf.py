@@ -1,30 +1,25 @@
-"""PDF files: counting and rendering pages with PDFium, in a process of its own (see :mod:`~.pdf_worker`)."""
+"""PDF files: counting and rendering pages with PDFium, inside a decoder's process."""
 
-import json
-import os
-import subprocess
-import sys
-import threading
+import re
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pypdfium2
+import pypdfium2.raw
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.limits import ImageLimits
 
-PAGE_SECONDS = 60  # of processor time, so that a busy machine makes no difference
-
-_TAIL = 2048  # the end marker belongs into the last kilobyte; be generous to what mail programs append
-_WORKER = Path(__file__).with_name("pdf_worker.py")
-_ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # no secrets
-
-
-class PdfiumError(Exception):
-    """What PDFium said of a damaged file."""
+_POINTS_PER_INCH = 72.0
+_CODES = {
+    pypdfium2.raw.FPDF_ERR_PASSWORD: (ErrorCode.ENCRYPTED, "the PDF file is protected by a password"),
+    pypdfium2.raw.FPDF_ERR_SECURITY: (ErrorCode.ENCRYPTED, "the PDF file is encrypted in an unknown way"),
+}
+_END = b"%%EOF"
+_CONTENT = re.compile(rb"\d+\s+\d+\s+obj\b|endobj|endstream|startxref|\bstream\r?\n|\btrailer\b|\bxref\b")
+_MOST_BEHIND_END = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -35,92 +30,67 @@ class RenderedPage:
     dpi: float
 
 
-def page_count(data: bytes) -> int:
-    """Return the number of pages.
+class PdfFile:
+    """A PDF file; opened once, for all its pages.
 
     Raises:
         ItemError: ENCRYPTED, TRUNCATED or CORRUPT.
     """
-    head, _ = _ask(data, page=0, max_pixels=0, dpi=0)
-    return int(head["pages"])
+
+    def __init__(self, data: Any) -> None:
+        try:
+            self._document = pypdfium2.PdfDocument(bytes(data[: _end_of(data)]))
+        except pypdfium2.PdfiumError as error:
+            code, message = _CODES.get(error.err_code or 0, (ErrorCode.CORRUPT, "the PDF file is damaged"))
+            raise ItemError(code, message) from error
+
+    def count_pages(self) -> int:
+        """Return the number of pages."""
+        return len(self._document)
+
+    def render(self, page: int, limits: ImageLimits) -> RenderedPage:
+        """Render page ``page`` (from 1) on white at ``limits.pdf_dpi``, or at what the pixel limit leaves of it.
+
+        Raises:
+            ItemError: CORRUPT.
+        """
+        if not 1 <= page <= len(self._document):
+            raise ItemError(ErrorCode.CORRUPT, f"the file has no page {page}")
+        sheet = self._document[page - 1]
+        width, height = sheet.get_size()
+        if not (0 < width < float("inf") and 0 < height < float("inf")):
+            raise ItemError(ErrorCode.CORRUPT, "the page has no size")
+        scale = _scale(width, height, limits)
+        bitmap = sheet.render(scale=scale, rev_byteorder=True, may_draw_forms=False, maybe_alpha=False)
+        try:
+            rows = np.frombuffer(bitmap.buffer, np.uint8).reshape(bitmap.height, bitmap.stride)
+            pixels = rows[:, : bitmap.width * bitmap.n_channels].reshape(bitmap.height, bitmap.width, bitmap.n_channels)
+            return RenderedPage(np.array(pixels[..., :3], order="C"), scale * _POINTS_PER_INCH)
+        finally:
+            bitmap.close()
+            sheet.close()
 
 
-def render(data: bytes, page: int, limits: ImageLimits) -> RenderedPage:
-    """Render page ``page`` (from 1) on white at ``limits.pdf_dpi``, or at what the pixel limit leaves of it.
+def _scale(width: float, height: float, limits: ImageLimits) -> float:
+    """Return pixels per point for a page of ``width`` x ``height`` points."""
+    # A page of 40 pixels is 9.600001 points high in many files; PDFium would make 41 rows of it and blur them.
+    scale = limits.pdf_dpi / _POINTS_PER_INCH * (1 - 1e-6)
+    # Both sides are rounded up, so leave room for one more row and one more column.
+    while (width * scale + 1) * (height * scale + 1) > limits.max_pixels:
+        scale *= 0.999 * min(1.0, (limits.max_pixels / ((width * scale + 1) * (height * scale + 1))) ** 0.5)
+    return scale
+
+
+def _end_of(data: Any) -> int:
+    """Return where a PDF file ends; what mail programs and web servers append is left out.
+
+    PDFium would mend a file that ends early and silently lose the pages whose description is missing.
 
     Raises:
-        ItemError: ENCRYPTED, TRUNCATED or CORRUPT.
+        ItemError: TRUNCATED.
     """
-    head, pixels = _ask(data, page=page, max_pixels=limits.max_pixels, dpi=limits.pdf_dpi)
-    height, width, stride, channels = head["shape"]
-    rows = np.frombuffer(pixels, np.uint8).reshape(height, stride)[:, : width * channels]
-    rgb = rows.reshape(height, width, channels)[..., :3]
-    return RenderedPage(np.array(rgb, dtype=np.uint8, order="C"), head["dpi"])
-
-
-def _ask(data: bytes, **order: float) -> tuple[dict[str, Any], bytes]:
-    if b"%%EOF" not in data.rstrip(b"\0\r\n\t ")[-_TAIL:]:
-        # PDFium would mend such a file and silently lose the pages whose description is missing.
+    end = data.rfind(_END)
+    behind = bytes(data[end + len(_END) : end + len(_END) + _MOST_BEHIND_END + 1]).rstrip(b"\0")
+    if end < 0 or len(behind) > _MOST_BEHIND_END or _CONTENT.search(behind):
         raise ItemError(ErrorCode.TRUNCATED, "the PDF file ends before its end marker")
-    head, content = _worker(os.getpid()).ask({**order, "bytes": len(data), "seconds": PAGE_SECONDS}, data)
-    if "code" in head:
-        raise ItemError(ErrorCode(head["code"]), head["message"])
-    if "exception" in head:
-        raise PdfiumError(head["exception"])
-    return head, content
-
-
-class _Worker:
-    """The process, started when it is needed and again after a file has ended it; it ends with this one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def ask(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        with self._lock:
-            process = self._running()
-            assert process.stdin and process.stdout
-            try:
-                process.stdin.write(json.dumps(order).encode() + b"\n")
-                process.stdin.write(data)
-                process.stdin.flush()
-                head = json.loads(process.stdout.readline())
-                size = head["shape"][0] * head["shape"][2] if "shape" in head else 0
-                content = process.stdout.read(size)
-                if len(content) == size:
-                    return head, content
-            except (OSError, ValueError):
-                pass  # it is no more
-            except BaseException:
-                self._stop()  # its answer would be taken for that to the next order
-                raise
-            self._stop()
-        raise ItemError(
-            ErrorCode.CORRUPT, f"the PDF file asks for more memory, or more than {PAGE_SECONDS} s, for one page"
-        )
-
-    def _running(self) -> "subprocess.Popen[bytes]":
-        if self._process is None or self._process.poll() is not None:
-            self._stop()
-            environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_WORKER)],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-        return self._process
-
-    def _stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-
-@lru_cache(maxsize=1)
-def _worker(process_id: int) -> _Worker:
-    """One for all threads of a process; a forked process starts its own."""
-    return _Worker()
+    return int(end + len(_END))

@@ -16,7 +16,16 @@ _JPEG_STANDALONE = frozenset([0x01, 0xD8, *range(0xD0, 0xD8)])
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _CODE_STREAM = b"\xff\x4f\xff\x51"
 _JPEG_SCAN = 0xDA
-_MAX_JPEG_SCANS = 500  # more makes a small file take minutes: libjpeg-turbo recommends the limit
+_MAX_JPEG_SCANS = 100  # each costs a pass over all pixels; encoders write 10, those that search for the best up to 64
+_JPEG_UNREAD = {
+    0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless hierarchical", 0xC9: "arithmetic-coded",
+    0xCA: "arithmetic-coded progressive", 0xCB: "lossless arithmetic-coded", 0xCD: "hierarchical arithmetic-coded",
+    0xCE: "hierarchical arithmetic-coded", 0xCF: "lossless arithmetic-coded",
+}  # fmt: skip
+MAX_PNG_PROFILE = 16 << 20  # unpacked; profiles of printers have 4 MB at most
+_MAX_PNG_TEXT = 64 << 10  # a chunk of text; nothing in a longer one (XMP, histories of programs) is used
+_MAX_PNG_TEXTS = 1 << 20  # all of them together
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 
 
 def check_jpeg(data: bytes) -> None:
@@ -36,11 +45,16 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
     """Return (width, height) in pixels as the frame header of a JPEG file gives it (ITU-T T.81, B.2.2).
 
     Raises:
-        ItemError: TRUNCATED, CORRUPT, UNSUPPORTED for other than 8 bits per sample.
+        ItemError: TRUNCATED, CORRUPT, UNSUPPORTED for other than 8 bits per sample and rare ways of coding.
     """
     for marker, content in _jpeg_segments(data):
         if marker in _JPEG_FRAMES and len(data) >= content + 5:
             precision, height, width = struct.unpack_from(">BHH", data, content)
+            if marker in _JPEG_UNREAD:
+                raise ItemError(
+                    ErrorCode.UNSUPPORTED,
+                    f"{_JPEG_UNREAD[marker]} JPEG files are not read; save it as baseline JPEG, TIFF or PNG",
+                )
             if precision != 8:
                 raise ItemError(ErrorCode.UNSUPPORTED, f"JPEG files with {precision} bits per sample are not read")
             return width, height
@@ -87,28 +101,136 @@ def check_png(data: bytes) -> None:
         ItemError: TRUNCATED without an end chunk, CORRUPT for a wrong checksum.
     """
     view = memoryview(data)
-    at = 8
-    while at + 12 <= len(data):
-        length = int.from_bytes(view[at : at + 4], "big")
-        kind, end = bytes(view[at + 4 : at + 8]), at + 12 + length
-        if end > len(data):
-            break
-        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+    for kind, start, end in _png_chunks(data):
+        if zlib.crc32(view[start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
             raise ItemError(ErrorCode.CORRUPT, "a checksum in the PNG file is wrong: its content has changed")
         if kind == b"IEND":
             return
-        at = end
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (type, start of the content, end of the content) of the chunks up to and with the end chunk."""
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            break
+        yield kind, at + 8, end
+        if kind == b"IEND":
+            return
+        at = end + 4
     raise ItemError(ErrorCode.TRUNCATED, "the PNG file ends before its end marker")
 
 
+def without_bulk(data: bytes) -> bytes:
+    """Return a PNG file without long texts and profiles, which decoders refuse to unpack; they say nothing of pixels."""
+    left_out: list[tuple[int, int]] = []
+    texts = 0
+    for kind, start, end in _png_chunks(data):
+        if kind in _PNG_TEXTS:
+            size = _unpacked_size(kind, data[start:end], _MAX_PNG_TEXT)
+            texts += size
+            is_bulk = size > _MAX_PNG_TEXT or texts > _MAX_PNG_TEXTS
+        else:
+            is_bulk = kind == b"iCCP" and _unpacked_size(kind, data[start:end], MAX_PNG_PROFILE) > MAX_PNG_PROFILE
+        if is_bulk:
+            left_out.append((start - 8, end + 4))
+    kept = zip([0, *(end for _, end in left_out)], [*(start for start, _ in left_out), len(data)], strict=True)
+    return b"".join(data[start:end] for start, end in kept) if left_out else data
+
+
+def _unpacked_size(kind: bytes, content: bytes, most: int) -> int:
+    """Return how long the content of a text or profile chunk is when unpacked; more than ``most`` is not unpacked."""
+    head = content.find(b"\0") + 2  # behind the keyword and the method
+    if kind == b"iTXt":
+        if content[head - 1 : head] != b"\1":
+            return len(content)
+        head = content.find(b"\0", content.find(b"\0", head + 1) + 1) + 1  # behind the languages
+    elif kind == b"tEXt":
+        return len(content)
+    try:
+        return len(zlib.decompressobj().decompress(content[head:], most + 1))
+    except zlib.error:
+        return most + 1 if kind == b"iCCP" else len(content)
+
+
 def check_webp(data: bytes) -> None:
-    """Compare the length of a WebP file with the one in its header.
+    """Walk the chunks of a WebP file (RFC 9649, section 2.3).
 
     Raises:
-        ItemError: TRUNCATED.
+        ItemError: TRUNCATED if it is shorter than its header says, or zeros stand where a chunk should begin.
     """
-    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+    end = int.from_bytes(data[4:8], "little") + 8
+    if end > len(data):
         raise ItemError(ErrorCode.TRUNCATED, "the WebP file is shorter than its header says")
+    at = 12
+    while at + 8 <= end:
+        if not int.from_bytes(data[at : at + 8], "little") and not data[at:end].strip(b"\0"):
+            raise ItemError(ErrorCode.TRUNCATED, "the WebP file ends in zero bytes; was it copied completely?")
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + length + length % 2
+    if at > end + 1:
+        raise ItemError(ErrorCode.TRUNCATED, "the WebP file ends before its picture does")
+
+
+def webp_pixel_data(data: bytes) -> tuple[int, int]:
+    """Return (start, end) of the coded pixels of the first frame; (0, 0) if there are none."""
+    at = 12
+    while at + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind in (b"VP8 ", b"VP8L"):
+            return at + 8, min(at + 8 + length, len(data))
+        at += 24 if kind == b"ANMF" else 8 + length + length % 2
+    return 0, 0
+
+
+def avif_size(data: bytes) -> tuple[int, int]:
+    """Return the largest (width, height) in pixels that an AVIF file gives (ISO/IEC 23008-12, 6.5.3).
+
+    The master picture of a grid is described by such a box too, tiles by smaller ones.
+
+    Raises:
+        ItemError: TRUNCATED, CORRUPT.
+    """
+    sizes = []
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind in (b"meta", b"moov"):
+            if end > len(data):
+                raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends in its header")
+            head = data[start:end]
+            sizes += [struct.unpack_from(">II", head, at.end() + 4) for at in re.finditer(b"ispe", head[:-12])]
+    if not sizes:
+        raise ItemError(ErrorCode.CORRUPT, "the AVIF file does not say how large its picture is")
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def check_avif(data: bytes) -> None:
+    """Walk the boxes of an AVIF file.
+
+    Raises:
+        ItemError: TRUNCATED if one ends behind the file, or zeros stand where one should begin.
+    """
+    end = 0
+    for _, start, end in _boxes(data, 0, len(data)):
+        if end > len(data):
+            raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends before its picture does")
+        if start == end == 0:
+            break
+    rest = data[end:]
+    if rest and not rest.strip(b"\0"):
+        raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends in zero bytes; was it copied completely?")
+
+
+def check_pcx(data: bytes) -> None:
+    """Raise ItemError (TRUNCATED) if the palette at the end of a PCX file of 256 colours is missing.
+
+    Without it, decoders take the picture for grey (ZSoft PCX File Format Technical Reference, revision 5).
+    """
+    version, bits, planes, palette_kind = data[1], data[3], data[65], data[68]
+    needs_palette = version == 5 and bits == 8 and planes == 1 and palette_kind != 2
+    if needs_palette and data[-769:-768] != b"\x0c":
+        raise ItemError(ErrorCode.TRUNCATED, "the PCX file ends before its palette does")
 
 
 def check_gif(data: bytes) -> None:
@@ -193,7 +315,7 @@ def _code_stream(data: bytes) -> tuple[int, int]:
 
 
 def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (type, start of the content, end) of the boxes of a JP2 file; the last may end behind the file."""
+    """Yield (type, start of the content, end) of the boxes of a JP2 or AVIF file; the last may end behind the file."""
     while at + 8 <= stop:
         length, kind = struct.unpack_from(">I4s", data, at)
         header = 8

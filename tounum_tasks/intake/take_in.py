@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, ItemError
-from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
 from tounum_tasks.intake.readiness import FileState, Listing, list_batch, scan
 from tounum_tasks.items import Item, commit_items, read_items, register_path
@@ -350,8 +349,7 @@ def _inspect(
             raise ItemError(
                 ErrorCode.FILE_TOO_LARGE, f"the file has {file.size} bytes; the limit is {settings.max_file_bytes}"
             )
-        limits = ImageLimits(max_pixels=settings.max_pixels, max_pages=settings.max_pages, pdf_dpi=settings.pdf_dpi)
-        info = inspect(lake.read_bytes(_original(journal, file)), file.path, limits=limits)
+        info = inspect(lake.read_bytes(_original(journal, file)), file.path, limits=settings.image_limits())
     except ItemError as error:
         return None, 1, error
     return info.format, info.pages, None

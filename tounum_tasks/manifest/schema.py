@@ -85,6 +85,12 @@ SCHEMA = pa.schema(
         _field("bit_depth", pa.int32(), "Bits per channel of the file"),
         _field("dpi", _real, "Resolution that the file states, or at which a PDF page was rendered", decimals=2),
         _field("exif_orientation", pa.int32(), "EXIF orientation of the file, 1 to 8; pixels are turned upright"),
+        _field(
+            "suspect_end",
+            _real,
+            "Share of the page, 0 to 1, that is empty at the end of the file as if a copy broke off: copy it again",
+            decimals=4,
+        ),
         _field("phash", _text, "Perceptual hash of the upright page, 64 bits as hex"),
         _field("duplicate_of", _text, "source_path of the first file of the batch with the same bytes"),
         # Quality and enhancement
@@ -101,7 +107,7 @@ SCHEMA = pa.schema(
         *(_field(column, _real, f"Probability of {label}", decimals=4) for label, column in CLASS_COLUMNS.items()),
         _field("is_photo", _flag, "Whether the image went on to features and a caption"),
         _field("needs_review", _flag, "Whether a person should look at it"),
-        _field("review_reasons", _texts, "Why: class (doubtful)"),
+        _field("review_reasons", _texts, "Why: class (doubtful), end (see suspect_end)"),
         _field("classifier_version", _text, "Version and digest of the classifier"),
         _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
         # Features and caption

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -26,7 +26,8 @@ from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import AUTO_ENGINE, enhance
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps import measure_and_enhance, route
-from tounum_tasks.steps.measure_and_enhance import enhanced_path, read_original
+from tounum_tasks.steps.measure_and_enhance import enhanced_path
+from tounum_tasks.steps.originals import Originals
 from tounum_tasks.steps.pins import engine_named
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import Cache
@@ -81,12 +82,13 @@ class BatchFiles:
             EnvironmentFault: an original is gone or damaged, or enhanced pixels cannot be made again as they were.
         """
         put, known = 0, self._sha256(table)
-        for row, place in self._named(table):
-            if place.uri not in self._present:
-                self._put(row, place)
-                put += 1
-            elif self.certain and self._is_other(row, place, known):
-                self._photo(row)
+        with self._originals:
+            for row, place in self._named(table):
+                if place.uri not in self._present:
+                    self._put(row, place)
+                    put += 1
+                elif self.certain and self._is_other(row, place, known):
+                    self._photo(row)
         return put
 
     def settle(self, table: pa.Table) -> Settling:
@@ -97,11 +99,12 @@ class BatchFiles:
         """
         named = list(self._named(table))
         missing = [(row, place) for row, place in named if place.uri not in self._present]
-        others = self._others(named, self._sha256(table))
-        for row, place in missing:
-            self._put(row, place)
-        for row, place in others:
-            place.storage.write_bytes(place.path, self._photo(row))
+        with self._originals:
+            others = self._others(named, self._sha256(table))
+            for row, place in missing:
+                self._put(row, place)
+            for row, place in others:
+                place.storage.write_bytes(place.path, self._photo(row))
         put, replaced = len(missing), len(others)
         removed = self._remove_others({place.uri for _, place in named})
         if put or replaced or removed:
@@ -116,6 +119,10 @@ class BatchFiles:
     @cached_property
     def _lake(self) -> Storage:
         return open_storage(self.settings.lake_root)
+
+    @cached_property
+    def _originals(self) -> Originals:
+        return Originals(self._lake)
 
     @cached_property
     def _items(self) -> dict[ItemKey, Item]:
@@ -220,7 +227,7 @@ class BatchFiles:
         item = self._items[row["source_path"], row["page"]]
         try:
             enhanced = self._enhanced(row, item) if row["enhancement_accepted"] else None
-            return photo_content(self._lake, item, enhanced, row["dpi"], self._limits(row, item))
+            return photo_content(self._originals, item, enhanced, row["dpi"], self._limits(row, item))
         except FileNotFoundError as error:
             raise self._gone(item) from error
         except ItemError as error:
@@ -231,7 +238,7 @@ class BatchFiles:
         kept = self._kept_enhanced(row, item)
         if kept is not None:
             return kept
-        image = decode(read_original(self._lake, item), page=item.page, limits=self._limits(row, item))
+        image = self._originals.decode(item, self._limits(row, item))
         again = enhance(
             image.rgb, mode=row["enhancement_method"], before=measure(image.rgb), engine=self._engine(row, item)
         )
@@ -279,7 +286,7 @@ class BatchFiles:
         pixels = max(self.settings.max_pixels, (row["width_px"] or 0) * (row["height_px"] or 0))
         # The resolution of a PDF's row is the one at which its page was rendered.
         dpi = row["dpi"] if item.format == "pdf" and row["dpi"] else self.settings.pdf_dpi
-        return ImageLimits(max_pixels=pixels, max_pages=item.pages, pdf_dpi=dpi)
+        return replace(self.settings.image_limits(), max_pixels=pixels, max_pages=item.pages, pdf_dpi=dpi)
 
 
 def _files_below(root: Place) -> Iterable[Place]:

@@ -16,9 +16,8 @@ import pyarrow as pa
 from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.fingerprint import fingerprint as hashed
-from tounum_tasks.images.decode import decode
+from tounum_tasks.images.decode import DecodedImage
 from tounum_tasks.images.encode import encode, extension
-from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
 from tounum_tasks.items import Item
@@ -29,6 +28,7 @@ from tounum_tasks.plan import RunPlan
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.enhance import RESTORE_VERSION, enhance
+from tounum_tasks.steps.originals import Originals, limits_of
 from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork
 from tounum_tasks.store.base import Storage
@@ -60,6 +60,7 @@ SCHEMA = pa.schema(
         pa.field("bit_depth", pa.int32()),
         pa.field("dpi", pa.float64()),
         pa.field("exif_orientation", pa.int32()),
+        pa.field("suspect_end", pa.float64()),
         pa.field("phash", pa.string()),
         *_metrics,
         pa.field("enhancement_operations", pa.list_(pa.string())),
@@ -112,13 +113,16 @@ def fingerprint(work: ShardWork, item: Item) -> str:
 
 
 def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
-    """Leave out readable images whose model input or enhanced pixels are gone or damaged, and errors of the program."""
+    """Leave out readable images whose model input or enhanced pixels are gone or damaged, and errors that may pass.
+
+    Those of the program pass with another release, those of budgets with other settings.
+    """
     inputs = _inputs(work).rows(rows, ["fingerprint"])
 
     def is_usable(found: str) -> bool:
         row = rows[found]
         if row["error_code"]:
-            return bool(row["error_code"] != ErrorCode.INTERNAL)
+            return row["error_code"] not in (ErrorCode.INTERNAL, ErrorCode.TOO_COSTLY)
         return found in inputs and (not row["enhanced"] or read_enhanced(work.lake, row) is not None)
 
     with ThreadPoolExecutor(work.settings.decode_threads) as pool:
@@ -142,7 +146,7 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
 
 
 def review_reasons(work: ShardWork, row: dict) -> list[str]:
-    return []
+    return ["end"] if row["suspect_end"] else []
 
 
 def readable(work: ShardWork) -> list[Item]:
@@ -159,28 +163,34 @@ def _inputs(work: ShardWork) -> Cache:
 def _measure_all(work: ShardWork, pending: dict[str, Item]) -> Iterator[tuple[dict, dict | None]]:
     """Yield a row and a model input (None for unreadable images) per item, at most ``decode_threads`` at once."""
     engine = AutoEngine(cache(lambda: load_model("restorer", work.plan.models, work.settings)))
+    originals = Originals(work.lake)
 
     def one(entry: tuple[str, Item]) -> tuple[dict, dict | None]:
         fingerprint, item = entry
         with about_item(item):
-            return _measure_one(work, fingerprint, item, engine)
+            return _measure_one(work, fingerprint, item, originals, engine)
 
     threads = work.settings.decode_threads
-    with ThreadPoolExecutor(threads) as pool:
+    with originals, ThreadPoolExecutor(threads) as pool:
         for entries in in_batches(pending.items(), 4 * threads):
             yield from pool.map(one, entries)
 
 
-def _measure_one(work: ShardWork, fingerprint: str, item: Item, engine: AutoEngine) -> tuple[dict, dict | None]:
+def _measure_one(
+    work: ShardWork, fingerprint: str, item: Item, originals: Originals, engine: AutoEngine
+) -> tuple[dict, dict | None]:
     started = time.monotonic()
     row: dict = {"fingerprint": fingerprint, "run_id": work.plan.run_id}
     model_input = None
     try:
-        original, pixels = _measure_pixels(work, fingerprint, item, engine, row)
+        if item.error_code:
+            raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
+        image = originals.decode(item, limits_of(work.plan, item, work.settings))
+        pixels = _measure_pixels(work, fingerprint, image, engine, row)
         model_input = {
             "fingerprint": fingerprint,
             "pixels": to_model_input(pixels).tobytes(),
-            "original": to_model_input(original).tobytes() if row["enhancement_accepted"] else None,
+            "original": to_model_input(image.rgb).tobytes() if row["enhancement_accepted"] else None,
         }
     except ItemError as error:
         log.warning("Cannot be used (%s): %s.", error.code, error)
@@ -197,12 +207,9 @@ def _measure_one(work: ShardWork, fingerprint: str, item: Item, engine: AutoEngi
 
 
 def _measure_pixels(
-    work: ShardWork, fingerprint: str, item: Item, engine: AutoEngine, row: dict
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fill ``row`` and return the pixels before and after enhancement, uint8 height x width x 3."""
-    if item.error_code:
-        raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
-    image = decode(read_original(work.lake, item), page=item.page, limits=limits_of(work.plan, item))
+    work: ShardWork, fingerprint: str, image: DecodedImage, engine: AutoEngine, row: dict
+) -> np.ndarray:
+    """Fill ``row`` and return the pixels after enhancement, uint8 height x width x 3."""
     before = measure(image.rgb)
     enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before, engine=engine)
     row.update(
@@ -212,6 +219,7 @@ def _measure_pixels(
         bit_depth=image.bit_depth,
         dpi=image.dpi,
         exif_orientation=image.exif_orientation,
+        suspect_end=image.suspect_end,
         phash=perceptual_hash(image.rgb),
         **_quality(before, "before"),
         **_quality(enhancement.after, "after"),
@@ -224,7 +232,7 @@ def _measure_pixels(
         changed = encode(enhancement.rgb, format=image.format, dpi=image.dpi)
         row["enhanced_sha256"] = hashlib.sha256(changed).hexdigest()
         work.lake.write_bytes(row["enhanced"], changed)
-    return image.rgb, enhancement.rgb
+    return enhancement.rgb
 
 
 def enhanced_path(folder: str, fingerprint: str, format: str) -> str:
@@ -246,29 +254,6 @@ def read_enhanced(lake: Storage, row: dict) -> bytes | None:
         log.warning("%s does not hold what was written to it.", lake.url(row["enhanced"]))
         return None
     return content
-
-
-def read_original(lake: Storage, item: Item) -> bytes:
-    """Return the bytes of an original.
-
-    Raises:
-        EnvironmentFault: it is gone.
-        ItemError: ORIGINAL_DAMAGED, if it is not what was taken in.
-    """
-    try:
-        data = lake.read_bytes(item.original)
-    except FileNotFoundError as error:
-        raise EnvironmentFault(f"{lake.url(item.original)} is gone: restore it, then run again.") from error
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise ItemError(
-            ErrorCode.ORIGINAL_DAMAGED, "the original in the lake is not what was taken in: restore it from a backup"
-        )
-    return data
-
-
-def limits_of(plan: RunPlan, item: Item) -> ImageLimits:
-    """The limits of this run; how many pages a file may have was decided when it was registered."""
-    return ImageLimits(max_pixels=plan.max_pixels, max_pages=item.pages, pdf_dpi=plan.pdf_dpi)
 
 
 def _quality(quality: Quality, suffix: str) -> dict:

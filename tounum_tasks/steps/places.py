@@ -14,12 +14,12 @@ from itertools import count
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode, extension
+from tounum_tasks.images.formats import ImageFormat
 from tounum_tasks.images.limits import ImageLimits
-from tounum_tasks.images.pages import ImageFormat
 from tounum_tasks.items import Item, read_items
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps.measure_and_enhance import read_original
+from tounum_tasks.steps.originals import Originals
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
@@ -134,7 +134,9 @@ def _below(item: Item) -> str:
     return item.original.removeprefix("originals/")
 
 
-def photo_content(lake: Storage, item: Item, enhanced: bytes | None, dpi: float | None, limits: ImageLimits) -> bytes:
+def photo_content(
+    originals: Originals, item: Item, enhanced: bytes | None, dpi: float | None, limits: ImageLimits
+) -> bytes:
     """Return what lies in ``photos`` for a photograph: the enhanced file or the original; of several pages one as PNG.
 
     Args:
@@ -142,11 +144,8 @@ def photo_content(lake: Storage, item: Item, enhanced: bytes | None, dpi: float 
         dpi: resolution that a PNG of one page states.
     """
     if item.pages == 1:
-        return enhanced if enhanced is not None else lake.read_bytes(item.original)
-    if enhanced is not None:
-        page = decode(enhanced, limits=limits)
-    else:
-        page = decode(read_original(lake, item), page=item.page, limits=limits)
+        return enhanced if enhanced is not None else originals.lake.read_bytes(item.original)
+    page = originals.decode(item, limits) if enhanced is None else decode(enhanced, limits=limits)
     return encode(page.rgb, format=ImageFormat.PNG, dpi=dpi)
 
 

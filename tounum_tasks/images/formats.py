@@ -1,0 +1,175 @@
+"""What a file is, by its content; the ending of its name plays no part."""
+
+import re
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from tounum_tasks.errors import ErrorCode, ItemError
+
+
+class ImageFormat(StrEnum):
+    """The formats that are read; the values are written to ``format`` in the manifest."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    TIFF = "tiff"
+    WEBP = "webp"
+    AVIF = "avif"
+    BMP = "bmp"
+    GIF = "gif"
+    PNM = "pnm"
+    PCX = "pcx"
+    JPEG2000 = "jpeg2000"
+    PDF = "pdf"
+
+
+_MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
+    (b"\xff\xd8\xff", ImageFormat.JPEG),
+    (b"\x89PNG\r\n\x1a\n", ImageFormat.PNG),
+    (b"II*\0", ImageFormat.TIFF),
+    (b"MM\0*", ImageFormat.TIFF),
+    (b"II+\0", ImageFormat.TIFF),
+    (b"MM\0+", ImageFormat.TIFF),
+    (b"GIF87a", ImageFormat.GIF),
+    (b"GIF89a", ImageFormat.GIF),
+    (b"\xff\x4f\xff\x51", ImageFormat.JPEG2000),
+    (b"%PDF-", ImageFormat.PDF),
+)
+_JPEG2000_BOX = b"\0\0\0\x0cjP  \r\n\x87\n"
+_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
+_PNM = re.compile(rb"(P[1-6]|P[Ff])[ \t\r\n#]|P7\n")
+_UNREAD: tuple[tuple[bytes, int, str], ...] = (
+    (b"8BPS\0\1", 0, "Photoshop (PSD)"),
+    (b"8BPS", 0, "Photoshop (PSB)"),
+    (b"%!PS", 0, "PostScript"),
+    (b"\x04%!PS", 0, "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", 0, "PostScript (DOS EPS)"),
+    (b"AT&TFORM", 0, "DjVu"),
+    (b"DICM", 128, "DICOM"),
+    (b"\x76\x2f\x31\x01", 0, "OpenEXR"),
+    (b"#?RADIANCE", 0, "Radiance HDR"),
+    (b"\xff\x0a", 0, "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", 0, "JPEG XL"),
+    (b"II\xbc\x01", 0, "JPEG XR"),
+    (b"\xff\xd8\xff\xf7", 0, "JPEG-LS"),
+    (b"\x97JB2\r\n\x1a\n", 0, "JBIG2"),
+    (b"\x8aMNG\r\n\x1a\n", 0, "MNG"),
+    (b"gimp xcf", 0, "GIMP (XCF)"),
+    (b"qoif", 0, "QOI"),
+    (b"FLIF", 0, "FLIF"),
+    (b"BPG\xfb", 0, "BPG"),
+    (b"\x59\xa6\x6a\x95", 0, "Sun raster"),
+    (b"SIMPLE  =", 0, "FITS"),
+    (b"SDPX", 0, "DPX"),
+    (b"XPDS", 0, "DPX"),
+    (b"\0\0\1\0", 0, "icon (ICO)"),
+    (b"\xd7\xcd\xc6\x9a", 0, "Windows metafile (WMF)"),
+    (b" EMF", 40, "Windows metafile (EMF)"),
+    (b"CR\x02", 8, "camera raw (Canon CR2)"),
+    (b"IIII", 8, "camera raw (Phase One IIQ)"),
+    (b"MMMM", 8, "camera raw (Phase One IIQ)"),
+    (b"HEAPCCDR", 6, "camera raw (Canon CRW)"),
+    (b"FUJIFILMCCD-RAW", 0, "camera raw (Fujifilm RAF)"),
+    (b"IIU\0", 0, "camera raw (Panasonic RW2)"),
+    (b"IIRO", 0, "camera raw (Olympus ORF)"),
+    (b"IIRS", 0, "camera raw (Olympus ORF)"),
+    (b"MMOR", 0, "camera raw (Olympus ORF)"),
+    (b"FOVb", 0, "camera raw (Sigma X3F)"),
+    (b"\0MRM", 0, "camera raw (Minolta MRW)"),
+    (b"ARRI", 0, "camera raw (ARRI)"),
+    (b"REDV", 4, "camera raw (RED)"),
+)
+# Files of the ISO base media format are told by their brands (ISO/IEC 14496-12, 4.3).
+_HEIC = ("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs")
+_BRANDS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("crx ",), "camera raw (Canon CR3)"),
+    (_HEIC, "HEIC"),
+    (("jxl ",), "JPEG XL"),
+    (("mjp2", "mj2s"), "Motion JPEG 2000"),
+    (("jpm ",), "JPEG 2000 compound image (JPM)"),
+    (("mif1", "mif2", "msf1", "miaf"), "HEIF"),
+)
+_SVG = re.compile(
+    rb"(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s(?:[^<>\[]|\[.*?\])*>)*<(?:[\w.-]+:)?svg[\s/>]", re.DOTALL | re.IGNORECASE
+)
+_TEXT_HEAD = 65_536
+
+
+def detect_format(data: bytes, name: str = "") -> ImageFormat:
+    """Return the format of ``data`` by its content; ``name`` is only used in messages.
+
+    Raises:
+        ItemError: EMPTY_FILE, UNSUPPORTED (a known format that is not read) or NOT_AN_IMAGE.
+    """
+    if not data:
+        raise ItemError(ErrorCode.EMPTY_FILE, "the file has no content (0 bytes)")
+    brands = _brands(data)
+    unread = _unread_format(data, brands)
+    if unread:
+        raise ItemError(ErrorCode.UNSUPPORTED, f"{unread} files are not read; convert it to TIFF or PNG")
+    found = _read_format(data, brands)
+    if found:
+        return found
+    if not data.strip(b"\0"):
+        raise ItemError(ErrorCode.NOT_AN_IMAGE, "the file holds nothing but zero bytes; was it copied completely?")
+    suffix = PurePosixPath(name).suffix.lower()
+    claims = f", whatever its ending {suffix} says" if suffix.isascii() and suffix[1:].isalnum() else ""
+    raise ItemError(ErrorCode.NOT_AN_IMAGE, f"the content is no image of a known format{claims}")
+
+
+def _read_format(data: bytes, brands: tuple[str, ...]) -> ImageFormat | None:
+    for magic, found in _MAGIC:
+        if data.startswith(magic):
+            return found
+    if data.startswith(_JPEG2000_BOX):
+        return ImageFormat.JPEG2000
+    if "avif" in brands or "avis" in brands:
+        return ImageFormat.AVIF
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ImageFormat.WEBP
+    if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
+        return ImageFormat.BMP
+    if _PNM.match(data):
+        return ImageFormat.PNM
+    if _is_pcx(data):
+        return ImageFormat.PCX
+    if b"%PDF-" in data[:1024]:  # readers accept a preamble of up to a kilobyte
+        return ImageFormat.PDF
+    return None
+
+
+def _is_pcx(data: bytes) -> bool:
+    """Whether the header is one of ZSoft's: maker, a known version, run lengths, and a reserved byte that is 0."""
+    return len(data) >= 128 and data[0] == 10 and data[1] in (0, 2, 3, 4, 5) and data[2] == 1 and data[64] == 0
+
+
+def _unread_format(data: bytes, brands: tuple[str, ...]) -> str | None:
+    """Return the name of a format that is known but not read."""
+    for magic, offset, known in _UNREAD:
+        if data.startswith(magic, offset):
+            return known
+    if "avif" not in brands and "avis" not in brands:
+        for known_brands, known in _BRANDS:
+            if set(brands[:1]) & set(known_brands):
+                return known
+        for known_brands, known in _BRANDS[1:]:
+            if data[4:8] == b"ftyp" and set(brands) & set(known_brands):
+                return known
+    return "SVG" if _is_svg(data[:_TEXT_HEAD]) else None
+
+
+def _brands(data: bytes) -> tuple[str, ...]:
+    """Return the major and the compatible brands of an ISO base media file, none if it is no such file."""
+    at = 12 if data.startswith(_JPEG2000_BOX) else 0
+    if data[at + 4 : at + 8] != b"ftyp":
+        return ()
+    end = at + min(int.from_bytes(data[at : at + 4], "big"), 1024)
+    brands = [data[at + 8 : at + 12], *(data[offset : offset + 4] for offset in range(at + 16, end, 4))]
+    return tuple(brand.decode("latin-1") for brand in brands)
+
+
+def _is_svg(head: bytes) -> bool:
+    """Whether the root of an XML document is ``svg``, behind byte order mark, declarations and comments."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head.decode("utf-16", "replace").encode()
+    return bool(_SVG.match(head.removeprefix(b"\xef\xbb\xbf")))

@@ -1,0 +1,75 @@
+"""Where the pixels of files without compression end in zeros, in the order of the file (see :mod:`~.zero_end`)."""
+
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.images import netpbm, zero_end
+from tounum_tasks.images.tiff import TiffHeader
+
+
+def tiff_suspect_end(data: Any, header: TiffHeader) -> float | None:
+    """Return the share of a TIFF page behind a cut; None without one, or for pages that are compressed or below 8 bits."""
+    if header.compression != 1 or header.bits not in (8, 16, 32, 64) or not header.segments:
+        return None
+    planes = header.samples if header.planar else 1
+    per_plane = len(header.segments) // planes
+    if not per_plane or len(header.segments) % planes:
+        return None
+    segments = [_segment(data, header, number, per_plane) for number in range(len(header.segments))]
+    last = next((number for number in range(len(segments) - 1, -1, -1) if segments[number].any()), None)
+    if last is None:
+        return None
+    first = last if header.tiled else last - last % per_plane
+    rows = [row for segment in segments[first : last + 1] for row in segment]
+    cut = zero_end.cut_in_rows(rows.__getitem__, len(rows))
+    if cut is None:
+        return None
+    sizes = [segment.shape[0] * segment.shape[1] for segment in segments]
+    zeros = sum(sizes[last + 1 :]) + (len(rows) - cut[0]) * segments[last].shape[1] - cut[1]
+    return round(zeros / sum(sizes), 4)
+
+
+def _segment(data: Any, header: TiffHeader, number: int, per_plane: int) -> NDArray[np.generic]:
+    """Return the samples of a strip or tile as rows x columns, or rows x columns x samples."""
+    rows, columns = header.segment_shape
+    if not header.tiled:
+        rows = max(0, min(rows, header.height - number % per_plane * rows))
+    samples = 1 if header.planar else header.samples
+    letter = {1: "u", 2: "i", 3: "f"}.get(header.sample_format, "u")
+    kind = np.dtype(f"{'>' if header.big_endian else '<'}{letter if header.bits > 8 else 'u'}{header.bits // 8}")
+    offset, size = header.segments[number]
+    whole = min(rows, size // (columns * samples * kind.itemsize))
+    pixels = np.frombuffer(data, kind, whole * columns * samples, offset)
+    return pixels.reshape((whole, columns) if samples == 1 else (whole, columns, samples))
+
+
+def bmp_suspect_end(data: bytes) -> float | None:
+    """Return the share of an uncompressed BMP file behind a cut; its rows stand from bottom to top in most files."""
+    start, size = struct.unpack_from("<I", data, 10)[0], struct.unpack_from("<I", data, 14)[0]
+    if size == 12:
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+        compression = 0
+    else:
+        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+    height = abs(height)
+    stride = (width * bits + 31) // 32 * 4
+    if bits not in (8, 24, 32) or compression not in (0, 3) or start + stride * height > len(data):
+        return None
+    rows = np.frombuffer(data, np.uint8, stride * height, start).reshape(height, stride)
+    pixels = rows[:, : width * bits // 8].reshape(height, width, bits // 8)
+    return zero_end.share_of(zero_end.cut_in_rows(pixels.__getitem__, height), height, width)
+
+
+def pnm_suspect_end(data: bytes) -> float | None:
+    """Return the share of a raw PNM file behind a cut."""
+    header = netpbm.read_header(data)
+    if header.kind not in ("P5", "P6", "P7", "Pf", "PF"):
+        return None
+    kind = {8: "u1", 16: ">u2", 32: "<f4" if header.maximum < 0 else ">f4"}[header.bits]
+    count = header.width * header.height * header.samples
+    pixels = np.frombuffer(data, kind, count, header.start).reshape(header.height, header.width, header.samples)
+    cut = zero_end.cut_in_rows(pixels.__getitem__, header.height)
+    return zero_end.share_of(cut, header.height, header.width)
