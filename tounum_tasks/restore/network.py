@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.models.weights import assign_weights
-from tounum_tasks.restore.denoise import OPPONENT
+from tounum_tasks.restore.colours import OPPONENT
 
 if TYPE_CHECKING:
     import keras
