@@ -1,4 +1,4 @@
-"""What a row in the table of steps, or of models, needs elsewhere is there: whoever adds one is told what is missing."""
+"""What a row in the tables of steps and models needs elsewhere is there: whoever adds one is told what is missing."""
 
 import pytest
 
@@ -14,7 +14,7 @@ PARTS = {*StepModule.__annotations__, *(name for name in vars(StepModule) if not
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_step_has_its_module_its_columns_and_its_place(step: Step) -> None:
     module = load_step(step.name)
-    assert PARTS <= set(vars(module)), f"steps/{step.name}.py lacks a part of StepModule"
+    assert set(vars(module)) >= PARTS, f"steps/{step.name}.py lacks a part of StepModule"
     assert {"fingerprint", "run_id", "seconds"} <= set(module.SCHEMA.names)
     assert {f"fingerprint_{step.name}", f"seconds_{step.name}"} <= set(SCHEMA.names)
     before = [other.name for other in STEPS[: STEPS.index(step)]]
