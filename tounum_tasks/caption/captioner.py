@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.caption import confidence
+from tounum_tasks.caption.confidence import Confidence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.vocabulary import END, Vocabulary
 from tounum_tasks.errors import ConfigurationError
@@ -30,6 +32,7 @@ MAX_WORDS = 20
 LONGEST_CAPTION = 1000
 WEIGHTS_FILE = "weights.safetensors"
 JUDGE_FILE = "judge.safetensors"
+CONFIDENCE_FILE = "confidence.json"
 SEARCH_FILE = "search.json"
 VOCABULARY_FILE = "vocabulary.json"
 MOST_CANDIDATES = 100
@@ -47,6 +50,8 @@ class Caption:
         alternatives: texts of the next best captions, best first; one less than the beam is wide.
         attention: float16 words x 64, for each word how much each position of the 8 x 8 map (row by row) was looked
             at; each row sums to 1.
+        confidence: expected quality, 0 to 1 (see :mod:`~tounum_tasks.caption.confidence`); None if the captioner was
+            made without an estimate of it.
     """
 
     text: str
@@ -54,6 +59,7 @@ class Caption:
     log_probability: float
     alternatives: tuple[str, ...]
     attention: NDArray[np.float16]
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +125,12 @@ class Captioner:
         digest: str,
         options: SearchOptions | None = None,
         judge: Judge | None = None,
+        estimates: Mapping[str, Confidence] | None = None,
     ) -> None:
         """Takes a network that has its weights, and perhaps a judge of what its beam search finds.
+
+        Args:
+            estimates: how good captions are, by kind of search (``greedy`` and ``beam``).
 
         Raises:
             ConfigurationError: the vocabulary or the judge does not belong to the network.
@@ -139,6 +149,7 @@ class Captioner:
             )
         self._network = network
         self._judge = judge
+        self._estimates = estimates or {}
         self._searches: dict[tuple[Any, ...], keras.Model] = {}
 
     @classmethod
@@ -165,7 +176,8 @@ class Captioner:
         network.build()
         set_weights(network, read_safetensors(folder / WEIGHTS_FILE))
         judge = Judge(read_safetensors(folder / JUDGE_FILE)) if options.judgement else None
-        return cls(network, vocabulary, digest=card.digest, options=options, judge=judge)
+        estimates = confidence.load(folder / CONFIDENCE_FILE) if CONFIDENCE_FILE in card.files else None
+        return cls(network, vocabulary, digest=card.digest, options=options, judge=judge, estimates=estimates)
 
     def with_options(self, options: SearchOptions, judge: Judge | None = None) -> Captioner:
         """The same network, searched in another way, and perhaps with another judge."""
@@ -178,12 +190,13 @@ class Captioner:
 
         Beam search gives the best ``beam`` captions. With a judge it is as wide as ``options.candidates`` at least.
         """
-        return [self._caption(found, beam) for found in self.candidates(features, beam=beam)]
+        estimate = self._estimates.get(confidence.GREEDY if beam == 1 else confidence.BEAM)
+        return [self._caption(found, beam, estimate) for found in self.candidates(features, beam=beam)]
 
     def candidates(self, features: NDArray[np.floating], *, beam: int) -> Iterator[Candidates]:
         """What the search for captions finds, image by image."""
-        judge = self._judge if beam > 1 else None
-        width = max(beam, self.options.candidates) if judge else beam
+        judge = self._judge
+        width = max(beam, self.options.candidates) if judge and beam > 1 else beam
         search = self._search(("beam", width), lambda: self._beam_search(width))
         size = min(BATCH_SIZE, max(1, BEAMS_AT_ONCE // width))
         for batch in _batches(features, size):
@@ -234,7 +247,7 @@ class Captioner:
             self._searches[key] = make()
         return self._searches[key]
 
-    def _caption(self, found: Candidates, count: int) -> Caption:
+    def _caption(self, found: Candidates, count: int, estimate: Confidence | None) -> Caption:
         """The best of the candidates, with the next ones up to ``count``."""
         chosen = found.ranked(self.options)[:count]
         best, *others = (tuple(self.vocabulary.decode(found.words[index])) for index in chosen)
@@ -244,6 +257,7 @@ class Captioner:
             log_probability=float(found.log_probability[chosen[0]]),
             alternatives=tuple(sentence(words) for words in others),
             attention=found.attention[chosen[0], : len(best)].astype(np.float16),
+            confidence=estimate.of(found, chosen[0]) if estimate else None,
         )
 
 
@@ -291,8 +305,9 @@ def version_files(
     vocabulary: Vocabulary,
     options: SearchOptions,
     judge: Mapping[str, NDArray[Any]] | None = None,
+    estimates: Mapping[str, Confidence] | None = None,
 ) -> dict[str, Any]:
-    """Writes weights (float16), vocabulary and, if it has a say, the judge into a folder.
+    """Writes weights (float16), vocabulary, the judge, if it has a say, and the estimates of confidence into a folder.
 
     How captions are searched for is written there, too: the files are a version's identity, and captioners that differ
     in nothing else say different things.
@@ -303,6 +318,9 @@ def version_files(
     (folder / JUDGE_FILE).unlink(missing_ok=True)
     if judge and options.judgement:
         write_safetensors(folder / JUDGE_FILE, judge)
+    (folder / CONFIDENCE_FILE).unlink(missing_ok=True)
+    if estimates:
+        confidence.save(folder / CONFIDENCE_FILE, estimates)
     (folder / SEARCH_FILE).write_text(json.dumps(asdict(options), indent=2) + "\n", encoding="utf-8")
     arrays = {name: array.astype(np.float16) for name, array in network.weight_arrays().items()}
     write_safetensors(folder / WEIGHTS_FILE, arrays)

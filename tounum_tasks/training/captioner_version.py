@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.datasets.feature_cache import FeatureCache
-from tounum_tasks.evaluation.captioner import evaluate, score
+from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, score
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
+from tounum_tasks.training.confidence import fit_confidence
 from tounum_tasks.training.judge import fit_judge
 from tounum_tasks.training.mixture import merit, try_shares
 
@@ -71,12 +73,14 @@ def write_versions(
 
     judge: Mapping[str, NDArray[Any]] = {}
     can_choose = len(training.dev_images) >= ENOUGH_TO_CHOOSE
+    estimates: dict[str, Confidence] = {}
     begun_with = training.begun_with
     if begun_with and not can_choose and digest == extractor_digest:
         options, judge = replace(begun_with.options, max_words=options.max_words), begun_with.judge
+        estimates = dict(begun_with.estimates)
 
     def write(options: SearchOptions, metrics: dict[str, Any]) -> Captioner:
-        architecture = version_files(folder, training.captioner, training.vocabulary, options, judge)
+        architecture = version_files(folder, training.captioner, training.vocabulary, options, judge, estimates)
         described["training"] = {**settings, **architecture}
         write_card(folder, name="captioner", version=version, metrics=metrics, **described)
         return Captioner.load(folder, extractor_digest=digest)
@@ -99,6 +103,8 @@ def write_versions(
         tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
         chosen["dev_by_judgement"] = _by_text(tried)
         options = replace(options, judgement=best_of(tried))
+        estimates, told = fit_estimates(write(options, {}), cache)
+        chosen["dev_confidence"] = told
     captioner = write(options, {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
     write(options, {"dev": figures, **chosen})
@@ -138,6 +144,24 @@ def try_judgements(captioner: Captioner, cache: FeatureCache) -> dict[float, dic
         options.judgement: _figures(chosen, cache, f"judgement {options.judgement}")
         for options, chosen in zip(ways, captions, strict=True)
     }
+
+
+def fit_estimates(
+    captioner: Captioner, cache: FeatureCache
+) -> tuple[dict[str, Confidence], dict[str, dict[str, float]]]:
+    """The captions' confidence by kind of search, and how well each tells good captions of the dev images from bad."""
+    estimates, told = {}, {}
+    for search, beam in ((GREEDY, 1), (BEAM, 3)):
+        found = [one for shard in range(cache.shards) for one in captioner.candidates(cache.read(shard), beam=beam)]
+        best = [candidates.ranked(captioner.options)[0] for candidates in found]
+        texts = [
+            sentence(tuple(captioner.vocabulary.decode(candidates.words[index])))
+            for candidates, index in zip(found, best, strict=True)
+        ]
+        quality = cider_of_each(texts, [image.captions for image in cache.images])
+        estimates[search], told[search] = fit_confidence(found, best, quality)
+        log.info("confidence of %s captions: %s", search, told[search])
+    return estimates, told
 
 
 def _figures(captions: Iterable[str], cache: FeatureCache, what: str) -> dict[str, float]:
