@@ -11,8 +11,9 @@ import pytest
 from tests.fuzz import write_mutated_batch
 from tests.pipeline.conftest import Command
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
-from tounum_tasks.names import display_name, is_ignored
+from tounum_tasks.names import is_ignored
 from tounum_tasks.sample.batch import write_sample_batch
+from tounum_tasks.visible import display_name
 
 
 @pytest.fixture(scope="module")

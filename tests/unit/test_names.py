@@ -8,13 +8,13 @@ from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.names import (
     BATCH_ID,
     batch_slug,
-    display_name,
     is_ignored,
     make_batch_id,
     validate_batch_date,
     validate_batch_id,
     validate_relative_path,
 )
+from tounum_tasks.visible import display_name
 
 ANY_NAME = st.text(st.characters(), min_size=1, max_size=80)
 

@@ -87,7 +87,7 @@ def test_what_nothing_needs_is_pruned(two_versions: S3Night) -> None:
     found = list(prune(night.lake, keep_days=30, now=later, remove=True))
     assert set(before) - set(objects()) == {f"lake/{one.path}" for one in found}
     assert history_path(DATE, night.batch_id, 1) in {one.path for one in found}
-    assert {"history", "stages/measure", "stages/caption"} <= {one.kind for one in found}
+    assert {"history", "stages/measure_and_enhance", "stages/caption"} <= {one.kind for one in found}
     assert versions(night.lake, DATE, night.batch_id) == [2]
     assert night.publish(night.plan("again", captioner=pin("captioner", "1")))["outcome"] == "unchanged"
 

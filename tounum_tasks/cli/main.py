@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import tounum_tasks
 from tounum_tasks.cli import (
@@ -29,6 +30,7 @@ from tounum_tasks.cli import (
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, TounumError
 from tounum_tasks.logs import KeyValueFormatter
 from tounum_tasks.store.folder import forbid_world_writing
+from tounum_tasks.visible import one_line
 
 EXIT_DONE, EXIT_FAILURES, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -61,10 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say("Interrupted: what was finished is kept, run the same command again to go on.", EXIT_INTERRUPTED)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints may hold the name of any file: shells put such names where options are expected."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tounum_tasks", description=(tounum_tasks.__doc__ or "").partition("\n")[0]
-    )
+    parser = _Parser(prog="python -m tounum_tasks", description=(tounum_tasks.__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=tounum_tasks.__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (run, enhance, classify, caption, show, history, diff, restore, prune, models, sample):
@@ -81,5 +88,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(message: object, code: int) -> int:
-    print(f"tounum: {message}", file=sys.stderr)
+    print(f"tounum: {one_line(str(message))}", file=sys.stderr)
     return code

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tounum_tasks.errors import EnvironmentFault
-from tounum_tasks.names import READY_MARKER, display_name, is_ignored
+from tounum_tasks.names import READY_MARKER, is_ignored
 from tounum_tasks.store.base import Entry, Storage
+from tounum_tasks.visible import display_name
 
 LOOSE_FILES = ""
 LOOSE_FILES_NAME = "loose files"

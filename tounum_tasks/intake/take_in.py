@@ -19,7 +19,6 @@ from tounum_tasks.items import Item, commit_items, read_items, register_path
 from tounum_tasks.logs import about
 from tounum_tasks.names import (
     READY_MARKER,
-    display_name,
     make_batch_id,
     safe_key,
     validate_batch_date,
@@ -27,6 +26,7 @@ from tounum_tasks.names import (
 )
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import ChangedWhileRead, Storage
+from tounum_tasks.visible import display_name
 
 log = logging.getLogger(__name__)
 

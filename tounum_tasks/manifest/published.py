@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import manifest_path
+from tounum_tasks.manifest.schema import with_earlier_names, with_todays_names
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.store.base import Storage
+from tounum_tasks.tables import read_table
 
 
 @dataclass(frozen=True, order=True)
@@ -47,11 +48,12 @@ def read_columns(
     """Return columns (all if None) of the installed manifest of a batch, or None if it has none.
 
     Columns that the manifest is older than are left out.
+
+    Raises:
+        DamagedFile: the manifest does not hold what was published.
     """
     try:
-        with lake.open(manifest_path(batch_date, batch_id)) as file:
-            manifest = pq.ParquetFile(file)
-            there = set(manifest.schema_arrow.names)
-            return manifest.read(columns=None if columns is None else [name for name in columns if name in there])
+        wanted = None if columns is None else with_earlier_names(columns)
+        return with_todays_names(read_table(lake, manifest_path(batch_date, batch_id), wanted))
     except FileNotFoundError:
         return None

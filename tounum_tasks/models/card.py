@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tounum_tasks import __version__
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.names import display_name
+from tounum_tasks.visible import display_name
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"

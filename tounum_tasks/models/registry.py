@@ -29,13 +29,13 @@ from tounum_tasks.models.card import (
     validate_name,
     validate_version,
 )
+from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.folder import FolderStorage
 from tounum_tasks.store.open import open_storage
 
 PRODUCTION = "production"
 LOCK_SECONDS = 30.0
-MODELS = ("extractor", "captioner", "classifier", "restorer")
 STARTERS = Path(__file__).parent / "starter"
 
 
@@ -159,8 +159,8 @@ class Registry:
             ConfigurationError: the folder is damaged or of no known kind, or the version exists with other content.
         """
         card = read_version(folder)
-        if card.name not in MODELS:
-            raise ConfigurationError(f"{folder} holds a model of the kind {card.name}; known are {', '.join(MODELS)}.")
+        if card.name not in KINDS:
+            raise ConfigurationError(f"{folder} holds a model of the kind {card.name}; known are {', '.join(KINDS)}.")
         if card.version in self._starter_versions(card.name):
             if read_version(self._starters / card.name / card.version).digest != card.digest:
                 raise _taken(card)

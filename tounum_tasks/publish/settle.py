@@ -20,11 +20,14 @@ from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.items import Item, ItemKey, read_items
+from tounum_tasks.manifest.schema import EARLIER_NAMES
 from tounum_tasks.quality.metrics import measure
-from tounum_tasks.restore.enhance import enhance
+from tounum_tasks.restore.engine import Engine
+from tounum_tasks.restore.enhance import AUTO_ENGINE, enhance
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps import measure_and_enhance as measure_stage
-from tounum_tasks.steps import route as route_stage
+from tounum_tasks.steps import route
+from tounum_tasks.steps.measure_and_enhance import enhanced_path, read_original
+from tounum_tasks.steps.pins import engine_named
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import Cache
 from tounum_tasks.store.base import Storage
@@ -37,7 +40,7 @@ READERS = 8  # photographs that are read back at once
 COLUMNS = (
     "source_path", "page", "label", "width_px", "height_px", "dpi", "enhancement_method", "enhancement_operations",
     "enhancement_accepted", "blur_laplacian_var_after", "destination_uri", "error_code", "error_message",
-    "fingerprint_measure", "fingerprint_route",
+    "fingerprint_measure_and_enhance", "fingerprint_route", "restorer_version",
 )  # fmt: skip
 
 
@@ -141,8 +144,8 @@ class BatchFiles:
                 wanted.setdefault(self._items[path, page].shard, []).append(fingerprint)
         found = {}
         for shard, fingerprints in wanted.items():
-            folder = f"stages/{route_stage.STAGE}/{self.batch_date}/{self.batch_id}/shard-{shard:04d}"
-            rows = Cache(self._lake, folder, route_stage.SCHEMA).rows(fingerprints, ["fingerprint", "sha256"])
+            folder = f"stages/route/{self.batch_date}/{self.batch_id}/shard-{shard:04d}"
+            rows = Cache(self._lake, folder, route.SCHEMA).rows(fingerprints, ["fingerprint", "sha256"])
             found.update({fingerprint: row["sha256"] for fingerprint, row in rows.items()})
         return found
 
@@ -225,13 +228,15 @@ class BatchFiles:
 
     def _enhanced(self, row: dict, item: Item) -> bytes:
         """The file with the enhanced pixels, from the stage cache or made again from the original."""
-        folder = f"stages/{measure_stage.STAGE}/{self.batch_date}/{self.batch_id}/shard-{item.shard:04d}"
-        path = measure_stage.enhanced_path(folder, row["fingerprint_measure"], item.format or "")
-        if self._lake.exists(path):
-            return self._lake.read_bytes(path)
-        original = measure_stage.read_original(self._lake, item)
-        image = decode(original, page=item.page, limits=self._limits(row, item))
-        again = enhance(image.rgb, mode=row["enhancement_method"], before=measure(image.rgb))
+        for name in ("measure_and_enhance", EARLIER_NAMES["measure_and_enhance"]):
+            folder = f"stages/{name}/{self.batch_date}/{self.batch_id}/shard-{item.shard:04d}"
+            path = enhanced_path(folder, row["fingerprint_measure_and_enhance"], item.format or "")
+            if self._lake.exists(path):
+                return self._lake.read_bytes(path)
+        image = decode(read_original(self._lake, item), page=item.page, limits=self._limits(row, item))
+        again = enhance(
+            image.rgb, mode=row["enhancement_method"], before=measure(image.rgb), engine=self._engine(row, item)
+        )
         if (
             list(again.operations) != row["enhancement_operations"]
             or round(again.after.blur_laplacian_var, 2) != row["blur_laplacian_var_after"]
@@ -242,10 +247,24 @@ class BatchFiles:
             )
         return encode(again.rgb, format=image.format, dpi=image.dpi)
 
+    def _engine(self, row: dict, item: Item) -> Engine:
+        """The engine with the restorer that enhanced an image; what manifests before it was named used is not known."""
+        if row["enhancement_method"] != "auto" or not row["restorer_version"]:
+            return AUTO_ENGINE
+        try:
+            return engine_named(row["restorer_version"], self.settings)
+        except ConfigurationError as error:
+            raise EnvironmentFault(
+                f"{item.source_path} page {item.page} cannot be enhanced again as it was, and the stage cache does not "
+                f"have it any more: {error}"
+            ) from error
+
     def _limits(self, row: dict, item: Item) -> ImageLimits:
         """Limits that let through what was let through before."""
         pixels = max(self.settings.max_pixels, (row["width_px"] or 0) * (row["height_px"] or 0))
-        return ImageLimits(max_pixels=pixels, max_pages=item.pages, pdf_dpi=self.settings.pdf_dpi)
+        # The resolution of a PDF's row is the one at which its page was rendered.
+        dpi = row["dpi"] if item.format == "pdf" and row["dpi"] else self.settings.pdf_dpi
+        return ImageLimits(max_pixels=pixels, max_pages=item.pages, pdf_dpi=dpi)
 
 
 def _files_below(root: Place) -> Iterable[Place]:

@@ -44,8 +44,7 @@ def wanted_models(settings: Settings) -> dict[str, str]:
     Raises:
         ConfigurationError: a model is missing or damaged.
     """
-    request = RunRequest(run_id="reprocess", classifier=settings.classifier, captioner=settings.captioner)
-    return {name: version_of(pin) for name, pin in pin_models(request, settings).items()}
+    return {name: version_of(pin) for name, pin in pin_models(RunRequest(run_id="reprocess"), settings).items()}
 
 
 def differences(table: pa.Table, wanted: Mapping[str, str]) -> dict[str, tuple[str, str]]:

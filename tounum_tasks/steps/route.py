@@ -3,23 +3,24 @@ files to quarantine with the reason beside them. The originals stay where they a
 
 import hashlib
 import time
+from collections.abc import Iterator
 
 import pyarrow as pa
 
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
-from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps import classify as classify_stage
-from tounum_tasks.steps import measure_and_enhance as measure_stage
+from tounum_tasks.steps import measure_and_enhance
+from tounum_tasks.steps.classify import label_of
 from tounum_tasks.steps.measure_and_enhance import limits_of
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import ShardWork
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
-STAGE = "route"
+VERSION = 1
 
 SCHEMA = pa.schema(
     [
@@ -33,20 +34,36 @@ SCHEMA = pa.schema(
 )
 
 
-def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
-    """Copy every item of a shard to its destination, unless it lies there already; return counts and seconds."""
-    started = time.monotonic()
-    work = ShardWork(plan, shard, settings)
-    measured = measure_stage.read_rows(work)
-    labels = classify_stage.read_labels(work)
-    wanted = {work.fingerprints.route(item, labels.get(item.key)): item for item in work.items}
-    cache = work.cache(STAGE, SCHEMA)
-    committed = {found: row for found, row in cache.rows(wanted).items() if _lies_there(row, settings)}
-    pending = work.pending(wanted, committed)
-    cache.commit(
-        [_route(work, found, item, labels.get(item.key), measured[item.key]) for found, item in pending.items()]
+def wanted(work: ShardWork) -> list[Item]:
+    return work.items
+
+
+def fingerprint(work: ShardWork, item: Item) -> str:
+    return hashed(
+        stage="route",
+        version=VERSION,
+        input=measure_and_enhance.fingerprint(work, item),
+        item=[item.source_path, item.page],
+        label=label_of(work, item),
     )
-    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+
+
+def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
+    return {found: row for found, row in rows.items() if _lies_there(row, work.settings)}
+
+
+def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
+    """Copy every item to its destination; a file of which all pages go to one place is copied once."""
+    copied: dict[Place, str] = {}
+    yield [_route(work, found, item, copied) for found, item in pending.items()]
+
+
+def columns(work: ShardWork, item: Item, row: dict) -> dict:
+    return {"destination_uri": row["destination_uri"]}
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return []
 
 
 def _bucket(label: str | None, settings: Settings) -> Storage:
@@ -66,11 +83,16 @@ def _lies_there(row: dict, settings: Settings) -> bool:
     return path != row["destination_uri"] and bucket.exists(path)
 
 
-def _route(work: ShardWork, fingerprint: str, item: Item, label: str | None, measured: dict) -> dict:
+def _route(work: ShardWork, fingerprint: str, item: Item, copied: dict[Place, str]) -> dict:
     started = time.monotonic()
     places = Places(work.settings, work.lake.exists)
+    label = label_of(work, item)
+    measured = work.results("measure_and_enhance")[item.key]
     try:
-        place, sha256 = _put(work, places, item, label, measured)
+        if label == PHOTO:
+            place, sha256 = _put_photo(work, places, item, measured)
+        else:
+            place, sha256 = _put_original(work, places, item, label, measured, copied)
     except FileNotFoundError as error:
         raise EnvironmentFault(
             f"What belongs to {item.source_path} is gone from {work.lake.root}: run the task measure_and_enhance again."
@@ -85,16 +107,21 @@ def _route(work: ShardWork, fingerprint: str, item: Item, label: str | None, mea
     }
 
 
-def _put(work: ShardWork, places: Places, item: Item, label: str | None, measured: dict) -> tuple[Place, str]:
-    """Put one item where it belongs; return the place and the sha256 of what belongs there."""
-    if label == PHOTO:
-        return _put_photo(work, places, item, measured)
+def _put_original(
+    work: ShardWork, places: Places, item: Item, label: str | None, measured: dict, copied: dict[Place, str]
+) -> tuple[Place, str]:
+    """Put a file as it came where its class belongs, or into quarantine; return the place and the file's sha256.
+
+    Args:
+        copied: what this task has put where already.
+    """
     if label is None:
         reason = places.of_reason(item)
         reason.storage.write_bytes(reason.path, reason_content(item, measured["error_code"], measured["error_message"]))
     place = places.in_quarantine(item) if label is None else places.of_class(item, label)
-    sha256, _ = place.storage.copy_from(work.lake, item.original, place.path)
-    return place, sha256
+    if place not in copied:
+        copied[place], _ = place.storage.copy_from(work.lake, item.original, place.path)
+    return place, copied[place]
 
 
 def _put_photo(work: ShardWork, places: Places, item: Item, measured: dict) -> tuple[Place, str]:
