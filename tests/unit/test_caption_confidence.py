@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.test_captioner import features, make_captioner
 from tounum_tasks.caption.captioner import Candidates, Captioner, SearchOptions, version_files
-from tounum_tasks.caption.confidence import BEAM, EVIDENCE, GREEDY, Confidence, evidence, load, save
+from tounum_tasks.caption.confidence import BEAM, EVIDENCE, GREEDY, Confidence, evidence, load, review_reasons, save
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import write_card
 from tounum_tasks.training.confidence import fit_confidence
@@ -105,3 +105,10 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, content):
     (tmp_path / "confidence.json").write_text(content)
     with pytest.raises(ConfigurationError, match=r"confidence\.json cannot be read"):
         load(tmp_path / "confidence.json")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "reasons"), [(None, []), (0.2, []), (0.19, ["caption"]), (float("nan"), ["caption"])]
+)
+def test_doubtful_captions_are_to_be_read(confidence, reasons):
+    assert review_reasons(confidence, 0.2) == reasons

@@ -10,21 +10,31 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from tounum_tasks.caption.captioner import Candidates
-
 EVIDENCE = ("log_probability", "log_probability_per_word", "words", "worth", "mean_worth", "agreement")
 GREEDY, BEAM = "greedy", "beam"
+
+
+class Found(Protocol):
+    """What a search for the caption of one image found: K captions (see ``captioner.Candidates``)."""
+
+    @property
+    def words(self) -> Sequence[Sequence[int]]: ...
+    @property
+    def log_probability(self) -> NDArray[np.float32]: ...
+    @property
+    def lengths(self) -> NDArray[np.float32]: ...
+    @property
+    def worth(self) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -38,12 +48,12 @@ class Confidence:
         if len(self.weights) != len(EVIDENCE) or not all(map(math.isfinite, (*self.weights, self.bias))):
             raise ValueError(f"a confidence needs {len(EVIDENCE)} weights and a bias, all of them numbers")
 
-    def of(self, found: Candidates, chosen: int) -> float:
+    def of(self, found: Found, chosen: int) -> float:
         """Return the expected quality, 0 to 1, of one of the captions that a search found."""
         return min(1.0, max(0.0, self.bias + float(np.dot(self.weights, evidence(found, chosen)))))
 
 
-def evidence(found: Candidates, chosen: int) -> NDArray[np.float64]:
+def evidence(found: Found, chosen: int) -> NDArray[np.float64]:
     """Return what tells good captions from bad ones, float64, in the order of ``EVIDENCE``.
 
     ``worth`` is what the judge expects of the caption, and ``mean_worth`` of all that were found: where the judge knows
@@ -57,6 +67,17 @@ def evidence(found: Candidates, chosen: int) -> NDArray[np.float64]:
     agreement = float(np.dot(shares, common) / shares.sum())
     worth, mean_worth = float(found.worth[chosen]), float(found.worth.mean())
     return np.array([log_probability, log_probability / length, length, worth, mean_worth, agreement])
+
+
+def review_reasons(confidence: float | None, limit: float) -> list[str]:
+    """Return ``["caption"]`` for a caption that a person should read, and nothing for others.
+
+    Args:
+        confidence: of the caption; None if its captioner was made without an estimate: then nobody is bothered.
+        limit: captions with less are doubtful.
+    """
+    # A confidence that is no number is never sure.
+    return [] if confidence is None or confidence >= limit else ["caption"]
 
 
 def save(path: Path, estimates: Mapping[str, Confidence]) -> None:

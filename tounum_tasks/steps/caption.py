@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from tounum_tasks.caption.confidence import review_reasons as reasons_of
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.manifest.models import version_of
@@ -14,7 +15,7 @@ from tounum_tasks.steps.classify import photographs
 from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
 
-VERSION = 1
+VERSION = 2
 CAPTION_AT_ONCE = 128
 
 SCHEMA = pa.schema(
@@ -25,6 +26,7 @@ SCHEMA = pa.schema(
         pa.field("caption", pa.string(), nullable=False),
         pa.field("words", pa.list_(pa.string()), nullable=False),
         pa.field("log_probability", pa.float64(), nullable=False),
+        pa.field("confidence", pa.float64()),
         pa.field("alternatives", pa.list_(pa.string()), nullable=False),
     ]
 )
@@ -89,6 +91,7 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
                 "caption": caption.text,
                 "words": list(caption.words),
                 "log_probability": caption.log_probability,
+                "confidence": caption.confidence,
                 "alternatives": list(caption.alternatives),
             }
             for fingerprint, caption in told
@@ -102,6 +105,7 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
         "caption": row["caption"],
         "caption_words": row["words"],
         "caption_log_probability": row["log_probability"],
+        "caption_confidence": row["confidence"],
         "caption_alternatives": row["alternatives"],
         "attention_uri": work.lake.url(attention_of(work).folder),
         "captioner_version": version_of(work.plan.models["captioner"]),
@@ -109,7 +113,7 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
 
 
 def review_reasons(work: ShardWork, row: dict) -> list[str]:
-    return []
+    return reasons_of(row["confidence"], work.plan.caption_review_confidence)
 
 
 def attention_of(work: ShardWork) -> Cache:
