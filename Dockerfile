@@ -5,14 +5,14 @@
 ARG BASE=python:3.12-slim-bookworm
 
 FROM $BASE AS packages
-# full: everything; lean: no TensorFlow, which only trainings (tounum_retrain) need, and nothing to read manifests with.
+# full: everything; lean: what nights need. No TensorFlow, which only trainings (tounum_retrain) use.
 ARG VARIANT=full
 WORKDIR /build
 COPY requirements.txt ./
 COPY requirements requirements
 # The lock's versions of what this variant uses. Constraints may not name extras.
 RUN case $VARIANT in \
-        full) uses="run airflow cluster read train" ;; \
+        full) uses="run airflow cluster read measure train" ;; \
         lean) uses="run airflow cluster" ;; \
         *) echo "VARIANT is full or lean, not '$VARIANT'." >&2; exit 2 ;; \
     esac \

@@ -16,7 +16,7 @@ export XDG_CACHE_HOME := $(CURDIR)/data/cache
 export KERAS_HOME := $(CURDIR)/data/cache/keras
 export MPLCONFIGDIR := $(CURDIR)/data/cache/matplotlib
 
-.PHONY: help run ui airflow env test test-fast test-waiting test-computing test-cluster test-all lint picture lock clean
+.PHONY: help run ui airflow env test test-fast test-waiting test-computing test-cluster test-image test-all lint picture lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -45,11 +45,15 @@ test-computing: $(READY)
 	$(PYTHON) -m pytest $(WAITING:%=--ignore=%)
 
 test-fast: $(READY)  ## all tests but those that start Airflow
-	$(PYTHON) -m pytest -m "not e2e and not cluster"
+	$(PYTHON) -m pytest -m "not e2e and not cluster and not image"
 
 test-cluster: $(READY)  ## the cluster of docker-compose.yaml without containers, broken in every way that we know
 	@.ci/services
 	$(PYTHON) -m pytest -m "" tests/cluster
+
+test-image: $(READY)  ## build the image without Docker, full and lean, and run it (a quarter of an hour, as root)
+	@.ci/image_tools
+	$(PYTHON) -m pytest -m "" tests/image
 
 test-all: $(READY)  ## unit and pipeline tests on every Python of 3.11, 3.12 and 3.13 that starts here
 	@.ci/test_all $(ARGS)

@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     )
     restorer: str = Field("production", description="Version of the restorer of mode auto, or production")
     beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
+    runtime: Literal["openvino", "keras"] = Field(
+        "openvino",
+        description="What computes the models: keras, slow to start and with TensorFlow, where there is no OpenVINO. "
+        "Results differ by rounding",
+    )
     model_slots: Annotated[int, Field(ge=1)] = Field(2, description="Slots of the Airflow pool tounum_model")
     model_queue: str = Field(
         "default", description="Celery queue of the tasks in that pool; workers of their own can serve another queue"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.test_captioner import features, make_captioner
 from tounum_tasks.caption.captioner import Candidates, Captioner, SearchOptions, version_files
 from tounum_tasks.caption.confidence import BEAM, EVIDENCE, GREEDY, Confidence, evidence, load, review_reasons, save
+from tounum_tasks.caption.decoder import Decoder
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import write_card
 from tounum_tasks.training.confidence import fit_confidence
@@ -19,7 +20,7 @@ SIMPLE = Confidence((0.0, 0.1, 0.0, 0.0, 0.0, 0.0), 0.5)
 
 def candidates(log_probability: list[float], words: list[list[int]], worth: list[float]) -> Candidates:
     lengths = np.array([len(said) + 1 for said in words], np.float32)
-    attention = np.zeros((len(words), 8, 64), np.float32)
+    attention = [np.zeros((len(said), 64), np.float32) for said in words]
     return Candidates(words, np.array(log_probability, np.float32), lengths, attention, np.array(worth, np.float32))
 
 
@@ -83,7 +84,8 @@ def test_captions_come_with_the_confidence_of_their_search():
     captioner, network = make_captioner()
     assert captioner.caption(features(2))[0].confidence is None
     estimates = {GREEDY: SIMPLE, BEAM: replace(SIMPLE, bias=0.9)}
-    knowing = Captioner(network, captioner.vocabulary, digest="d", options=captioner.options, estimates=estimates)
+    decoder = Decoder(network.sizes, network.weight_arrays(), precision="float32")
+    knowing = Captioner(decoder, captioner.vocabulary, digest="d", options=captioner.options, estimates=estimates)
     for beam, bias in ((1, 0.5), (3, 0.9)):
         caption = knowing.caption(features(2), beam=beam)[0]
         length = min(len(caption.words) + 1, captioner.options.max_words)
@@ -93,7 +95,8 @@ def test_captions_come_with_the_confidence_of_their_search():
 def test_a_stored_captioner_keeps_its_confidence(tmp_path):
     captioner, network = make_captioner()
     estimates = {GREEDY: SIMPLE, BEAM: SIMPLE}
-    training = version_files(tmp_path, network, captioner.vocabulary, SearchOptions(4, 0.7), None, estimates)
+    weights, options = network.weight_arrays(), SearchOptions(4, 0.7)
+    training = version_files(tmp_path, network.sizes, weights, captioner.vocabulary, options, None, estimates)
     write_card(tmp_path, name="captioner", version="v1", training=training, partners={"extractor": "e" * 64})
     assert Captioner.load(tmp_path, extractor_digest="e" * 64).caption(features(1))[0].confidence is not None
 

@@ -19,7 +19,7 @@ from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
 from tounum_tasks.datasets.captions import load_captions
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features.extractor import convolution_name, weight_names
+from tounum_tasks.features.inception import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings, with_new_words
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing

@@ -1,11 +1,11 @@
-"""The classifier: networks, prediction in padded batches, loading."""
+"""The classifier: networks, prediction, loading."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tounum_tasks.classify.classifier import BATCH_SIZE, Classifier, softmax
+from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import build_network, get_weights
 from tounum_tasks.errors import ConfigurationError
@@ -64,17 +64,17 @@ def test_result_does_not_depend_on_batch_mates_or_position(starter: Classifier, 
     assert together.tobytes() == alone.tobytes() == turned.tobytes()
 
 
-def test_more_images_than_a_batch(images: np.ndarray) -> None:
-    classifier = Classifier(notebook_weights(), architecture="notebook", digest="", policy="float32")
-    many = np.concatenate([images] * (BATCH_SIZE // 3 + 1))
+def test_many_images(images: np.ndarray) -> None:
+    classifier = Classifier(notebook_weights(), architecture="notebook", digest="", precision="float32")
+    many = np.concatenate([images] * 12)
     assert classifier.predict(many)[-3:].tobytes() == classifier.predict(images).tobytes()
 
 
 def test_temperature_divides_the_scores(images: np.ndarray) -> None:
     weights = notebook_weights()
-    warm = Classifier(weights, architecture="notebook", digest="", policy="float32").scores(images)
+    warm = Classifier(weights, architecture="notebook", digest="", precision="float32").scores(images)
     plain = Classifier(
-        weights | {"temperature": np.array([1.0], np.float32)}, architecture="notebook", digest="", policy="float32"
+        weights | {"temperature": np.array([1.0], np.float32)}, architecture="notebook", digest="", precision="float32"
     ).scores(images)
     np.testing.assert_allclose(warm * 2, plain, rtol=1e-5)
 
@@ -116,12 +116,12 @@ def test_incomplete_weights_are_refused(name: str, array: np.ndarray | None, mes
     if array is not None:
         weights[name] = array
     with pytest.raises(ConfigurationError, match=message):
-        Classifier(weights, architecture="notebook", digest="", policy="float32")
+        Classifier(weights, architecture="notebook", digest="", precision="float32")
 
 
 def test_unknown_architecture_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="Unknown classifier architecture"):
-        Classifier({}, architecture="transformer", digest="", policy="float32")
+        Classifier({}, architecture="transformer", digest="", precision="float32")
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -15,14 +15,15 @@ from tests.conftest import REPOSITORY
 OWN = {"tounum_tasks", "tounum_airflow", "tests"}
 # Which files of requirements/ each folder may rely on.
 USES = {
-    "tounum_tasks": {"run", "train"},
+    "tounum_tasks": {"run", "measure", "train"},
     "plugins": {"run", "airflow"},
     "dags": {"run", "airflow"},
-    "tests": {"run", "airflow", "cluster", "read", "train", "dev"},
-    "benchmarks": {"run", "airflow", "cluster", "read", "train", "dev"},
+    "tests": {"run", "airflow", "cluster", "read", "measure", "train", "dev"},
+    "benchmarks": {"run", "airflow", "cluster", "read", "measure", "train", "dev"},
 }
+EXTRAS = ("airflow", "cluster", "read", "measure", "train", "dev")
 ONLY_FOR_TESTS = {"playwright", "moto", "mypy", "ruff", "pytest", "hypothesis"}
-NOT_AT_WORK = {"tensorflow", "keras", "celery", "apache-airflow", "pandas", *ONLY_FOR_TESTS}
+NOT_AT_WORK = {"tensorflow", "keras", "matplotlib", "celery", "apache-airflow", "pandas", *ONLY_FOR_TESTS}
 
 
 @pytest.mark.parametrize("folder", USES)
@@ -52,9 +53,9 @@ def test_every_file_is_locked_and_is_what_installing_the_package_brings() -> Non
     assert set(re.findall(r"^-r (.+)$", (REPOSITORY / "requirements.in").read_text(), re.MULTILINE)) == files
     dynamic = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
     assert dynamic["dependencies"]["file"] == ["requirements/run.in"]
-    extras = {name: {"file": [f"requirements/{name}.in"]} for name in ("airflow", "cluster", "read", "train", "dev")}
+    extras = {name: {"file": [f"requirements/{name}.in"]} for name in EXTRAS}
     assert dynamic["optional-dependencies"] == extras
-    assert files == {"requirements/run.in", *(f"requirements/{name}.in" for name in extras)}
+    assert files == {"requirements/run.in", *(f"requirements/{name}.in" for name in EXTRAS)}
 
 
 def test_what_runs_is_lean_and_only_development_brings_test_tools() -> None:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from tounum_tasks.restore.inference import compiled
 
 from tests.unit.degraded import blurred, psnr, with_noise
 from tounum_tasks.errors import ConfigurationError
@@ -14,7 +15,6 @@ from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.models.registry import STARTERS
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.restore import restorer as restorer_module
-from tounum_tasks.restore.inference import compiled
 from tounum_tasks.restore.network import REACH, build_network, set_weights
 from tounum_tasks.restore.restorer import Restorer, even_tiles, starter
 

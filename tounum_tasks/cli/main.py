@@ -32,6 +32,8 @@ from tounum_tasks.logs import KeyValueFormatter
 from tounum_tasks.store.folder import forbid_world_writing
 from tounum_tasks.visible import one_line
 
+# Packages that only some commands need, and the extra that installs them.
+EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tensorflow": "train"}
 EXIT_DONE, EXIT_FAILURES, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -56,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
-    except Exception:
+    except Exception as error:
+        if missing := _missing_extra(error):
+            return _say(missing, EXIT_USAGE)
         logging.exception("This is a fault of the program.")
         return _say("The program failed; the lines above say where. Please report them.", EXIT_USAGE)
     except KeyboardInterrupt:
@@ -85,6 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     for command in (evaluate_captioner, evaluate_classifier, evaluate_restorer):
         command.add_parser(measurable)
     return parser
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """Return what to install if a package of an extra is not there, as in a lean installation."""
+    package = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else None
+    if package not in EXTRAS:
+        return None
+    return f"This command needs {package}, which is not installed: pip install 'tounum[{EXTRAS[package]}]'."
 
 
 def _say(message: object, code: int) -> int:

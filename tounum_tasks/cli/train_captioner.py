@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from tounum_tasks.features.extractor import Weights
+    from tounum_tasks.features.inception import Weights
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.training.captioner import TrainedCaptioner
 
@@ -111,9 +112,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: data, extractor or options are wrong.
     """
+    require_keras("Training")
     from tounum_tasks.datasets.captions import joined, load_captions
     from tounum_tasks.datasets.views import MOST_WINDOWS
-    from tounum_tasks.features.extractor import up_to
+    from tounum_tasks.features.inception import up_to
     from tounum_tasks.models.registry import next_version
     from tounum_tasks.training.captioner import TrainingSettings
     from tounum_tasks.training.captioner_run import train_captioner
@@ -195,7 +197,8 @@ def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
 
 def _extractor(arguments: argparse.Namespace) -> tuple[Weights, str | None]:
     """The weights to begin with, and their digest if they are a registered version's."""
-    from tounum_tasks.features.extractor import imagenet_weights, read_npz
+    from tounum_tasks.features.inception import read_npz
+    from tounum_tasks.features.network import imagenet_weights
     from tounum_tasks.models.weights import read_safetensors
 
     if arguments.extractor == "imagenet":

@@ -49,15 +49,25 @@ def prune(lake: Storage, *, keep_days: int, now: dt.datetime, remove: bool) -> I
     Args:
         keep_days: how long a replaced version can be restored.
         now: the end of the window.
+
+    Raises:
+        DamagedFile: at the end, if what some batches need is not known any more because a kept version of theirs is
+            damaged: nothing of them was removed.
     """
+    damaged = []
     since = now - dt.timedelta(days=keep_days)
     kinds = ["manifests_history", *(f"stages/{entry.name}" for entry in _folders(lake, "stages")), *PRODUCTS]
     for batch_date, batch_id in sorted({batch for kind in kinds for batch in _batches(lake, kind)}):
         with batch_lock(lake, batch_id):
-            for found in _of_batch(lake, batch_date, batch_id, kinds[1:], since):
-                if remove:
-                    lake.remove(found.path)
-                yield found
+            try:
+                for found in _of_batch(lake, batch_date, batch_id, kinds[1:], since):
+                    if remove:
+                        lake.remove(found.path)
+                    yield found
+            except DamagedFile as fault:
+                damaged.append(f"Nothing of {batch_id} is removed: {fault}")
+    if damaged:
+        raise DamagedFile(" ".join(damaged))
 
 
 def _of_batch(

@@ -25,7 +25,7 @@ from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import AUTO_ENGINE, enhance
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps import route
+from tounum_tasks.steps import measure_and_enhance, route
 from tounum_tasks.steps.measure_and_enhance import enhanced_path, read_original
 from tounum_tasks.steps.pins import engine_named
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
@@ -124,7 +124,7 @@ class BatchFiles:
     @cached_property
     def _places(self) -> Places:
         originals = frozenset(item.original for item in self._items.values())
-        return Places(self.settings, originals.__contains__)
+        return Places(self.settings, originals)
 
     @cached_property
     def _present(self) -> dict[str, Place]:
@@ -228,11 +228,9 @@ class BatchFiles:
 
     def _enhanced(self, row: dict, item: Item) -> bytes:
         """The file with the enhanced pixels, from the stage cache or made again from the original."""
-        for name in ("measure_and_enhance", EARLIER_NAMES["measure_and_enhance"]):
-            folder = f"stages/{name}/{self.batch_date}/{self.batch_id}/shard-{item.shard:04d}"
-            path = enhanced_path(folder, row["fingerprint_measure_and_enhance"], item.format or "")
-            if self._lake.exists(path):
-                return self._lake.read_bytes(path)
+        kept = self._kept_enhanced(row, item)
+        if kept is not None:
+            return kept
         image = decode(read_original(self._lake, item), page=item.page, limits=self._limits(row, item))
         again = enhance(
             image.rgb, mode=row["enhancement_method"], before=measure(image.rgb), engine=self._engine(row, item)
@@ -246,6 +244,23 @@ class BatchFiles:
                 "have changed since, and the stage cache does not have it any more. Run the batch again instead."
             )
         return encode(again.rgb, format=image.format, dpi=image.dpi)
+
+    def _kept_enhanced(self, row: dict, item: Item) -> bytes | None:
+        """The file from the stage cache, if it is there and whole."""
+        fingerprint, shard = row["fingerprint_measure_and_enhance"], f"shard-{item.shard:04d}"
+        batch = f"{self.batch_date}/{self.batch_id}/{shard}"
+        cache = Cache(self._lake, f"stages/measure_and_enhance/{batch}", measure_and_enhance.SCHEMA)
+        kept = cache.rows([fingerprint]).get(fingerprint)
+        if kept and kept["enhanced"]:
+            return measure_and_enhance.read_enhanced(self._lake, kept)
+        # Earlier releases noted no hash: there, what can be decoded to its end is whole.
+        earlier = f"stages/{EARLIER_NAMES['measure_and_enhance']}/{batch}"
+        try:
+            content = self._lake.read_bytes(enhanced_path(earlier, fingerprint, item.format or ""))
+            decode(content, limits=self._limits(row, item))
+        except (FileNotFoundError, ItemError):
+            return None
+        return content
 
     def _engine(self, row: dict, item: Item) -> Engine:
         """The engine with the restorer that enhanced an image; what manifests before it was named used is not known."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from tounum_tasks.errors import FailureRateExceeded, TounumError
+from tounum_tasks.errors import DamagedFile, FailureRateExceeded, TounumError
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import STATUS_OK
 from tounum_tasks.plan import BatchPlan, RunPlan
@@ -25,13 +25,15 @@ class JudgedBatch:
         statuses: items by status.
         others: runs that published it since this one began.
         complaint: a sentence if they published results that this run was not started for.
+        damage: a sentence if the current version cannot be read: then nothing else is known of it.
     """
 
     plan: BatchPlan
     version: int
     statuses: Counter[str]
     others: list[str]
-    complaint: str | None
+    complaint: str | None = None
+    damage: str | None = None
 
     @property
     def without_result(self) -> int:
@@ -57,7 +59,15 @@ class JudgedRun:
     @property
     def over_limit(self) -> list[JudgedBatch]:
         """Batches of which more items failed or were quarantined than the run accepts."""
-        return [batch for batch in self.batches if batch.version and batch.failure_rate > self.plan.max_failure_rate]
+        return [
+            batch for batch in self.batches
+            if batch.version and not batch.damage and batch.failure_rate > self.plan.max_failure_rate
+        ]  # fmt: skip
+
+    @property
+    def faults(self) -> list[str]:
+        """What kept a batch out, or keeps it from being judged."""
+        return [*self.plan.faults, *(batch.damage for batch in self.batches if batch.damage)]
 
     @property
     def complaints(self) -> list[str]:
@@ -65,7 +75,7 @@ class JudgedRun:
 
     @property
     def is_red(self) -> bool:
-        return bool(self.unpublished or self.over_limit or self.plan.faults or self.complaints)
+        return bool(self.unpublished or self.over_limit or self.faults or self.complaints)
 
 
 def judge(plan: RunPlan, settings: Settings) -> JudgedRun:
@@ -77,9 +87,12 @@ def _judge_batch(plan: RunPlan, batch: BatchPlan, settings: Settings) -> JudgedB
     lake = open_storage(settings.lake_root)
     version = latest_version(lake, batch.batch_date, batch.batch_id)
     if version == 0:
-        return JudgedBatch(batch, 0, Counter(), [], None)
-    table = read_version(lake, batch.batch_date, batch.batch_id, version)
-    others = other_publishers(lake, plan, batch)
+        return JudgedBatch(batch, 0, Counter(), [])
+    try:
+        table = read_version(lake, batch.batch_date, batch.batch_id, version)
+        others = other_publishers(lake, plan, batch)
+    except DamagedFile as fault:
+        return JudgedBatch(batch, version, Counter(), [], damage=str(fault))
     told = complaint(plan, batch, table, others, settings) if others else None
     return JudgedBatch(batch, version, Counter(table["status"].to_pylist()), others, told)
 
@@ -89,7 +102,7 @@ def check(plan: RunPlan, settings: Settings) -> str:
 
     Raises:
         FailureRateExceeded: of some batch more than ``max_failure_rate`` of the items failed or were quarantined, or
-            a fault of the environment kept a batch out.
+            a fault of the environment kept a batch out, or the manifest of one is damaged.
         Overtaken: another run published a batch with other results, which nobody asked this run for.
     """
     judged = judge(plan, settings)
@@ -102,8 +115,8 @@ def check(plan: RunPlan, settings: Settings) -> str:
             f"{'; '.join(exceeded)}: the limit is {plan.max_failure_rate:.0%}. "
             "All rows are published; error_code and error_message of the manifest say why."
         )
-    if plan.faults:
-        raise FailureRateExceeded(" ".join(plan.faults))
+    if judged.faults:
+        raise FailureRateExceeded(" ".join(judged.faults))
     if judged.complaints:
         raise Overtaken("; ".join(judged.complaints) + ".")
     if not plan.batches:

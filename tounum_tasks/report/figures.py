@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.schema import SCHEMA, STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
 from tounum_tasks.pages.wording import count, percent
@@ -252,13 +253,13 @@ class RunFigures:
             return "Failure limit exceeded"
         if self.judged.unpublished:
             return "Not published"
-        return "A batch was kept out" if self.plan.faults else "Overtaken by another run"
+        return "A batch was kept out" if self.judged.faults else "Overtaken by another run"
 
     @property
     def _red_sentences(self) -> list[str]:
         limit = percent(self.plan.max_failure_rate)
         return [
-            *self.plan.faults,
+            *self.judged.faults,
             *(f"{complaint}." for complaint in self.judged.complaints),
             *(
                 f"Batch {batch.plan.batch_id} has no manifest: it was not published, see the log of publish."
@@ -272,16 +273,27 @@ class RunFigures:
         ]
 
 
+_NOTHING = pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table()
+
+
 def read_figures(plan: RunPlan, settings: Settings) -> RunFigures:
     """Read the installed manifests of the batches of ``plan``."""
-    judged, lake = judge(plan, settings), open_storage(settings.lake_root)
-    return RunFigures(judged, [BatchFigures(batch, _read_table(lake, batch.plan)) for batch in judged.batches])
+    lake = open_storage(settings.lake_root)
+    batches = [_read_batch(lake, batch) for batch in judge(plan, settings).batches]
+    return RunFigures(JudgedRun(plan, [batch.judged for batch in batches]), batches)
+
+
+def _read_batch(lake: Storage, batch: JudgedBatch) -> BatchFigures:
+    try:
+        return BatchFigures(batch, _read_table(lake, batch.plan))
+    except DamagedFile as fault:
+        return BatchFigures(replace(batch, damage=str(fault)), _NOTHING)
 
 
 def _read_table(lake: Storage, batch: BatchPlan) -> pa.Table:
     table = read_columns(lake, batch.batch_date, batch.batch_id, COLUMNS)
     if table is None:
-        return pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table()
+        return _NOTHING
     return table.replace_schema_metadata()
 
 

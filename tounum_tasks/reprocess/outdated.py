@@ -8,6 +8,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct, version_of
 from tounum_tasks.manifest.published import published_batches, read_columns
@@ -62,7 +63,12 @@ def outdated_dates(settings: Settings, wanted: Mapping[str, str]) -> list[str]:
     lake = open_storage(settings.lake_root)
     found: dict[str, None] = {}
     for batch in published_batches(lake):
-        table = read_columns(lake, batch.batch_date, batch.batch_id, list(MODEL_COLUMNS.values()))
+        try:
+            table = read_columns(lake, batch.batch_date, batch.batch_id, list(MODEL_COLUMNS.values()))
+        except DamagedFile as fault:
+            log.error("%s", fault)
+            found[batch.batch_date] = None  # a run of that date makes it whole from the history
+            continue
         if table is None:
             continue
         for name, (versions, version) in differences(table, wanted).items():

@@ -14,7 +14,7 @@ from tounum_tasks.steps import measure_and_enhance
 from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import ShardWork
 
-VERSION = 1
+VERSION = 2
 READ_AT_ONCE = 64
 
 SCHEMA = pa.schema(

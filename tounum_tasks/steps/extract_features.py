@@ -14,7 +14,7 @@ from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import ShardWork, in_batches
 from tounum_tasks.steps.table import step_named
 
-VERSION = 1
+VERSION = 2
 READ_AT_ONCE = 64
 COMMIT_EVERY = 256  # 64 MiB of features
 

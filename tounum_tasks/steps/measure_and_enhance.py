@@ -65,6 +65,7 @@ SCHEMA = pa.schema(
         pa.field("enhancement_accepted", pa.bool_()),
         pa.field("enhancement_reason", pa.string()),
         pa.field("enhanced", pa.string(), metadata={"description": "path of the changed image below the lake"}),
+        pa.field("enhanced_sha256", pa.string(), metadata={"description": "of the changed image's file"}),
         pa.field("error_code", pa.string()),
         pa.field("error_message", pa.string()),
     ]
@@ -110,14 +111,18 @@ def fingerprint(work: ShardWork, item: Item) -> str:
 
 
 def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
-    """Leave out readable images whose model input or enhanced pixels are gone, and errors of the program."""
+    """Leave out readable images whose model input or enhanced pixels are gone or damaged, and errors of the program."""
     inputs = _inputs(work).rows(rows, ["fingerprint"])
-    return {
-        found: row
-        for found, row in rows.items()
-        if (row["error_code"] and row["error_code"] != ErrorCode.INTERNAL)
-        or (found in inputs and (not row["enhanced"] or work.lake.exists(row["enhanced"])))
-    }
+
+    def is_usable(found: str) -> bool:
+        row = rows[found]
+        if row["error_code"]:
+            return bool(row["error_code"] != ErrorCode.INTERNAL)
+        return found in inputs and (not row["enhanced"] or read_enhanced(work.lake, row) is not None)
+
+    with ThreadPoolExecutor(work.settings.decode_threads) as pool:
+        kept = list(pool.map(is_usable, rows))
+    return {found: row for (found, row), is_kept in zip(rows.items(), kept, strict=True) if is_kept}
 
 
 def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
@@ -215,13 +220,31 @@ def _measure_pixels(
     )
     if enhancement.accepted:
         row["enhanced"] = enhanced_path(work.cache("measure_and_enhance").folder, fingerprint, image.format)
-        work.lake.write_bytes(row["enhanced"], encode(enhancement.rgb, format=image.format, dpi=image.dpi))
+        changed = encode(enhancement.rgb, format=image.format, dpi=image.dpi)
+        row["enhanced_sha256"] = hashlib.sha256(changed).hexdigest()
+        work.lake.write_bytes(row["enhanced"], changed)
     return image.rgb, enhancement.rgb
 
 
 def enhanced_path(folder: str, fingerprint: str, format: str) -> str:
     """Where the enhanced pixels of an image lie; ``folder`` holds the rows of its shard."""
     return f"{folder}/enhanced/{fingerprint}{extension(format)}"
+
+
+def read_enhanced(lake: Storage, row: dict) -> bytes | None:
+    """Return the file with the enhanced pixels of a measured image, or None if it is gone or not what was written.
+
+    Args:
+        row: the committed row; what a release wrote that noted no hash cannot be told from damage.
+    """
+    try:
+        content = lake.read_bytes(row["enhanced"])
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(content).hexdigest() != row.get("enhanced_sha256"):
+        log.warning("%s does not hold what was written to it.", lake.url(row["enhanced"]))
+        return None
+    return content
 
 
 def read_original(lake: Storage, item: Item) -> bytes:

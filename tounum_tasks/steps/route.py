@@ -55,7 +55,8 @@ def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
 def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
     """Copy every item to its destination; a file of which all pages go to one place is copied once."""
     copied: dict[Place, str] = {}
-    yield [_route(work, found, item, copied) for found, item in pending.items()]
+    places = Places.of_batch(work.settings, work.shard.batch_date, work.shard.batch_id)
+    yield [_route(work, places, found, item, copied) for found, item in pending.items()]
 
 
 def columns(work: ShardWork, item: Item, row: dict) -> dict:
@@ -83,9 +84,8 @@ def _lies_there(row: dict, settings: Settings) -> bool:
     return path != row["destination_uri"] and bucket.exists(path)
 
 
-def _route(work: ShardWork, fingerprint: str, item: Item, copied: dict[Place, str]) -> dict:
+def _route(work: ShardWork, places: Places, fingerprint: str, item: Item, copied: dict[Place, str]) -> dict:
     started = time.monotonic()
-    places = Places(work.settings, work.lake.exists)
     label = label_of(work, item)
     measured = work.results("measure_and_enhance")[item.key]
     try:
@@ -95,7 +95,8 @@ def _route(work: ShardWork, fingerprint: str, item: Item, copied: dict[Place, st
             place, sha256 = _put_original(work, places, item, label, measured, copied)
     except FileNotFoundError as error:
         raise EnvironmentFault(
-            f"What belongs to {item.source_path} is gone from {work.lake.root}: run the task measure_and_enhance again."
+            f"What belongs to {item.source_path} is gone from {work.lake.root} or damaged: run the task "
+            "measure_and_enhance again."
         ) from error
     return {
         "fingerprint": fingerprint,
@@ -129,7 +130,9 @@ def _put_photo(work: ShardWork, places: Places, item: Item, measured: dict) -> t
 
     If it is not what this run would put there, it is replaced when this run's manifest has been committed.
     """
-    enhanced = work.lake.read_bytes(measured["enhanced"]) if measured["enhanced"] else None
+    enhanced = measure_and_enhance.read_enhanced(work.lake, measured) if measured["enhanced"] else None
+    if measured["enhanced"] and enhanced is None:
+        raise FileNotFoundError(measured["enhanced"])
     place = places.of_photo(item, enhanced=enhanced is not None)
     content = photo_content(work.lake, item, enhanced, measured["dpi"], limits_of(work.plan, item))
     place.storage.create_exclusively(place.path, content)

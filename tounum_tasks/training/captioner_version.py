@@ -80,7 +80,10 @@ def write_versions(
         estimates = dict(begun_with.estimates)
 
     def write(options: SearchOptions, metrics: dict[str, Any]) -> Captioner:
-        architecture = version_files(folder, training.captioner, training.vocabulary, options, judge, estimates)
+        network = training.captioner
+        architecture = version_files(
+            folder, network.sizes, network.weight_arrays(), training.vocabulary, options, judge, estimates
+        )
         described["training"] = {**settings, **architecture}
         write_card(folder, name="captioner", version=version, metrics=metrics, **described)
         return Captioner.load(folder, extractor_digest=digest)
@@ -92,8 +95,7 @@ def write_versions(
     chosen: dict[str, dict[str, dict[str, float]]] = {}
     if can_choose:
         if training.unrewarded:
-            rewarded = Captioner(training.captioner, training.vocabulary, digest="", options=options)
-            tried = try_shares(training.captioner, training.unrewarded, rewarded, cache)
+            tried = try_shares(training.captioner, training.unrewarded, training.vocabulary, options, cache)
             chosen["dev_by_share_of_rewards"] = _by_text(tried)
         captioner = write(options, {})
         tried = try_length_powers(captioner, cache)
