@@ -82,6 +82,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="end a phase of the decoder when N passes brought nothing better on the dev split (default: 3)",
     )
+    parser.add_argument(
+        "--keep-judge",
+        action="store_true",
+        help="with --continue: keep its judge and its way of searching, fit the captions' confidence alone",
+    )
     parser.add_argument("--no-mirror", action="store_true", help="do not learn from mirrored images too")
     parser.add_argument(
         "--windows",
@@ -130,6 +135,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue.")
     if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
         raise ConfigurationError("--continue brings its own extractor: leave --extractor and --last-block out.")
+    if arguments.keep_judge and not arguments.going_on:
+        raise ConfigurationError("--keep-judge keeps the judge of a captioner that is gone on with: give --continue.")
     out = Path(arguments.out)
     data = joined(
         [
@@ -167,6 +174,7 @@ def run(arguments: argparse.Namespace) -> int:
         licence=arguments.licence,
         notes=arguments.notes,
         extractor_digest=digest,
+        keep_judge=arguments.keep_judge,
     )
     print(json.dumps({"version": version, "dev": figures}, indent=2))
     return 0

@@ -38,18 +38,20 @@ def write_versions(
     licence: str = "",
     notes: str = "",
     extractor_digest: str | None = None,
+    keep_judge: bool = False,
 ) -> dict[str, Any]:
     """Writes ``OUT/extractor/VERSION`` and ``OUT/captioner/VERSION``.
 
     The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how far it goes with the
     rewards, how much long captions are preferred and how much a judge has to say, if the split has images enough to
-    tell. Without them a captioner that was gone on with keeps what was chosen for it, its judge included, and others
-    have none.
+    tell, and the captions' confidence is fitted. Without them a captioner that was gone on with keeps what was chosen
+    for it, its judge included, and others have none.
 
     Args:
         extractor_digest: of the registered extractor that the training began with; if the training left it as it was,
             no second version of it is written.
         licence: of the data, as the cards shall say it.
+        keep_judge: a captioner that is gone on with keeps its judge and its way of searching all the same.
 
     Returns:
         the figures on the dev split, which the captioner's card holds too.
@@ -75,7 +77,7 @@ def write_versions(
     can_choose = len(training.dev_images) >= ENOUGH_TO_CHOOSE
     estimates: dict[str, Confidence] = {}
     begun_with = training.begun_with
-    if begun_with and not can_choose and digest == extractor_digest:
+    if begun_with and digest == extractor_digest and (keep_judge or not can_choose):
         options, judge = replace(begun_with.options, max_words=options.max_words), begun_with.judge
         estimates = dict(begun_with.estimates)
 
@@ -97,16 +99,16 @@ def write_versions(
         if training.unrewarded:
             tried = try_shares(training.captioner, training.unrewarded, training.vocabulary, options, cache)
             chosen["dev_by_share_of_rewards"] = _by_text(tried)
-        captioner = write(options, {})
-        tried = try_length_powers(captioner, cache)
-        chosen["dev_by_length_power"] = _by_text(tried)
-        options = replace(options, length_power=best_of(tried))
-        judge = fit_judge(training.finished_features("train"), training.vocabulary)
-        tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
-        chosen["dev_by_judgement"] = _by_text(tried)
-        options = replace(options, judgement=best_of(tried))
-        estimates, told = fit_estimates(write(options, {}), cache)
-        chosen["dev_confidence"] = told
+        if not (keep_judge and judge):
+            captioner = write(options, {})
+            tried = try_length_powers(captioner, cache)
+            chosen["dev_by_length_power"] = _by_text(tried)
+            options = replace(options, length_power=best_of(tried))
+            judge = fit_judge(training.finished_features("train"), training.vocabulary)
+            tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
+            chosen["dev_by_judgement"] = _by_text(tried)
+            options = replace(options, judgement=best_of(tried))
+        estimates, chosen["dev_confidence"] = fit_estimates(write(options, {}), cache)
     captioner = write(options, {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
     write(options, {"dev": figures, **chosen})

@@ -111,12 +111,10 @@ def _graphite(grey: Pixels, rng: Rng) -> Tones:
     tones = np.clip((smooth - dark) / (light - dark + 1e-3), 0, 1)
     tones = rng.uniform(0.1, 0.35) + (1 - rng.uniform(0.1, 0.35)) * tones
     length = int(rng.integers(5, 12))
-    stroke = cv2.warpAffine(
-        np.eye(length, dtype=np.float32),
-        cv2.getRotationMatrix2D((length / 2, length / 2), rng.uniform(0, 180), 1),
-        (length, length),
-    )
-    noise = cv2.filter2D(rng.normal(0, 1, (height, width)).astype(np.float32), -1, stroke / max(float(stroke.sum()), 1))
+    turn = cv2.getRotationMatrix2D((length / 2, length / 2), rng.uniform(0, 180), 1)
+    stroke = np.asarray(cv2.warpAffine(np.eye(length, dtype=np.float32), turn, (length, length)), np.float32)
+    grain = rng.normal(0, 1, (height, width)).astype(np.float32)
+    noise = np.asarray(cv2.filter2D(grain, -1, stroke / np.float32(length)), np.float32)
     tones = tones + (1 - tones) * noise * rng.uniform(0.2, 0.8)
     return np.clip(np.minimum(tones, 1) * np.sqrt(_pencil(grey, rng)), 0, 1).astype(np.float32)
 
