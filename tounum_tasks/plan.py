@@ -95,6 +95,7 @@ class RunPlan(_Frozen):
     pdf_dpi: float
     beam: int
     review_confidence: float
+    caption_review_confidence: float = 0.0
     models: dict[str, ModelPin]
     in_production: list[str] = []
     code_version: str

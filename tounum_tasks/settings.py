@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.6, description="Items classified with less confidence are flagged needs_review"
     )
+    caption_review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2, description="Photographs whose caption has less confidence are flagged needs_review"
+    )
 
     # Models
     classifier: str = Field("production", description="Version of the classifier, or production")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.caption import confidence
+from tounum_tasks.caption.confidence import Confidence
 from tounum_tasks.caption.decoder import Decoder
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.search import Found, beam_search, greedy_search, sample
@@ -32,6 +34,7 @@ MAX_WORDS = 20
 LONGEST_CAPTION = 1000
 WEIGHTS_FILE = "weights.safetensors"
 JUDGE_FILE = "judge.safetensors"
+CONFIDENCE_FILE = "confidence.json"
 SEARCH_FILE = "search.json"
 VOCABULARY_FILE = "vocabulary.json"
 MOST_CANDIDATES = 100
@@ -50,6 +53,8 @@ class Caption:
         alternatives: texts of the next best captions, best first; one less than the beam is wide.
         attention: float16 words x 64, for each word how much each position of the 8 x 8 map (row by row) was looked
             at; each row sums to 1.
+        confidence: expected quality, 0 to 1 (see :mod:`~tounum_tasks.caption.confidence`); None if the captioner was
+            made without an estimate of it.
     """
 
     text: str
@@ -57,6 +62,7 @@ class Caption:
     log_probability: float
     alternatives: tuple[str, ...]
     attention: NDArray[np.float16]
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,8 +130,12 @@ class Captioner:
         digest: str,
         options: SearchOptions | None = None,
         judge: Judge | None = None,
+        estimates: Mapping[str, Confidence] | None = None,
     ) -> None:
         """Take a network with its weights, and perhaps a judge of what its beam search finds.
+
+        Args:
+            estimates: how good captions are, by kind of search (``greedy`` and ``beam``).
 
         Raises:
             ConfigurationError: the vocabulary or the judge does not belong to the network.
@@ -144,6 +154,7 @@ class Captioner:
             )
         self._decoder = decoder
         self._judge = judge
+        self._estimates = estimates or {}
 
     @classmethod
     def load(cls, folder: Path, *, extractor_digest: str, precision: Precision | None = None) -> Captioner:
@@ -167,7 +178,8 @@ class Captioner:
         weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
         decoder = Decoder(shape, weights, precision=precision or best_precision())
         judge = Judge(parse_safetensors(files[JUDGE_FILE], folder / JUDGE_FILE)) if options.judgement else None
-        return cls(decoder, vocabulary, digest=card.digest, options=options, judge=judge)
+        estimates = confidence.load(folder / CONFIDENCE_FILE) if CONFIDENCE_FILE in files else None
+        return cls(decoder, vocabulary, digest=card.digest, options=options, judge=judge, estimates=estimates)
 
     def with_options(self, options: SearchOptions, judge: Judge | None = None) -> Captioner:
         """The same network, searched in another way, and perhaps with another judge."""
@@ -181,12 +193,13 @@ class Captioner:
         Beam search gives the best ``beam`` captions, or all if there are less. With a judge it is as wide as
         ``options.candidates`` at least.
         """
-        return [self._caption(found, beam) for found in self.candidates(features, beam=beam)]
+        estimate = self._estimates.get(confidence.GREEDY if beam == 1 else confidence.BEAM)
+        return [self._caption(found, beam, estimate) for found in self.candidates(features, beam=beam)]
 
     def candidates(self, features: NDArray[np.floating], *, beam: int) -> Iterator[Candidates]:
         """What the search for captions finds, image by image."""
-        judge = self._judge if beam > 1 else None
-        width = max(beam, self.options.candidates) if judge else beam
+        judge = self._judge
+        width = max(beam, self.options.candidates) if judge and beam > 1 else beam
         for start in range(0, len(features), IMAGES_AT_ONCE):
             images = features[start : start + IMAGES_AT_ONCE].astype(np.float32)
             size = max(1, min(ROWS_AT_ONCE // width, -(-len(images) // processors())))
@@ -228,7 +241,7 @@ class Captioner:
             self._decoder, features, beam=width, max_words=options.max_words, length_power=options.length_power
         )
 
-    def _caption(self, found: Candidates, count: int) -> Caption:
+    def _caption(self, found: Candidates, count: int, estimate: Confidence | None) -> Caption:
         """The best of the candidates, with the next ones up to ``count``."""
         chosen = found.ranked(self.options)[:count]
         best, *others = (tuple(self.vocabulary.decode(found.words[index])) for index in chosen)
@@ -238,6 +251,7 @@ class Captioner:
             log_probability=float(found.log_probability[chosen[0]]),
             alternatives=tuple(sentence(words) for words in others),
             attention=found.attention[chosen[0]].astype(np.float16),
+            confidence=estimate.of(found, chosen[0]) if estimate else None,
         )
 
 
@@ -275,8 +289,9 @@ def version_files(
     vocabulary: Vocabulary,
     options: SearchOptions,
     judge: Mapping[str, NDArray[Any]] | None = None,
+    estimates: Mapping[str, Confidence] | None = None,
 ) -> dict[str, Any]:
-    """Writes weights (float16), vocabulary and, if it has a say, the judge into a folder.
+    """Writes weights (float16), vocabulary, the judge, if it has a say, and the estimates of confidence into a folder.
 
     How captions are searched for is written there, too: the files are a version's identity, and captioners that differ
     in nothing else say different things.
@@ -287,6 +302,9 @@ def version_files(
     (folder / JUDGE_FILE).unlink(missing_ok=True)
     if judge and options.judgement:
         write_safetensors(folder / JUDGE_FILE, judge)
+    (folder / CONFIDENCE_FILE).unlink(missing_ok=True)
+    if estimates:
+        confidence.save(folder / CONFIDENCE_FILE, estimates)
     (folder / SEARCH_FILE).write_text(json.dumps(asdict(options), indent=2) + "\n", encoding="utf-8")
     arrays = {name: array.astype(np.float16) for name, array in weights.items()}
     write_safetensors(folder / WEIGHTS_FILE, arrays)

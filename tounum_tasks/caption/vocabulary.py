@@ -77,6 +77,19 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def extended(self, captions_by_image: Iterable[Iterable[str]], *, fewest_images: int) -> Vocabulary:
+        """Return these words and, behind them, those that the captions of some images add.
+
+        Args:
+            captions_by_image: the captions of each image.
+            fewest_images: a word is added if the captions of so many images have it; the most frequent come first.
+        """
+        counts = Counter(
+            word for captions in captions_by_image for word in {word for text in captions for word in normalise(text)}
+        )
+        added = [word for word, count in counts.items() if count >= fewest_images and word not in self._ids]
+        return Vocabulary([*self.words, *sorted(added, key=lambda word: (-counts[word], word))])
+
     def encode(self, text: str) -> list[int]:
         """Numbers of the words of a text, without start and end; unknown words become ``<unk>``."""
         return [self._ids.get(word, UNK) for word in normalise(text)]

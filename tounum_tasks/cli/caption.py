@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.batches import in_batches
+from tounum_tasks.caption.confidence import review_reasons
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.cli.classify import add_model_arguments, class_columns
 from tounum_tasks.cli.items import (
@@ -135,11 +136,21 @@ class Models:
         if wanted:
             features = self.extractor.extract(np.stack([readable[number][1] for number in wanted]))
             for number, caption in zip(wanted, self._captions(features), strict=True):
-                found[number] |= {"caption": caption.text, "words": list(caption.words)}
+                found[number] |= self._caption_columns(caption, found[number]["review_reasons"])
         columns = iter(found)
         for page in batch:
             error: ItemError | None = page.item.error
             yield row(page.item.path, page.item.page, error, **({} if error else next(columns)))
+
+    def _caption_columns(self, caption: Caption, reasons: list[str]) -> dict[str, Any]:
+        reasons = [*reasons, *review_reasons(caption.confidence, self.settings.caption_review_confidence)]
+        return {
+            "caption": caption.text,
+            "caption_confidence": caption.confidence,
+            "words": list(caption.words),
+            "needs_review": bool(reasons),
+            "review_reasons": reasons,
+        }
 
     def _captions(self, features: NDArray) -> list[Caption]:
         # A run keeps features in 16 bits: its captions are of these.

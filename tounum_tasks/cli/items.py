@@ -133,6 +133,7 @@ def row(path: Path, page: int, error: ItemError | None = None, **found: Any) -> 
         "needs_review": None,
         "review_reasons": None,
         "caption": None,
+        "caption_confidence": None,
         "words": None,
         "error_code": error.code.value if error else None,
         "error_message": str(error) if error else None,

@@ -63,6 +63,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         pdf_dpi=settings.pdf_dpi,
         beam=settings.beam,
         review_confidence=settings.review_confidence,
+        caption_review_confidence=settings.caption_review_confidence,
         models=models,
         in_production=asked_of_production(request, settings),
         code_version=tounum_tasks.__version__,

@@ -107,7 +107,7 @@ SCHEMA = pa.schema(
         *(_field(column, _real, f"Probability of {label}", decimals=4) for label, column in CLASS_COLUMNS.items()),
         _field("is_photo", _flag, "Whether the image went on to features and a caption"),
         _field("needs_review", _flag, "Whether a person should look at it"),
-        _field("review_reasons", _texts, "Why: class (doubtful), end (see suspect_end)"),
+        _field("review_reasons", _texts, "Why: class or caption (doubtful), end (see suspect_end)"),
         _field("classifier_version", _text, "Version and digest of the classifier"),
         _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
         # Features and caption
@@ -120,6 +120,7 @@ SCHEMA = pa.schema(
         _field("caption", _text, "Caption of a photograph"),
         _field("caption_words", _texts, "Words of the caption, as the attention maps count them"),
         _field("caption_log_probability", _real, "Log-probability of the caption, natural", decimals=3),
+        _field("caption_confidence", _real, "Expected quality of the caption, 0 to 1", decimals=4),
         _field("caption_alternatives", _texts, "Other captions that the search found, best first"),
         _field("attention_uri", _text, "Folder of Parquet files with the attention maps, found by fingerprint_caption"),
         _field("captioner_version", _text, "Version and digest of the captioner"),

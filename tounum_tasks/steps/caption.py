@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from tounum_tasks.batches import in_batches
+from tounum_tasks.caption.confidence import review_reasons as reasons_of
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.manifest.models import version_of
@@ -26,6 +27,7 @@ SCHEMA = pa.schema(
         pa.field("caption", pa.string(), nullable=False),
         pa.field("words", pa.list_(pa.string()), nullable=False),
         pa.field("log_probability", pa.float64(), nullable=False),
+        pa.field("confidence", pa.float64()),
         pa.field("alternatives", pa.list_(pa.string()), nullable=False),
     ]
 )
@@ -90,6 +92,7 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
                 "caption": caption.text,
                 "words": list(caption.words),
                 "log_probability": caption.log_probability,
+                "confidence": caption.confidence,
                 "alternatives": list(caption.alternatives),
             }
             for fingerprint, caption in told
@@ -103,6 +106,7 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
         "caption": row["caption"],
         "caption_words": row["words"],
         "caption_log_probability": row["log_probability"],
+        "caption_confidence": row["confidence"],
         "caption_alternatives": row["alternatives"],
         "attention_uri": work.lake.url(attention_of(work).folder),
         "captioner_version": version_of(work.plan.models["captioner"]),
@@ -110,7 +114,7 @@ def columns(work: ShardWork, item: Item, row: dict) -> dict:
 
 
 def review_reasons(work: ShardWork, row: dict) -> list[str]:
-    return []
+    return reasons_of(row["confidence"], work.plan.caption_review_confidence)
 
 
 def attention_of(work: ShardWork) -> Cache:

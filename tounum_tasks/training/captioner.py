@@ -25,7 +25,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -35,9 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import SearchOptions
+from tounum_tasks.caption.confidence import Confidence
 from tounum_tasks.caption.network import CaptionNetwork, set_weights
 from tounum_tasks.caption.shape import NetworkShape
-from tounum_tasks.caption.vocabulary import END, Vocabulary
+from tounum_tasks.caption.vocabulary import END, UNK, Vocabulary
 from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, read_input
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.datasets.views import FIRST_WINDOW, MIRRORED, WHOLE
@@ -58,6 +59,7 @@ CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)
 FEATURE_SHAPE = (inception.POSITIONS, inception.CHANNELS)
 CHECKPOINT_SECONDS = 300.0
+FEWEST_IMAGES_OF_A_NEW_WORD = 3
 READ_AT_ONCE = 64
 GOING_ON = 0.4  # share of the learning rate that is right for a captioner that was trained before
 CURVES_FILE = "curves.csv"
@@ -121,6 +123,7 @@ class TrainedCaptioner:
     Attributes:
         weights: by name (see ``CaptionNetwork.named_weights``).
         judge: arrays of its judge; none without one.
+        estimates: of its captions' confidence, by kind of search; none without them.
     """
 
     vocabulary: Vocabulary
@@ -128,6 +131,7 @@ class TrainedCaptioner:
     weights: Mapping[str, NDArray[Any]]
     options: SearchOptions
     judge: Mapping[str, NDArray[Any]]
+    estimates: Mapping[str, Confidence] = field(default_factory=dict)
 
 
 class CaptionerTraining:
@@ -168,7 +172,7 @@ class CaptionerTraining:
         self.initial = extractor_network.fill_missing_kernels(initial, settings.seed)
         captions = [caption for image in self.train_images for caption in image.captions]
         self.begun_with = captioner
-        self.vocabulary = captioner.vocabulary if captioner else Vocabulary.build(captions, settings.vocabulary_size)
+        self.vocabulary = self._vocabulary()
         lengths = [min(len(self.vocabulary.encode(caption)), settings.max_words) for caption in captions]
         self._lengths = lengths
         work.mkdir(parents=True, exist_ok=True)
@@ -176,11 +180,13 @@ class CaptionerTraining:
         keras.utils.set_random_seed(settings.seed)
         self.policy = keras_policy(best_precision())
         shape = captioner.shape if captioner else NetworkShape(len(self.vocabulary), looks_by_word=True)
-        shape = replace(shape, dropout=settings.dropout, word_dropout=settings.word_dropout)
+        shape = replace(
+            shape, vocabulary=len(self.vocabulary), dropout=settings.dropout, word_dropout=settings.word_dropout
+        )
         self.captioner = CaptionNetwork(shape, policy=self.policy, seed=settings.seed)
         self.captioner.build()
         if captioner:
-            set_weights(self.captioner, captioner.weights)
+            set_weights(self.captioner, with_new_words(captioner.weights, self.captioner.weight_arrays()))
         self.unrewarded: dict[str, NDArray[np.float32]] = {}
         self.network = extractor_network.build_network(self.policy, last_layer=last_layer)
         extractor_network.set_weights(self.network, self.initial)
@@ -214,6 +220,18 @@ class CaptionerTraining:
     def extractor_weights(self) -> dict[str, NDArray[np.float16]]:
         """The extractor's weights as they are stored."""
         return {name: array.astype(np.float16) for name, array in extractor_network.get_weights(self.network).items()}
+
+    def _vocabulary(self) -> Vocabulary:
+        """The most frequent words of the captions; or those of the captioner that is gone on with, and new ones."""
+        settings = self.settings
+        by_image = [image.captions for image in self.train_images]
+        if not self.begun_with:
+            return Vocabulary.build(
+                [caption for captions in by_image for caption in captions], settings.vocabulary_size
+            )
+        if not (settings.decoder_epochs or settings.reward_epochs):  # nothing would learn when to say them
+            return self.begun_with.vocabulary
+        return self.begun_with.vocabulary.extended(by_image, fewest_images=FEWEST_IMAGES_OF_A_NEW_WORD)
 
     def _check_that_the_drawn_learn(self) -> None:
         """Refuses weights that are not those of an InceptionV3, or half of them: nothing would ever learn the rest."""
@@ -640,6 +658,20 @@ def _end(caption: NDArray[np.integer]) -> int:
     """Number of words before the end."""
     ends = np.flatnonzero(caption == END)
     return int(ends[0]) if len(ends) else len(caption)
+
+
+def with_new_words(
+    weights: Mapping[str, NDArray[Any]], drawn: Mapping[str, NDArray[np.float32]]
+) -> dict[str, NDArray[Any]]:
+    """Return weights of a captioner that knows more words, which stand behind the known ones.
+
+    A new word is embedded as it was drawn, and as unlikely to be said as the unlikeliest of the known words.
+    """
+    known = weights["words/embeddings"].shape[0]
+    bias = weights["output_bias"].astype(np.float32)
+    new = np.full(len(drawn["output_bias"]) - known, bias[UNK + 1 :].min(initial=0.0), np.float32)
+    words = np.concatenate([weights["words/embeddings"], drawn["words/embeddings"][known:]])
+    return {**weights, "words/embeddings": words, "output_bias": np.concatenate([bias, new])}
 
 
 def read_curves(work: Path) -> list[dict[str, str]]:
