@@ -51,6 +51,12 @@ def test_picture_shows_the_house_as_it_is() -> None:
     assert rooms_picture.PICTURE.read_text() == rooms_picture.draw(), "Imports between rooms changed: run make picture."
 
 
+def test_architecture_tells_of_every_room() -> None:
+    text = (REPOSITORY / "docs" / "architecture.md").read_text()
+    missing = [room for room in sorted(rooms() - {"__main__"}) if f"`{room}`" not in text]
+    assert not missing, f"docs/architecture.md does not say what {', '.join(missing)} does."
+
+
 def test_domain_never_imports_airflow() -> None:
     found = [line for line in all_imports() if line.imported.partition(".")[0] in NOT_HERE]
     assert not found, "\n".join(
