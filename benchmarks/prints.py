@@ -2,8 +2,8 @@
 
     python benchmarks/prints.py FOLDER [--images N]
 
-FOLDER holds clean photographs. Each is printed and scanned in every way that ``PRINTS`` names. Printed for each: how many
-were touched, and how many of these lie further from the photograph than the scan does (PSNR).
+FOLDER holds clean photographs. Each is printed and scanned in every way that ``PRINTS`` names. Printed for each: how
+many were touched, and how many of these lie further from the photograph than the scan does (PSNR).
 """
 
 import argparse
