@@ -1,16 +1,27 @@
 # One image for every Airflow service of docker-compose.yaml: the pinned packages, the DAGs, the plugins, tounum_tasks.
-# Build it with `docker compose build`. Nothing in it runs as root, and no secret is in it.
+# Build it with `docker compose build`; `make test-image` builds and runs it without Docker. Nothing in it runs as root,
+# no secret is in it, and no test tools.
 
-FROM python:3.12-slim-bookworm AS packages
+ARG BASE=python:3.12-slim-bookworm
+
+FROM $BASE AS packages
+# full: everything; lean: what nights need. No TensorFlow, which only trainings (tounum_retrain) use.
+ARG VARIANT=full
 WORKDIR /build
-COPY requirements.in requirements.txt ./
-# The lock's versions, without what only tests and linters need. Constraints may not name extras.
-RUN sed '/^# Development/,$d' requirements.in > runtime.in \
+COPY requirements.txt ./
+COPY requirements requirements
+# The lock's versions of what this variant uses. Constraints may not name extras.
+RUN case $VARIANT in \
+        full) uses="run airflow cluster read measure train" ;; \
+        lean) uses="run airflow cluster" ;; \
+        *) echo "VARIANT is full or lean, not '$VARIANT'." >&2; exit 2 ;; \
+    esac \
     && sed -E 's/\[[A-Za-z0-9,._-]+\]//' requirements.txt > versions.txt \
     && python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --constraint versions.txt --requirement runtime.in
+    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --constraint versions.txt \
+        $(printf -- '--requirement requirements/%s.in ' $uses)
 
-FROM python:3.12-slim-bookworm
+FROM $BASE
 RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /opt/airflow airflow \
     && mkdir -p /opt/airflow \
     # A new named volume takes over owner and mode of the folder that it covers.

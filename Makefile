@@ -8,6 +8,7 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.installed
 PORT   ?= 8080
+WAITING := tests/cluster tests/dags tests/e2e
 
 export PYTHONPATH := .:plugins
 export PYTHONNOUSERSITE := 1
@@ -15,7 +16,7 @@ export XDG_CACHE_HOME := $(CURDIR)/data/cache
 export KERAS_HOME := $(CURDIR)/data/cache/keras
 export MPLCONFIGDIR := $(CURDIR)/data/cache/matplotlib
 
-.PHONY: help run ui airflow env test test-fast test-cluster lint lock clean
+.PHONY: help run ui airflow env test test-fast test-waiting test-computing test-cluster test-image test-all lint picture lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -32,26 +33,42 @@ airflow: $(READY)  ## Airflow's own command line: make airflow ARGS="backfill cr
 env:  ## write .env with generated secrets, for docker compose; an existing .env is left alone
 	@python3 plugins/tounum_airflow/cluster/env_file.py
 
-test: $(READY)  ## the whole test suite, with a real Airflow (minutes)
+test: $(READY)  ## the whole test suite, with a real Airflow (minutes); a part of it: ARGS="tests/unit -k names"
 	@.ci/services
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest $(ARGS)
+
+# Two halves of `make test` that go well side by side on two processors: most of the first waits for services to start.
+test-waiting: $(READY)
+	$(PYTHON) -m pytest $(WAITING)
+
+test-computing: $(READY)
+	$(PYTHON) -m pytest $(WAITING:%=--ignore=%)
 
 test-fast: $(READY)  ## all tests but those that start Airflow
-	$(PYTHON) -m pytest -m "not e2e and not cluster"
+	$(PYTHON) -m pytest -m "not e2e and not cluster and not image"
 
 test-cluster: $(READY)  ## the cluster of docker-compose.yaml without containers, broken in every way that we know
 	@.ci/services
 	$(PYTHON) -m pytest -m "" tests/cluster
+
+test-image: $(READY)  ## build the image without Docker, full and lean, and run it (a quarter of an hour, as root)
+	@.ci/image_tools
+	$(PYTHON) -m pytest -m "" tests/image
+
+test-all: $(READY)  ## unit and pipeline tests on every Python of 3.11, 3.12 and 3.13 that starts here
+	@.ci/test_all $(ARGS)
 
 lint: $(READY)  ## formatting, style, types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-lock: $(READY)  ## resolve requirements.in into requirements.txt, for Python 3.11, 3.12 and 3.13
-	$(PYTHON) -m pip install --quiet --no-cache-dir uv
-	$(PYTHON) -m uv pip compile --no-cache --universal --python-version 3.11 --no-emit-index-url --no-header \
-	    --upgrade --quiet requirements.in --output-file requirements.txt
+picture: $(READY)  ## draw docs/images/rooms.svg, the rooms of tounum_tasks, from their imports
+	$(PYTHON) -m tests.rooms_picture
+
+lock: $(READY)  ## resolve requirements.in into requirements.txt, for Python 3.11 to 3.13 (newer ones: ARGS=--upgrade)
+	$(PYTHON) -m uv pip compile --no-cache --universal --python-version 3.11 --no-emit-index-url --no-header --quiet \
+	    $(ARGS) requirements.in --output-file requirements.txt
 
 clean:  ## remove the packages and all local state, results included
 	rm -rf $(VENV) data

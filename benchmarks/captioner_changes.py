@@ -41,7 +41,7 @@ def main() -> int:
 def compare(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
     """Figures on the dev split by variant and search (``greedy``, ``beam_3``, ``judged_beam_3``)."""
     from tounum_tasks.datasets.captions import load_captions
-    from tounum_tasks.features.extractor import read_npz
+    from tounum_tasks.features.inception import read_npz
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.training.captioner import TrainingSettings
@@ -83,6 +83,7 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> dict[str, di
     from tounum_tasks.caption.judge import Judge
     from tounum_tasks.evaluation.captioner import evaluate
     from tounum_tasks.training.captioner import CaptionerTraining
+    from tounum_tasks.training.captioner_model import captioner_of
     from tounum_tasks.training.captioner_version import best_of, try_judgements
     from tounum_tasks.training.judge import fit_judge
 
@@ -93,7 +94,7 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> dict[str, di
     training = CaptionerTraining(data, folder, settings, initial)
     training.run()
     features = training.finished_features("dev")
-    captioner = Captioner(training.captioner, training.vocabulary, digest="in training")
+    captioner = captioner_of(training.captioner, training.vocabulary)
     judge = Judge(fit_judge(training.finished_features("train"), training.vocabulary))
     tried = try_judgements(captioner.with_options(captioner.options, judge), features)
     judged = captioner.with_options(replace(captioner.options, judgement=best_of(tried)), judge)

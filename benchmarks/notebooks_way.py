@@ -112,7 +112,7 @@ def plain_inception() -> "keras.Model":
     """
     import keras
 
-    from tounum_tasks.features.extractor import convolution_name, last_layer_of
+    from tounum_tasks.features.inception import convolution_name, last_layer_of
     from tounum_tasks.models.weights import read_safetensors
 
     weights = read_safetensors(_production("extractor") / "weights.safetensors")
@@ -149,8 +149,9 @@ class EagerCaptioner:
     def __init__(self) -> None:
         import keras
 
-        from tounum_tasks.caption.captioner import SearchOptions, set_weights
-        from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+        from tounum_tasks.caption.captioner import SearchOptions
+        from tounum_tasks.caption.network import CaptionNetwork, set_weights
+        from tounum_tasks.caption.shape import NetworkShape
         from tounum_tasks.caption.vocabulary import Vocabulary
         from tounum_tasks.models.card import read_version
         from tounum_tasks.models.weights import read_safetensors
@@ -168,7 +169,7 @@ class EagerCaptioner:
         self.gru.set_weights(self.network.gru.get_weights())
 
     def caption(self, features: np.ndarray) -> list[str]:
-        """Greedy caption of float32 64 x 2048, by the rules of ``tounum_tasks.caption.decode``."""
+        """Greedy caption of float32 64 x 2048, by the rules of ``tounum_tasks.caption.search``."""
         import tensorflow as tf
 
         from tounum_tasks.caption.vocabulary import END, PAD, START, UNK

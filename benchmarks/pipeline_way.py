@@ -15,12 +15,9 @@ from tounum_tasks.intake.register import register
 from tounum_tasks.plan import RunPlan, RunRequest, ShardRef
 from tounum_tasks.publish import stage as publish_stage
 from tounum_tasks.settings import Settings, load_settings
-from tounum_tasks.steps import caption as caption_stage
-from tounum_tasks.steps import classify as classify_stage
-from tounum_tasks.steps import extract_features as features_stage
-from tounum_tasks.steps import measure_and_enhance as measure_stage
-from tounum_tasks.steps import route as route_stage
-from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.steps import caption, extract_features, measure_and_enhance
+from tounum_tasks.steps.classify import photographs
+from tounum_tasks.steps.shard import ShardWork, run_step
 
 CHECKED = 16
 Step = Callable[[RunPlan, ShardRef, Settings], dict]
@@ -45,19 +42,19 @@ def _pipeline_pass(folder: Path, scratch: Path) -> Seconds:
     with timed(seconds, "intake, routing, manifest"):
         plan = register(RunRequest(run_id="benchmark"), settings)
     classic, greedy = plan.model_copy(update={"enhancement": "classic"}), plan.model_copy(update={"beam": 1})
-    steps: list[tuple[str, Step, RunPlan]] = [
-        ("measure, auto", measure_stage.run, plan),
-        ("measure, classic", measure_stage.run, classic),
-        ("classify", classify_stage.run, plan),
-        ("features", features_stage.run, plan),
-        ("caption, beam", caption_stage.run, plan),
-        ("caption, greedy", caption_stage.run, greedy),
-        ("intake, routing, manifest", route_stage.run, plan),
+    steps = [
+        ("measure, auto", "measure_and_enhance", plan),
+        ("measure, classic", "measure_and_enhance", classic),
+        ("classify", "classify", plan),
+        ("features", "extract_features", plan),
+        ("caption, beam", "caption", plan),
+        ("caption, greedy", "caption", greedy),
+        ("intake, routing, manifest", "route", plan),
     ]
     for stage, step, its_plan in steps:
         with timed(seconds, stage):
             for shard in plan.shards():
-                step(its_plan, shard, settings)
+                run_step(step, its_plan, shard, settings)
     with timed(seconds, "intake, routing, manifest"):
         publish_stage.run(plan, settings)
     _write_reference(greedy, settings, folder / "reference")
@@ -72,16 +69,16 @@ def _write_reference(plan: RunPlan, settings: Settings, reference: Path) -> None
     checked: list[np.ndarray] = []
     for shard in plan.shards():
         work = ShardWork(plan, shard, settings)
-        rows = work.cache(caption_stage.STAGE, caption_stage.SCHEMA)
-        for item in classify_stage.photographs(work):
+        rows = work.cache("caption")
+        for item in photographs(work):
             name = Path(item.source_path).stem
-            found = features_stage.cache_of(work).rows([work.fingerprints.features(item)])
+            found = work.cache("extract_features").rows([extract_features.fingerprint(work, item)])
             features = np.frombuffer(next(iter(found.values()))["features"], "<f2").reshape(64, 2048)
             np.save(reference / f"{name}.npy", features.astype(np.float32))
-            captions[name] = next(iter(rows.rows([work.fingerprints.caption(item)]).values()))["words"]
+            captions[name] = next(iter(rows.rows([caption.fingerprint(work, item)]).values()))["words"]
             if len(inputs) < CHECKED:
-                measured = [work.fingerprints.measure(item)]
-                inputs += [pixels[0] for _, pixels in measure_stage.read_inputs(work, measured, batch_size=1)]
+                measured = [measure_and_enhance.fingerprint(work, item)]
+                inputs += [pixels[0] for _, pixels in measure_and_enhance.read_inputs(work, measured, batch_size=1)]
                 checked.append(features)
     np.savez(reference / "check.npz", inputs=np.stack(inputs), features=np.stack(checked))
     (reference / "captions.json").write_text(json.dumps(captions))

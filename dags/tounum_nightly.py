@@ -30,21 +30,20 @@ trigger a new one for that.
 import datetime as dt
 from typing import Any
 
-from airflow.sdk import Asset, dag, task, task_group
+from airflow.sdk import Asset, chain, dag, task, task_group
 
 from tounum_airflow.deadline import night_deadline
 from tounum_airflow.notifier import FailureNotifier
 from tounum_airflow.params import run_params
 from tounum_airflow.retry import FailFast
 from tounum_airflow.sensor import IngestSettledSensor
-from tounum_airflow.tasks import plan_run, publish_plan, run_on_plan, run_on_shard
+from tounum_airflow.tasks import plan_run, publish_plan, run_on_plan, shard_task
 from tounum_airflow.timetable import BatchDateTimetable
 from tounum_tasks.settings import load_settings
+from tounum_tasks.steps.table import STEPS
 
 SETTINGS = load_settings()
-MODEL_TASKS: Any = {"pool": "tounum_model", "queue": SETTINGS.model_queue}  # they load TensorFlow
 MANIFESTS = Asset("tounum_manifests")
-SHARD_NAME = "{{ shard_name }}"  # set by run_on_shard
 
 
 @dag(
@@ -72,38 +71,7 @@ def tounum_nightly() -> None:
 
     @task_group
     def shard(shard: dict) -> None:
-        # In the pool, as it may need the restorer, but on the workers' own queue: most of its work is without a model.
-        @task(map_index_template=SHARD_NAME, pool=MODEL_TASKS["pool"])
-        def measure_and_enhance(shard: dict) -> dict:
-            from tounum_tasks.steps import measure_and_enhance as stage
-
-            return run_on_shard(stage.run, shard)
-
-        @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
-        def classify(shard: dict) -> dict:
-            from tounum_tasks.steps import classify as stage
-
-            return run_on_shard(stage.run, shard)
-
-        @task(map_index_template=SHARD_NAME)
-        def route(shard: dict) -> dict:
-            from tounum_tasks.steps import route as stage
-
-            return run_on_shard(stage.run, shard)
-
-        @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
-        def extract_features(shard: dict) -> dict:
-            from tounum_tasks.steps import extract_features as stage
-
-            return run_on_shard(stage.run, shard)
-
-        @task(map_index_template=SHARD_NAME, **MODEL_TASKS)
-        def caption(shard: dict) -> dict:
-            from tounum_tasks.steps import caption as stage
-
-            return run_on_shard(stage.run, shard)
-
-        measure_and_enhance(shard) >> classify(shard) >> route(shard) >> extract_features(shard) >> caption(shard)
+        chain(*(shard_task(step, SETTINGS)(shard) for step in STEPS))
 
     @task(trigger_rule="all_done", outlets=[MANIFESTS])
     def publish(outlet_events: Any = None) -> dict:

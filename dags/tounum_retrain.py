@@ -51,7 +51,7 @@ from tounum_airflow.retry import FailFast
 from tounum_tasks.settings import load_settings
 
 SETTINGS = load_settings()
-MODEL_TASKS: Any = {"pool": "tounum_model", "queue": SETTINGS.model_queue}  # they load TensorFlow
+MODEL_TASKS: Any = {"pool": "tounum_model", "queue": SETTINGS.model_queue}  # they load models
 MODELS = Asset("tounum_models")
 
 
@@ -66,7 +66,7 @@ MODELS = Asset("tounum_models")
     on_failure_callback=[FailureNotifier(SETTINGS.notify_connection)],
 )
 def tounum_retrain() -> None:
-    @task
+    @task(queue=SETTINGS.model_queue)  # where it will train: not every worker may have what that takes
     def prepare() -> dict:
         from tounum_tasks.retrain.prepare import prepare
 

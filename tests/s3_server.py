@@ -92,7 +92,7 @@ class S3Server:
             request.get_data()  # a client that still sends would take the answer for a lost connection
             return answer(environ, start_response)
         # moto looks for the object and writes it in two steps; what a store promises is that they are one.
-        creates = request.method == "PUT" and "HTTP_IF_NONE_MATCH" in environ
+        creates = request.method == "PUT" and ("HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ)
         head: list[tuple] = []
         with self._creating if creates else contextlib.nullcontext():
             body = list(self._store(environ, lambda *arguments: head.append(arguments)))

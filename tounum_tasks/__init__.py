@@ -3,4 +3,4 @@
 Nothing in this package imports Airflow; the DAGs in ``dags/`` only wire its functions together.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -11,6 +11,7 @@ if __name__ == "__main__":
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # TensorFlow's native threads sometimes abort the process while the interpreter is torn down ("terminate called
-    # without an active exception"), which would turn a finished command into a failed one. Nothing is left to do.
+    # Where a model was trained, TensorFlow's native threads sometimes abort the process while the interpreter is torn
+    # down ("terminate called without an active exception"), which would turn a finished command into a failed one.
+    # Nothing is left to do.
     os._exit(code)

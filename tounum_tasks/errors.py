@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from tounum_tasks.visible import one_line
+
 
 class ErrorCode(StrEnum):
     """Why an item has no result; written to ``error_code`` in the manifest."""
@@ -23,7 +25,13 @@ class ErrorCode(StrEnum):
 
 
 class TounumError(Exception):
-    """Base of all errors that this package raises on purpose; the message is one clear sentence."""
+    """Base of all errors that this package raises on purpose; the message is one clear sentence.
+
+    Whatever names it holds, it is one line that can be printed, stored as UTF-8 and written to JSON.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class ConfigurationError(TounumError):
@@ -32,6 +40,10 @@ class ConfigurationError(TounumError):
 
 class EnvironmentFault(TounumError):
     """Disk full, storage away, permission missing: trying again later may help."""
+
+
+class DamagedFile(EnvironmentFault):
+    """A file of ours does not hold what was written to it: a person must restore it."""
 
 
 class FailureRateExceeded(TounumError):

@@ -1,13 +1,14 @@
 """The register of a batch: one item per page of every file, fixed when the batch was taken in."""
 
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.store.base import Storage
+from tounum_tasks.tables import parquet_bytes, read_table
 
 ItemKey = tuple[str, int]
 
@@ -68,17 +69,24 @@ def register_path(batch_date: str, batch_id: str) -> str:
 def commit_items(lake: Storage, items: Iterable[Item]) -> bool:
     """Write the register of a batch; return False, changing nothing, if the batch has one already."""
     rows = [asdict(item) for item in items]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")
     path = register_path(rows[0]["batch_date"], rows[0]["batch_id"])
-    return lake.create_exclusively(path, buffer.getvalue())
+    return lake.create_exclusively(path, parquet_bytes(pa.Table.from_pylist(rows, schema=SCHEMA)))
 
 
 def read_items(lake: Storage, batch_date: str, batch_id: str, shard: int | None = None) -> list[Item]:
-    """Return the items of a batch, or of one of its shards, in the order in which they were registered."""
-    filters = None if shard is None else [("shard", "=", shard)]
-    with lake.open(register_path(batch_date, batch_id)) as file:
-        table = pq.read_table(file, schema=SCHEMA, filters=filters)
+    """Return the items of a batch, or of one of its shards, in the order in which they were registered.
+
+    Raises:
+        DamagedFile: the register does not hold what was written.
+    """
+    path = register_path(batch_date, batch_id)
+    table = read_table(lake, path)
+    if not table.schema.equals(SCHEMA) or table.num_rows == 0:
+        raise DamagedFile(
+            f"{lake.url(path)} is damaged (it has other columns): restore it from a backup, then run again."
+        )
+    if shard is not None:
+        table = table.filter(pc.equal(table["shard"], shard))
     return [Item(**row) for row in table.to_pylist()]
 
 

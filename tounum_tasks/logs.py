@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from tounum_tasks.names import one_line
+from tounum_tasks.visible import one_line
 
 if TYPE_CHECKING:  # DAG files import this module, and it is to stay light
     from tounum_tasks.items import Item

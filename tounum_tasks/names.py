@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 from tounum_tasks.errors import ConfigurationError, ErrorCode, ItemError
+from tounum_tasks.visible import display_name, is_control
 
 BATCH_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,78}[a-z0-9])?")
 IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
@@ -26,39 +27,6 @@ def is_ignored(name: str) -> bool:
     return name.startswith(".") or lowered in IGNORED_NAMES or lowered.endswith(IGNORED_SUFFIXES)
 
 
-def display_name(name: str) -> str:
-    """Return ``name`` so that it can be stored as UTF-8 and printed, and so that no two names look the same.
-
-    Control characters and bidirectional overrides become ``\\uNNNN``, bytes that are not UTF-8 ``\\xNN``, and a
-    backslash is doubled.
-    """
-    return "".join(_visible(character) for character in name)
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` as one line that can be printed: what :func:`display_name` escapes, but for the backslash.
-
-    For messages, which hold names that were made visible already.
-    """
-    return "".join(_escaped(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    return "\\\\" if character == "\\" else _escaped(character)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\u{code:04x}" if _is_unsafe(character) else character
-
-
-def _is_unsafe(character: str) -> bool:
-    category = unicodedata.category(character)
-    return category in ("Cc", "Cs", "Zl", "Zp") or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-
 def validate_relative_path(path: str) -> str:
     """Return ``path`` (relative, ``/`` between folders) if it can become a path below any root.
 
@@ -67,7 +35,7 @@ def validate_relative_path(path: str) -> str:
     """
     reason = _refusal(path)
     if reason:
-        raise ItemError(ErrorCode.NAME_REFUSED, f"the name {display_name(path)[:200]!r} {reason}; rename the file")
+        raise ItemError(ErrorCode.NAME_REFUSED, f"the name '{display_name(path)[:200]}' {reason}; rename the file")
     return path
 
 
@@ -78,7 +46,7 @@ def _refusal(path: str) -> str | None:
         return "is absolute"
     if "\\" in path:
         return "holds a backslash"
-    if any(_is_unsafe(character) for character in path):
+    if any(is_control(character) for character in path):
         return "holds control characters or bytes that are not UTF-8"
     if len(path.encode()) > MAX_PATH_BYTES:
         return f"is longer than {MAX_PATH_BYTES} bytes"
@@ -114,7 +82,7 @@ def validate_batch_id(value: str) -> str:
     """
     if not BATCH_ID.fullmatch(value):
         raise ConfigurationError(
-            f"{display_name(value)[:100]!r} is no batch id: use 1 to 80 of a-z, 0-9 and '-', as the manifest shows it."
+            f"'{display_name(value)[:100]}' is no batch id: use 1 to 80 of a-z, 0-9 and '-', as the manifest shows it."
         )
     return value
 
@@ -130,7 +98,7 @@ def validate_batch_date(value: str) -> str:
             return value
     except ValueError:
         pass
-    raise ConfigurationError(f"{display_name(value)[:100]!r} is no batch date: write it as 2026-01-31.")
+    raise ConfigurationError(f"'{display_name(value)[:100]}' is no batch date: write it as 2026-01-31.")
 
 
 def safe_key(text: str) -> str:

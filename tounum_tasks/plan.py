@@ -1,10 +1,10 @@
 """What a run was asked to do, and the plan that it pins at its start: plain JSON, small enough for XCom."""
 
 import datetime as dt
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.settings import EnhancementMode, Settings
@@ -17,15 +17,17 @@ class _Frozen(BaseModel):
 
 
 class RunRequest(_Frozen):
-    """The parameters of a run, as a person or a schedule gave them."""
+    """The parameters of a run, as a person or a schedule gave them.
+
+    ``models`` are versions by name of the model; where it is silent, the settings say which.
+    """
 
     run_id: Annotated[str, Field(min_length=1, max_length=250)]
     batch_date: str | None = None
     batch_id: str | None = None
     items: Selection = "missing"
     enhancement: EnhancementMode = "auto"
-    classifier: str = "production"
-    captioner: str = "production"
+    models: dict[str, str] = {}
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
     take_in: bool = True
     started_at: dt.datetime = Field(default_factory=lambda: dt.datetime.now(dt.UTC))
@@ -78,7 +80,8 @@ class ShardRef(_Frozen):
 class RunPlan(_Frozen):
     """Everything that the tasks of one run agree on, fixed by register.
 
-    ``in_production`` names the models for which the run asked for whatever is in production, rather than for a version.
+    ``models`` are the pinned versions by name; ``in_production`` names those for which the run asked for whatever is in
+    production, rather than for a version.
     ``waiting``, ``left_behind`` and ``faults`` are sentences for people; faults turn the run red at its end.
     """
 
@@ -92,16 +95,23 @@ class RunPlan(_Frozen):
     pdf_dpi: float
     beam: int
     review_confidence: float
-    classifier: ModelPin
-    extractor: ModelPin
-    captioner: ModelPin
-    restorer: ModelPin
+    caption_review_confidence: float = 0.0
+    models: dict[str, ModelPin]
     in_production: list[str] = []
     code_version: str
     batches: list[BatchPlan]
     waiting: list[str] = []
     left_behind: list[str] = []
     faults: list[str] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_releases(cls, value: Any) -> Any:
+        """Plans of version 0.1 have a field for each model; a run that began before an upgrade goes on after it."""
+        if not isinstance(value, dict) or "models" in value:
+            return value
+        pins = {name: value[name] for name in ("classifier", "extractor", "captioner", "restorer") if name in value}
+        return {**{name: entry for name, entry in value.items() if name not in pins}, "models": pins}
 
     def shards(self) -> list[ShardRef]:
         """Every shard of every batch, in order."""

@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.6, description="Items classified with less confidence are flagged needs_review"
     )
+    caption_review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.2, description="Photographs whose caption has less confidence are flagged needs_review"
+    )
 
     # Models
     classifier: str = Field("production", description="Version of the classifier, or production")
@@ -127,6 +130,11 @@ class Settings(BaseSettings):
     )
     restorer: str = Field("production", description="Version of the restorer of mode auto, or production")
     beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
+    runtime: Literal["openvino", "keras"] = Field(
+        "openvino",
+        description="What computes the models: keras, slow to start and with TensorFlow, where there is no OpenVINO. "
+        "Results differ by rounding",
+    )
     model_slots: Annotated[int, Field(ge=1)] = Field(2, description="Slots of the Airflow pool tounum_model")
     model_queue: str = Field(
         "default", description="Celery queue of the tasks in that pool; workers of their own can serve another queue"

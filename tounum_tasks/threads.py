@@ -1,4 +1,4 @@
-"""Work on the parts of one image by several threads: OpenCV, numpy and TensorFlow leave the interpreter to others."""
+"""Work on the parts of one image by several threads: OpenCV, numpy and OpenVINO leave the interpreter to others."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -8,6 +8,11 @@ from typing import TypeVar
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """Return how many processors this process may use, as ``taskset`` and container limits of cores say it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
@@ -22,7 +27,7 @@ def in_threads(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Re
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="parts")
+    return ThreadPoolExecutor(processors(), thread_name_prefix="parts")
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # threads are not forked

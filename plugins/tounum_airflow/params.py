@@ -4,6 +4,7 @@ from airflow.sdk import Param
 
 from tounum_tasks.settings import Settings
 
+CHOSEN_MODELS = ("classifier", "captioner")  # those whose version the form asks for; settings say which else
 VERSION_PATTERN = "^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -38,8 +39,7 @@ def run_params(settings: Settings) -> dict[str, Param]:
             title="Enhancement",
             description="auto accepts a change only if it is an improvement; classic decides by thresholds.",
         ),
-        "classifier": _version(settings.classifier, "Classifier"),
-        "captioner": _version(settings.captioner, "Captioner"),
+        **{name: _version(getattr(settings, name), name.capitalize()) for name in CHOSEN_MODELS},
         "max_failure_rate": Param(
             settings.max_failure_rate,
             type="number",

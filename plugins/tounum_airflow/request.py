@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tounum_airflow.params import CHOSEN_MODELS
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.settings import Settings
@@ -35,8 +36,7 @@ def run_request(dag_run: Any, params: Mapping[str, Any]) -> RunRequest:
         batch_id=params["batch_id"],
         items=params["items"],
         enhancement=params["enhancement"],
-        classifier=params["classifier"],
-        captioner=params["captioner"],
+        models={name: params[name] for name in CHOSEN_MODELS},
         max_failure_rate=params["max_failure_rate"],
         take_in=may_take_in(dag_run, asked or key),
         started_at=_started_at(dag_run),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from airflow.sdk import get_current_context
+from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from tounum_airflow.metrics import run_published, shard_done
@@ -11,6 +11,7 @@ from tounum_airflow.request import run_request
 from tounum_tasks.logs import about
 from tounum_tasks.plan import RunPlan, RunRequest, ShardRef
 from tounum_tasks.settings import Settings, load_settings
+from tounum_tasks.steps.table import Step
 
 PLAN_KEY = "plan"
 
@@ -23,15 +24,25 @@ def plan_run(step: Callable[[RunRequest, Settings], RunPlan]) -> list[dict]:
     return [shard.model_dump(mode="json") for shard in plan.shards()]
 
 
-def run_on_shard(step: Callable[[RunPlan, ShardRef, Settings], dict], shard: dict) -> dict:
-    """Run one step on one shard; return its summary."""
-    reference = ShardRef.model_validate(shard)
-    context: Any = get_current_context()
-    context["shard_name"] = f"{reference.batch_id} {reference.name}"  # Airflow labels the mapped task with it
-    with about(batch=reference.batch_id, shard=reference.shard):
-        summary = step(pull_plan(), reference, load_settings())
-    shard_done(context["ti"].task_id.rpartition(".")[2], summary)
-    return summary
+def shard_task(step: Step, settings: Settings) -> Any:
+    """Return the task, to be called with a shard, that runs one step on it."""
+    placed: dict[str, Any] = {"pool": "tounum_model"} if step.loads_model else {}
+    if step.on_model_queue:
+        placed["queue"] = settings.model_queue
+
+    @task(task_id=step.name, map_index_template="{{ shard_name }}", **placed)
+    def run(shard: dict) -> dict:
+        from tounum_tasks.steps.shard import run_step
+
+        reference = ShardRef.model_validate(shard)
+        context: Any = get_current_context()
+        context["shard_name"] = f"{reference.batch_id} {reference.name}"  # Airflow labels the mapped task with it
+        with about(batch=reference.batch_id, shard=reference.shard):
+            summary = run_step(step.name, pull_plan(), reference, load_settings())
+        shard_done(step.name, summary)
+        return summary
+
+    return run
 
 
 def run_on_plan(step: Callable[[RunPlan, Settings], Any]) -> Any:

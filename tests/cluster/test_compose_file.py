@@ -129,14 +129,20 @@ def test_image_holds_what_the_services_start_and_nothing_of_this_folder_besides(
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
     names = {name for line in copied for name in line.split()}
     ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
-    assert names == {"requirements.in", "requirements.txt", "tounum_tasks", "plugins", "dags"}
+    assert names == {"requirements", "requirements.txt", "tounum_tasks", "plugins", "dags"}
     assert ignored[1] == "*" and {line[1:] for line in ignored if line.startswith("!")} == names
 
 
 def test_image_leaves_out_what_only_development_needs() -> None:
-    # The Dockerfile cuts requirements.in at this heading; the tests' packages stand below it, the services' above.
-    runtime, heading, development = (REPOSITORY / "requirements.in").read_text().partition("# Development")
-    assert heading and "pytest" in development and "celery<5.7" in runtime and "pytest" not in runtime
+    # Which files of requirements/ the image installs; test_requirements.py keeps the tests' packages in dev.in.
+    variants = dict(re.findall(r'(\w+)\) uses="([a-z ]+)"', (REPOSITORY / "Dockerfile").read_text()))
+    assert variants == {"full": "run airflow cluster read measure train", "lean": "run airflow cluster"}
+
+
+def test_image_is_full_unless_somebody_asks_for_the_lean_one(variables: dict[str, str]) -> None:
+    for asked, variant in ({}, "full"), ({"TOUNUM_IMAGE_VARIANT": "lean"}, "lean"):
+        services = read_documents(COMPOSE, variables={**variables, **asked})["services"]
+        assert services["scheduler"]["build"]["args"] == {"VARIANT": variant}
 
 
 # The reader

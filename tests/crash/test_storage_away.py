@@ -16,7 +16,7 @@ from tests.unit.published_s3 import S3Night, objects
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.store import objects as object_storage
 
-STEP = 23  # requests from one outage to the next
+STEP = 20  # requests from one outage to the next
 OUTAGE_SECONDS = 3
 
 

@@ -43,4 +43,4 @@ def test_hostile_values_stop_at_the_form_or_before_anything_is_opened(name: str,
     values = {key: param.value for key, param in params.items()}
     with pytest.raises(ConfigurationError):
         request = run_request(RUN, {**values, name: value})
-        Registry(str(tmp_path / "lake")).resolve(name, getattr(request, name))
+        Registry(str(tmp_path / "lake")).resolve(name, request.models[name])

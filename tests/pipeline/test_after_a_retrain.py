@@ -70,22 +70,30 @@ def archive(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Archive:
 def test_after_a_retrain(archive: Archive) -> None:
     everything = archive.run()
     assert everything == {
-        "measure": (4, 0), "classify": (3, 0), "route": (4, 0), "features": (2, 0), "caption": (2, 0),
-    }  # fmt: skip
+        "measure_and_enhance": (4, 0),
+        "classify": (3, 0),
+        "route": (4, 0),
+        "extract_features": (2, 0),
+        "caption": (2, 0),
+    }
     first = archive.rows()
     assert first.label.dropna().to_dict() == {PHOTOS[0]: "Photo", PHOTOS[1]: "Photo", OTHERS[0]: "Text"}
 
     # A captioner: captions alone are computed, and nothing else changes.
     archive.promote("captioner", register_second_captioner(archive.lake))
     assert archive.run() == {
-        "measure": (0, 4), "classify": (0, 3), "route": (0, 4), "features": (0, 2), "caption": (2, 0),
-    }  # fmt: skip
+        "measure_and_enhance": (0, 4),
+        "classify": (0, 3),
+        "route": (0, 4),
+        "extract_features": (0, 2),
+        "caption": (2, 0),
+    }
     second = archive.rows()
     assert set(second.manifest_version) == {2}
     for name in PHOTOS:
         assert list(second.caption_words[name]) == [word + "x" for word in first.caption_words[name]]
         assert second.captioner_version[name].startswith(VERSION)
-        assert list(second.reused_stages[name]) == ["measure", "classify", "route", "features"]
+        assert list(second.reused_stages[name]) == ["measure_and_enhance", "classify", "route", "extract_features"]
     same = [column for column in ITEM_COLUMNS if column in first.columns and column not in CAPTION_COLUMNS]
     pd.testing.assert_frame_equal(first[same], second[same])
 
@@ -97,8 +105,12 @@ def test_after_a_retrain(archive: Archive) -> None:
     # A classifier: what changed its class moves, and only that goes through the stages behind.
     archive.promote("classifier", register_second_classifier(archive.lake))
     assert archive.run() == {
-        "measure": (0, 4), "classify": (3, 0), "route": (3, 1), "features": (1, 0), "caption": (1, 0),
-    }  # fmt: skip
+        "measure_and_enhance": (0, 4),
+        "classify": (3, 0),
+        "route": (3, 1),
+        "extract_features": (1, 0),
+        "caption": (1, 0),
+    }
     third = archive.rows()
     assert third.label.dropna().to_dict() == {PHOTOS[0]: "Text", PHOTOS[1]: "Text", OTHERS[0]: "Photo"}
     assert archive.copies("cat.png") == ["non_photos/text", "originals"]
@@ -110,8 +122,12 @@ def test_after_a_retrain(archive: Archive) -> None:
     # Back again: everything is there still, so nothing is computed but the copies.
     assert main(["models", "rollback", "classifier", "--lake", str(archive.lake)]) == 0
     assert archive.run() == {
-        "measure": (0, 4), "classify": (0, 3), "route": (3, 1), "features": (0, 2), "caption": (0, 2),
-    }  # fmt: skip
+        "measure_and_enhance": (0, 4),
+        "classify": (0, 3),
+        "route": (3, 1),
+        "extract_features": (0, 2),
+        "caption": (0, 2),
+    }
     fourth = archive.rows()
     pd.testing.assert_frame_equal(fourth[list(same)], second[list(same)])
     assert archive.copies("cat.png") == ["originals", "photos"]
@@ -119,5 +135,5 @@ def test_after_a_retrain(archive: Archive) -> None:
     # The stage cache is gone: everything is computed again, and comes to the same.
     before = archive.manifests()
     shutil.rmtree(archive.lake / "stages")
-    assert archive.run()["measure"] == (4, 0)
+    assert archive.run()["measure_and_enhance"] == (4, 0)
     assert archive.manifests() == before

@@ -1,5 +1,6 @@
 """``python -m tounum_tasks run``: all stages in one process."""
 
+import json
 import re
 import shutil
 import signal
@@ -11,8 +12,9 @@ import pytest
 from tests.fuzz import write_mutated_batch
 from tests.pipeline.conftest import Command
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
-from tounum_tasks.names import display_name, is_ignored
+from tounum_tasks.names import is_ignored
 from tounum_tasks.sample.batch import write_sample_batch
+from tounum_tasks.visible import display_name
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,22 @@ def test_the_sample_batch_comes_out_whole(tounum: Command, sample: Path, tmp_pat
         assert Path(uri.removeprefix("file://")).is_file()
     assert all(path in done.stdout for path in files if path.isascii() and len(path) < 40)
     assert not any((tmp_path / "ingest").iterdir())
+    _commands_say_the_same(tounum, sample, rows)
+
+
+def _commands_say_the_same(tounum: Command, sample: Path, rows: pd.DataFrame) -> None:
+    """``caption`` gives an image the class, the words and the error that a run gives it."""
+    told = tounum("caption", sample, "--json", "-", TOUNUM_MAX_FAILURE_RATE="1")
+    assert told.returncode == 0, told.stderr
+    found = pd.DataFrame(json.loads(line) for line in told.stdout.splitlines())
+    found["source_path"] = [str(Path(path).relative_to(sample)) for path in found.path]
+    both = rows.merge(found, on=["source_path", "page"], suffixes=("", "_told"), validate="one_to_one")
+    assert len(both) == len(found) > 0.9 * len(rows)  # the command leaves out what is no regular file name
+    for column in ("label", "caption", "error_code"):
+        assert list(both[column].fillna("none")) == list(both[f"{column}_told"].fillna("none")), column
+    readable = both[both.label.notna()]
+    assert (readable.needs_review == readable.needs_review_told).all()
+    assert (readable.confidence - readable.confidence_told).abs().max() < 0.001
 
 
 def test_an_item_alone_and_among_others_gives_the_same_row(tounum: Command, sample: Path, tmp_path: Path) -> None:

@@ -20,12 +20,7 @@ from tounum_tasks.manifest.schema import ITEM_COLUMNS
 from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps import caption as caption_stage
-from tounum_tasks.steps import classify as classify_stage
-from tounum_tasks.steps import extract_features as features_stage
-from tounum_tasks.steps import measure_and_enhance as measure_stage
-from tounum_tasks.steps import route as route_stage
-from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.steps.shard import ShardWork, run_step
 from tounum_tasks.store.open import open_storage
 
 DATE = "2026-03-01"
@@ -57,7 +52,10 @@ def drop_pages(settings: Settings, count: int = 3, *, noisy: bool = False) -> No
 
 
 def plan_for(settings: Settings, run_id: str, **options: object) -> RunPlan:
-    """Take in what is ready and return the plan of a run over all batches of the date."""
+    """Take in what is ready and return the plan of a run over all batches of the date.
+
+    ``options`` are fields of the plan, or pins of models by name.
+    """
     lake = open_storage(settings.lake_root)
     Path(settings.ingest_root.removeprefix("file://")).mkdir(exist_ok=True)
     take_in(open_storage(settings.ingest_root), lake, DATE, settings)
@@ -74,7 +72,7 @@ def plan_for(settings: Settings, run_id: str, **options: object) -> RunPlan:
             )
         )
     models = ("classifier", "extractor", "captioner", "restorer")
-    pins = {name: ModelPin(name=name, version="test-1", digest=name) for name in models}
+    pins = {name: options.pop(name, ModelPin(name=name, version="test-1", digest=name)) for name in models}
     values = {
         "run_id": run_id,
         "batch_date": DATE,
@@ -88,7 +86,7 @@ def plan_for(settings: Settings, run_id: str, **options: object) -> RunPlan:
         "review_confidence": 0.6,
         "code_version": "test",
         "batches": batches,
-        **pins,
+        "models": pins,
         **options,
     }
     return RunPlan.model_validate(values)
@@ -98,9 +96,9 @@ def process(plan: RunPlan, settings: Settings, label: str = "Text", shards: Sequ
     """Run the stages that need no model; every readable image of the given shards (default: all) gets ``label``."""
     for shard in plan.shards():
         if shards is None or shard.shard in shards:
-            measure_stage.run(plan, shard, settings)
+            run_step("measure_and_enhance", plan, shard, settings)
             classify_as(plan, ShardWork(plan, shard, settings), label)
-            route_stage.run(plan, shard, settings)
+            run_step("route", plan, shard, settings)
 
 
 def classify_as(plan: RunPlan, work: ShardWork, label: str) -> None:
@@ -114,9 +112,9 @@ def classify_as(plan: RunPlan, work: ShardWork, label: str) -> None:
             "confidence": 0.9,
             "probabilities": probabilities,
         }
-        for fingerprint in {work.fingerprints.classify(item) for item in measure_stage.measured(work)}
+        for fingerprint in set(work.fingerprints("classify").values())
     ]
-    work.cache(classify_stage.STAGE, classify_stage.SCHEMA).commit(rows)
+    work.cache("classify").commit(rows)
 
 
 def pin(name: str, version: str) -> ModelPin:
@@ -129,15 +127,14 @@ def caption_all(plan: RunPlan, settings: Settings, caption: str) -> None:
     process(plan, settings, label="Photo")
     for shard in plan.shards():
         work = ShardWork(plan, shard, settings)
-        photos = classify_stage.photographs(work)
         common = {"run_id": plan.run_id, "seconds": 0.0}
-        features = {work.fingerprints.features(item) for item in photos}
+        features = set(work.fingerprints("extract_features").values())
         rows = [{"fingerprint": one, **common, "features": bytes(64 * 2048 * 2)} for one in features]
-        features_stage.cache_of(work).commit(rows)
+        work.cache("extract_features").commit(rows)
         said = {"caption": caption, "words": caption.split(), "log_probability": -1.0, "alternatives": []}
-        captions = {work.fingerprints.caption(item) for item in photos}
+        captions = set(work.fingerprints("caption").values())
         rows = [{"fingerprint": one, **common, **said} for one in captions]
-        work.cache(caption_stage.STAGE, caption_stage.SCHEMA).commit(rows)
+        work.cache("caption").commit(rows)
 
 
 def item_rows(table: pa.Table, root: str) -> list[dict]:

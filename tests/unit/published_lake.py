@@ -103,7 +103,7 @@ def ok_row(settings: Settings, path: str, label: str, **values: object) -> dict:
         "is_photo": label == "Photo",
         "needs_review": confidence < 0.6,
         "status": "ok",
-        "seconds_measure": 0.2,
+        "seconds_measure_and_enhance": 0.2,
         "seconds_classify": 0.05,
         "reused_stages": ["classify"] if number % 3 == 0 else [],
     }
@@ -115,7 +115,7 @@ def ok_row(settings: Settings, path: str, label: str, **values: object) -> dict:
             "caption_log_probability": -4.2,
             "caption_alternatives": ["a dog on grass"],
             "fingerprint_caption": f"caption of {path}",
-            "seconds_features": 0.1,
+            "seconds_extract_features": 0.1,
             "seconds_caption": 0.02,
         }
     return common(path) | row | values
@@ -129,7 +129,7 @@ def bad_row(settings: Settings, path: str, status: str = "quarantined", **values
         "status": status,
         "error_code": "truncated" if status == "quarantined" else "no_result",
         "error_message": "the JPEG file ends before its end marker",
-        "seconds_measure": 0.01,
+        "seconds_measure_and_enhance": 0.01,
         "reused_stages": [],
     }
     return common(path) | row | values

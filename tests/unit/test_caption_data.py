@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tounum_tasks.datasets.captions import load_captions, read_input, split_by_name
+from tounum_tasks.datasets.captions import joined, load_captions, read_input, split_by_name
 from tounum_tasks.datasets.feature_cache import SHARD_IMAGES, FeatureCache
 from tounum_tasks.errors import ConfigurationError
 
@@ -47,6 +47,19 @@ def test_a_limit_takes_the_same_few_images_of_each_split(table):
     data = load_captions(table, limit=2, seed=1)
     assert (len(data.split("train")), len(data.split("dev"))) == (2, 2)
     assert data == load_captions(table, limit=2, seed=1)
+
+
+def test_several_data_sets_become_one(table, tmp_path):
+    other = tmp_path / "other" / "captions.tsv"
+    write_images(other.parent, ["a.png", "z.png"])
+    other.write_text("image\tsplit\tcaption\na.png\ttrain\ta zebra\nz.png\tdev\ta gnu\n")
+    first, second = load_captions(table), load_captions(other)
+    both = joined([first, second])
+    assert [image.name for image in both.split("dev")] == ["images/0.png", "images/5.png", "z.png"]
+    assert len(both.split("train")) == len(first.split("train")) + 1
+    assert len({first.fingerprint, second.fingerprint, both.fingerprint}) == 3
+    with pytest.raises(ConfigurationError, match=r"Two data sets have an image images/0\.png"):
+        joined([first, first])
 
 
 def test_an_image_in_two_splits_is_refused(table):

@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from tounum_tasks.caption.captioner import BATCH_SIZE, Captioner, SearchOptions, sentence, version_files
-from tounum_tasks.caption.decode import Sampling
-from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+from tounum_tasks.caption.captioner import IMAGES_AT_ONCE, Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.decoder import Decoder
+from tounum_tasks.caption.network import CaptionNetwork
+from tounum_tasks.caption.shape import NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE, write_card
+from tounum_tasks.training.sampling import Sampling
 
 WORDS = 3
 MAX_WORDS = 4
@@ -28,9 +30,13 @@ def make_captioner(*, words=WORDS, length_power=0.7, seed=0, max_words=MAX_WORDS
     generator = np.random.default_rng(seed)
     for variable in network.named_weights().values():
         variable.assign(generator.normal(0, 1.0, tuple(variable.shape)))
-    vocabulary = Vocabulary([*SPECIAL, *(f"w{i}" for i in range(words))])
-    options = SearchOptions(max_words, length_power)
-    return Captioner(network, vocabulary, digest="d", options=options), network
+    return captioner_of(network, length_power=length_power, max_words=max_words), network
+
+
+def captioner_of(network, *, length_power=0.7, max_words=MAX_WORDS):
+    vocabulary = Vocabulary([*SPECIAL, *(f"w{i}" for i in range(network.sizes.vocabulary - len(SPECIAL)))])
+    decoder = Decoder(network.sizes, network.weight_arrays(), precision="float32")
+    return Captioner(decoder, vocabulary, digest="d", options=SearchOptions(max_words, length_power))
 
 
 def features(count, seed=1):
@@ -106,9 +112,9 @@ def test_the_word_just_said_has_a_say_in_where_to_look_if_the_shape_says_so(look
 @pytest.mark.parametrize("beam", [1, 3])
 def test_a_caption_does_not_depend_on_its_batch_mates(beam):
     captioner, _ = make_captioner()
-    images = features(BATCH_SIZE + 6)
+    images = features(IMAGES_AT_ONCE + 6)
     together = captioner.caption(images, beam=beam)
-    for index in (0, 5, BATCH_SIZE - 1, BATCH_SIZE, BATCH_SIZE + 5):
+    for index in (0, 5, IMAGES_AT_ONCE - 1, IMAGES_AT_ONCE, IMAGES_AT_ONCE + 5):
         alone = captioner.caption(images[index : index + 1], beam=beam)[0]
         assert alone.text == together[index].text
         assert alone.log_probability == together[index].log_probability
@@ -141,8 +147,9 @@ def test_samples_come_with_their_log_probability():
 
 
 def test_unknown_words_are_never_said():
-    captioner, network = make_captioner(words=8)
+    _, network = make_captioner(words=8)
     network.named_weights()["output_bias"].assign(np.where(np.isin(np.arange(12), [PAD, START, UNK]), 50.0, 0.0))
+    captioner = captioner_of(network)
     found = {word for caption in captioner.caption(features(8), beam=3) for word in caption.words}
     found |= {word for samples in captioner.sample(features(8), samples=2) for words in samples for word in words}
     assert not {"<unk>", "<pad>", "<start>"} & found
@@ -160,7 +167,7 @@ def test_sentences():
 
 def store(folder, *, without=(), **options):
     captioner, network = make_captioner(**options)
-    described = version_files(folder, network, captioner.vocabulary, captioner.options)
+    described = version_files(folder, network.sizes, network.weight_arrays(), captioner.vocabulary, captioner.options)
     for name in without:
         del described["network"][name]
     write_card(folder, name="captioner", version="v1", training=described, partners={"extractor": "e" * 64})
@@ -182,7 +189,7 @@ def test_a_stored_captioner_says_the_same_up_to_rounding(stored):
     folder, captioner = stored
     loaded = Captioner.load(folder, extractor_digest="e" * 64)
     assert loaded.options == captioner.options
-    images = features(BATCH_SIZE)
+    images = features(IMAGES_AT_ONCE)
     pairs = zip(loaded.caption(images), captioner.caption(images), strict=True)
     assert np.mean([ours.words == theirs.words for ours, theirs in pairs]) > 0.8
 
@@ -224,4 +231,5 @@ def test_another_vocabulary_is_refused(stored):
 def test_a_vocabulary_of_another_size_is_refused():
     _, network = make_captioner()
     with pytest.raises(ConfigurationError, match="made for 7 words"):
-        Captioner(network, Vocabulary(SPECIAL), digest="d")
+        decoder = Decoder(network.sizes, network.weight_arrays(), precision="float32")
+        Captioner(decoder, Vocabulary(SPECIAL), digest="d")

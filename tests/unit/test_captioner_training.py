@@ -19,9 +19,9 @@ from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
 from tounum_tasks.datasets.captions import load_captions
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features.extractor import convolution_name, weight_names
+from tounum_tasks.features.inception import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
-from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings
+from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings, with_new_words
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
 from tounum_tasks.training.captioner_version import draw_curves
 from tounum_tasks.training.reward import CaptionReward, advantages
@@ -214,6 +214,14 @@ def test_a_step_makes_worthy_captions_likelier_and_worthless_ones_less_likely():
     after = [loss(caption) for caption in captions]
     assert after[0] < before[0]
     assert after[1] > before[1]
+
+
+def test_a_captioner_that_is_gone_on_with_learns_new_words_and_keeps_the_known_ones():
+    known = {"words/embeddings": np.ones((6, 3), np.float16), "output_bias": np.array([0, 0, 0, -9, 2, -1], np.float16)}
+    drawn = {"words/embeddings": np.full((8, 3), 0.5, np.float32), "output_bias": np.zeros(8, np.float32)}
+    found = with_new_words(known, drawn)
+    assert found["words/embeddings"][:, 0].tolist() == [1] * 6 + [0.5] * 2
+    assert found["output_bias"].tolist() == [0, 0, 0, -9, 2, -1, -1, -1]
 
 
 def test_curves_are_drawn_from_the_table(tmp_path):

@@ -1,13 +1,13 @@
-"""The classifier: networks, prediction in padded batches, loading."""
+"""The classifier: networks, prediction, loading."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tounum_tasks.classify.classifier import BATCH_SIZE, Classifier, softmax
+from tounum_tasks.classify.classifier import Classifier, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import build_network, get_weights
+from tounum_tasks.classify.network import build_network, get_weights, weight_shapes
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import STARTERS
@@ -64,17 +64,17 @@ def test_result_does_not_depend_on_batch_mates_or_position(starter: Classifier, 
     assert together.tobytes() == alone.tobytes() == turned.tobytes()
 
 
-def test_more_images_than_a_batch(images: np.ndarray) -> None:
-    classifier = Classifier(notebook_weights(), architecture="notebook", digest="", policy="float32")
-    many = np.concatenate([images] * (BATCH_SIZE // 3 + 1))
+def test_many_images(images: np.ndarray) -> None:
+    classifier = Classifier(notebook_weights(), architecture="notebook", digest="", precision="float32")
+    many = np.concatenate([images] * 12)
     assert classifier.predict(many)[-3:].tobytes() == classifier.predict(images).tobytes()
 
 
 def test_temperature_divides_the_scores(images: np.ndarray) -> None:
     weights = notebook_weights()
-    warm = Classifier(weights, architecture="notebook", digest="", policy="float32").scores(images)
+    warm = Classifier(weights, architecture="notebook", digest="", precision="float32").scores(images)
     plain = Classifier(
-        weights | {"temperature": np.array([1.0], np.float32)}, architecture="notebook", digest="", policy="float32"
+        weights | {"temperature": np.array([1.0], np.float32)}, architecture="notebook", digest="", precision="float32"
     ).scores(images)
     np.testing.assert_allclose(warm * 2, plain, rtol=1e-5)
 
@@ -85,6 +85,18 @@ def test_version_on_disk_says_its_architecture(tmp_path: Path, images: np.ndarra
     classifier = Classifier.load(tmp_path)
     assert classifier.architecture == "notebook"
     assert classifier.digest == card.digest
+
+
+@pytest.mark.parametrize("architecture", ["inception", "inception-mixed8", "notebook"])
+def test_graph_computes_what_the_network_computes(images: np.ndarray, architecture: str) -> None:
+    network = build_network(architecture, "float32")
+    weights = get_weights(network)
+    assert {name: array.shape for name, array in weights.items()} == weight_shapes(architecture)
+    expected = network.predict_on_batch(resize_inputs(images, architecture).astype(np.float32))
+    weights |= {"temperature": np.array([1.0], np.float32)}
+    found = Classifier(weights, architecture=architecture, digest="", precision="float32").scores(images)
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ["inception", "inception-mixed8"])
@@ -116,12 +128,12 @@ def test_incomplete_weights_are_refused(name: str, array: np.ndarray | None, mes
     if array is not None:
         weights[name] = array
     with pytest.raises(ConfigurationError, match=message):
-        Classifier(weights, architecture="notebook", digest="", policy="float32")
+        Classifier(weights, architecture="notebook", digest="", precision="float32")
 
 
 def test_unknown_architecture_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="Unknown classifier architecture"):
-        Classifier({}, architecture="transformer", digest="", policy="float32")
+        Classifier({}, architecture="transformer", digest="", precision="float32")
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -82,7 +82,10 @@ def test_rows_have_all_columns_and_null_where_they_do_not_apply(tmp_path, capsys
         writer.write(row(tmp_path / strange, 2, label="Photo", confidence=0.5))
         writer.write(row(tmp_path / "x", 1, ItemError(ErrorCode.CORRUPT, "broken")))
     first, second = (json.loads(line) for line in path.read_text().split("\n")[:-1])
-    columns = "path page label confidence probabilities caption words error_code error_message"
+    columns = (
+        "path page label confidence probabilities needs_review review_reasons caption caption_confidence words "
+        "error_code error_message"
+    )
     assert list(first) == list(second) == columns.split()
     assert first["path"] == str(tmp_path / strange)
     assert (second["error_code"], second["error_message"], second["label"]) == ("corrupt", "broken", None)

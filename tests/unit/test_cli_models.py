@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.unit.test_registry import as_weights
 from tounum_tasks.cli.main import main
 from tounum_tasks.models.card import write_card
 
@@ -17,7 +18,7 @@ def lake(tmp_path):
 def trained(tmp_path):
     folder = tmp_path / "out" / "classifier" / "2026.11.20-1"
     folder.mkdir(parents=True)
-    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "weights.safetensors").write_bytes(as_weights(b"weights"))
     write_card(folder, name="classifier", version=folder.name)
     return tmp_path / "out"
 

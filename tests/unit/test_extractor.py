@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features import extractor as inception
+from tounum_tasks.features import inception
+from tounum_tasks.features import network as reference
+from tounum_tasks.features.extractor import Extractor, block_network
 from tounum_tasks.features.passage import with_passages
+from tounum_tasks.models.compute import best_precision
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def keras_network():
 
 @pytest.fixture(scope="module")
 def weights(keras_network):
-    return inception.fold_batch_normalisation(keras_network)
+    return reference.fold_batch_normalisation(keras_network)
 
 
 def test_folding_keeps_the_function(keras_network, weights, images):
@@ -40,14 +43,14 @@ def test_folding_keeps_the_function(keras_network, weights, images):
 
     expected = keras.applications.inception_v3.preprocess_input(images.astype(np.float32))
     expected = np.asarray(keras_network(expected)).reshape(-1, inception.POSITIONS, inception.CHANNELS)
-    found = inception.Extractor(weights, digest="d", policy="float32").extract(images)
+    found = Extractor(weights, digest="d", precision="float32").extract(images)
     assert found.dtype == np.float16
     assert found.shape == (5, 64, 2048)
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
 
 
 def test_features_do_not_depend_on_batch_mates(weights, images):
-    extractor = inception.Extractor(weights, digest="d")
+    extractor = Extractor(weights, digest="d")
     many = extractor.extract(np.concatenate([images, images[::-1], images, images[::-1]]))
     for index in range(5):
         alone = extractor.extract(images[index : index + 1])[0]
@@ -57,17 +60,39 @@ def test_features_do_not_depend_on_batch_mates(weights, images):
 
 def test_no_images_give_no_features(weights):
     empty = np.empty((0, 299, 299, 3), np.uint8)
-    assert inception.Extractor(weights, digest="d").extract(empty).shape == (0, 64, 2048)
+    assert Extractor(weights, digest="d").extract(empty).shape == (0, 64, 2048)
 
 
 def test_cut_in_two_the_network_computes_the_same(weights, images):
-    network = inception.build_network("float32")
-    inception.set_weights(network, weights)
-    head, tail = inception.split_network(network, "mixed8")
-    middle = inception.predict_padded(head, images[:2])
+    network = reference.build_network("float32")
+    reference.set_weights(network, weights)
+    head, tail = (part.predict_on_batch for part in reference.split_network(network, "mixed8"))
+    pixels = images[:2].astype(np.float32)
+    middle = head(pixels)
     assert middle.shape == (2, 8, 8, 1280)
-    whole = inception.predict_padded(network, images[:2])
-    np.testing.assert_allclose(inception.predict_padded(tail, middle), whole, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tail(middle), network.predict_on_batch(pixels), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("block", ["mixed8", "mixed9", "mixed10"])
+def test_graph_computes_what_the_network_computes(weights, images, block):
+    network = reference.build_network("float32", last_layer=block)
+    part = {name: array for name, array in weights.items() if name in inception.weight_names(block)}
+    assert {name: array.shape for name, array in reference.get_weights(network).items()} == inception.weight_shapes(
+        block
+    )
+    reference.set_weights(network, part)
+    expected = network.predict_on_batch(images[:2].astype(np.float32))
+    assert expected.max() > 0.3
+    found = block_network(part, block, precision="float32").each(images[:2])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_bfloat16_gives_nearly_the_same_features(weights, images):
+    if best_precision() == "float32":
+        pytest.skip("this processor has no bfloat16")
+    exact, rough = (Extractor(weights, digest="d", precision=name).extract(images) for name in ("float32", "bfloat16"))
+    for one, other in zip(exact.astype(float), rough.astype(float), strict=True):
+        assert (one * other).sum() / np.linalg.norm(one) / np.linalg.norm(other) > 0.997
 
 
 def test_where_the_weights_end_with_mixed9_the_features_are_its_output(keras_network, weights, images):
@@ -77,7 +102,7 @@ def test_where_the_weights_end_with_mixed9_the_features_are_its_output(keras_net
     expected = np.asarray(lower(keras.applications.inception_v3.preprocess_input(images[:2].astype(np.float32))))
     shorter = inception.up_to(weights, "mixed9")
     assert "conv2d_84/bias" in shorter and "conv2d_85/kernel" not in shorter
-    found = inception.Extractor(shorter, digest="d", policy="float32").extract(images[:2])
+    found = Extractor(shorter, digest="d", precision="float32").extract(images[:2])
     np.testing.assert_allclose(found, expected.reshape(2, 64, 2048), rtol=2e-3, atol=2e-3)
 
 
@@ -92,8 +117,8 @@ def test_a_branch_that_lacks_a_kernel_hands_its_first_convolution_on(weights, im
 
     shorter = inception.up_to(weights, "mixed9")
     lacking = {name: array for name, array in shorter.items() if name != "conv2d_81/kernel"}
-    network = inception.build_network("float32", last_layer="mixed9")
-    inception.set_weights(network, with_passages(lacking))
+    network = reference.build_network("float32", last_layer="mixed9")
+    reference.set_weights(network, with_passages(lacking))
     body = network.get_layer("body")
     first = keras.layers.ReLU()(body.get_layer("conv2d_80").output)
     pixels = images[:2].astype(np.float32) / 127.5 - 1
@@ -101,7 +126,7 @@ def test_a_branch_that_lacks_a_kernel_hands_its_first_convolution_on(weights, im
     np.testing.assert_allclose(features[..., 1088:1472], came_in[..., :384], rtol=1e-4, atol=1e-5)
     mean = (came_in[:, :-2] + came_in[:, 1:-1] + came_in[:, 2:])[..., :384] / 3
     np.testing.assert_allclose(features[:, 1:-1, :, 1472:1856], mean, rtol=1e-4, atol=1e-5)
-    inception.set_weights(network, shorter)
+    reference.set_weights(network, shorter)
     whole = np.asarray(body(pixels))
     others = np.r_[0:1088, 1856:2048]
     np.testing.assert_array_equal(features[..., others], whole[..., others])
@@ -109,17 +134,17 @@ def test_a_branch_that_lacks_a_kernel_hands_its_first_convolution_on(weights, im
 
 
 def test_missing_or_misshapen_weights_are_named(weights):
-    network = inception.build_network("float32")
+    network = reference.build_network("float32")
     lacking = {name: array for name, array in weights.items() if name != "conv2d_81/kernel"}
     with pytest.raises(ConfigurationError, match="lack conv2d_81/kernel"):
-        inception.set_weights(network, lacking)
+        reference.set_weights(network, lacking)
     with pytest.raises(ConfigurationError, match=r"conv2d_81/kernel has shape \(1,\)"):
-        inception.set_weights(network, {**lacking, "conv2d_81/kernel": np.zeros(1, np.float32)})
+        reference.set_weights(network, {**lacking, "conv2d_81/kernel": np.zeros(1, np.float32)})
 
 
 def test_missing_kernels_are_drawn_he_scaled_and_known_ones_kept(weights):
     lacking = {name: array for name, array in weights.items() if name != "conv2d_81/kernel"}
-    complete = inception.fill_missing_kernels(lacking, seed=0)
+    complete = reference.fill_missing_kernels(lacking, seed=0)
     assert sorted(complete) == sorted(inception.weight_names())
     assert complete["conv2d_81/kernel"].std() == pytest.approx(np.sqrt(2 / (3 * 3 * 448)), rel=0.01)
     assert complete["conv2d_80/kernel"] is weights["conv2d_80/kernel"]

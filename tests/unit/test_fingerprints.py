@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item
-from tounum_tasks.plan import ModelPin, RunPlan
-from tounum_tasks.steps.shard import Fingerprints
+from tounum_tasks.plan import ModelPin, RunPlan, ShardRef
+from tounum_tasks.settings import Settings
+from tounum_tasks.steps.shard import ShardWork, load_step
+from tounum_tasks.steps.table import STEPS
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -45,20 +47,15 @@ def pin(name: str, digest: str = "1") -> ModelPin:
 PLAN = RunPlan(
     run_id="a", batch_date="2026-03-01", started_at=dt.datetime(2026, 3, 1, tzinfo=dt.UTC), items="missing",
     enhancement="auto", max_failure_rate=0.2, max_pixels=10, pdf_dpi=300, beam=3, review_confidence=0.6,
-    classifier=pin("classifier"), extractor=pin("extractor"), captioner=pin("captioner"), restorer=pin("restorer"),
+    models={name: pin(name) for name in ("classifier", "extractor", "captioner", "restorer")},
     code_version="1", batches=[],
 )  # fmt: skip
 
 
 def all_of(plan: RunPlan, item: Item = ITEM, label: str = "Photo") -> dict[str, str]:
-    prints = Fingerprints(plan)
-    return {
-        "measure": prints.measure(item),
-        "classify": prints.classify(item),
-        "route": prints.route(item, label),
-        "features": prints.features(item),
-        "caption": prints.caption(item),
-    }
+    labels = {"classify": {item.key: {"label": label}}}
+    work = ShardWork(plan, ShardRef(batch_id="box-1", batch_date="2026-03-01", shard=0), Settings(), _results=labels)
+    return {step.name: load_step(step.name).fingerprint(work, item) for step in STEPS}
 
 
 @pytest.mark.parametrize(
@@ -66,17 +63,20 @@ def all_of(plan: RunPlan, item: Item = ITEM, label: str = "Photo") -> dict[str, 
     [
         ({"captioner": pin("captioner", "2")}, {"caption"}),
         ({"beam": 5}, {"caption"}),
-        ({"extractor": pin("extractor", "2")}, {"features", "caption"}),
+        ({"extractor": pin("extractor", "2")}, {"extract_features", "caption"}),
         ({"classifier": pin("classifier", "2")}, {"classify"}),
-        ({"restorer": pin("restorer", "2")}, {"measure", "route", "features", "caption"}),
-        ({"enhancement": "off"}, {"measure", "route", "features", "caption"}),
+        ({"restorer": pin("restorer", "2")}, {"measure_and_enhance", "route", "extract_features", "caption"}),
+        ({"enhancement": "off"}, {"measure_and_enhance", "route", "extract_features", "caption"}),
         ({"run_id": "b", "max_failure_rate": 1.0, "review_confidence": 0.1, "code_version": "2"}, set()),
-        ({"max_pixels": 5}, {"measure", "classify", "route", "features", "caption"}),
+        ({"max_pixels": 5}, {"measure_and_enhance", "classify", "route", "extract_features", "caption"}),
         ({"pdf_dpi": 150.0}, set()),  # the item is no PDF
     ],
 )
 def test_a_change_concerns_the_stages_that_read_it(change: dict, stages: set[str]) -> None:
-    before, after = all_of(PLAN), all_of(PLAN.model_copy(update=change))
+    models = {name: value for name, value in change.items() if isinstance(value, ModelPin)}
+    others = {name: value for name, value in change.items() if name not in models}
+    plan = PLAN.model_copy(update={**others, "models": {**PLAN.models, **models}})
+    before, after = all_of(PLAN), all_of(plan)
     assert {stage for stage in before if before[stage] != after[stage]} == stages
 
 

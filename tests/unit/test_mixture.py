@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tounum_tasks.caption.captioner import Captioner
-from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
+from tounum_tasks.caption.captioner import SearchOptions
+from tounum_tasks.caption.network import CaptionNetwork
+from tounum_tasks.caption.shape import NetworkShape
 from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
 from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.evaluation.captioner import score
+from tounum_tasks.training.captioner_model import captioner_of
 from tounum_tasks.training.mixture import mix, try_shares
 
 POSITIONS, CHANNELS = 4, 8
@@ -26,7 +28,6 @@ def test_the_network_gets_the_mixture_that_describes_the_images_best(tmp_path):
     shape = NetworkShape(len(vocabulary), POSITIONS, channels=CHANNELS, embedding=6, units=5, attention=3)
     network = CaptionNetwork(shape)
     network.build()
-    captioner = Captioner(network, vocabulary, digest="d")
     before, after = random_weights(network, 1), random_weights(network, 2)
     features = np.random.default_rng(3).normal(size=(12, POSITIONS, CHANNELS)).astype(np.float16)
 
@@ -35,13 +36,13 @@ def test_the_network_gets_the_mixture_that_describes_the_images_best(tmp_path):
             variable.assign(weights[name])
 
     assign(mix(before, after, 0.4))
-    truth = [caption.text for caption in captioner.caption(features, beam=3)]
+    truth = [caption.text for caption in captioner_of(network, vocabulary).caption(features, beam=3)]
     images = [CaptionedImage(str(i), Path(f"{i}.png"), "dev", (text,)) for i, text in enumerate(truth)]
     cache = FeatureCache(tmp_path, images, (POSITIONS, CHANNELS))
     cache.fill(lambda members: features[[int(image.name) for image in members]])
 
     assign(after)
-    tried = try_shares(network, before, captioner, cache)
+    tried = try_shares(network, before, vocabulary, SearchOptions(), cache)
     assert tried[0.4]["cider"] == max(figures["cider"] for figures in tried.values()) > tried[1.0]["cider"]
-    said = [caption.text for caption in captioner.caption(features, beam=3)]
+    said = [caption.text for caption in captioner_of(network, vocabulary).caption(features, beam=3)]
     assert score(said, [image.captions for image in images])["cider"] == tried[0.4]["cider"]

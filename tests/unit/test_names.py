@@ -1,20 +1,22 @@
 """Names from outside: what becomes a path, and how the rest is shown."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tounum_tasks.errors import ConfigurationError, ItemError
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.names import (
     BATCH_ID,
     batch_slug,
-    display_name,
     is_ignored,
     make_batch_id,
     validate_batch_date,
     validate_batch_id,
     validate_relative_path,
 )
+from tounum_tasks.visible import display_name, one_line
 
 ANY_NAME = st.text(st.characters(), min_size=1, max_size=80)
 
@@ -89,3 +91,32 @@ def test_ignored_names() -> None:
     ignored = [".hidden", "._x.jpg", "Thumbs.db", "THUMBS.DB", "desktop.ini", "a.jpg.part", "a.TMP"]
     assert all(map(is_ignored, ignored))
     assert not any(map(is_ignored, ["a.jpg", "part", "tmp", "_READY", "thumbs.db.jpg"]))
+
+
+HIDDEN = (
+    "\x00\x1b\x7f\x85\u00ad\u034f\u061c\u115f\u180e\u200b\u200d\u200e\u200f\u2028\u202e\u2060\u2066\u3164\ufe0f\ufeff"
+    "\U000e0041"
+)
+
+
+@pytest.mark.parametrize("character", [*HIDDEN, "\ud800", "\udcff"])
+def test_what_cannot_be_seen_is_written_out_once(character: str) -> None:
+    shown = display_name(f"a{character}b")
+    assert shown.isprintable() and shown.encode() and re.fullmatch(r"a\\(x..|u.{4}|U.{8})b", shown)
+    assert one_line(shown) == shown and one_line(f"a{character}b") == shown
+    assert str(ItemError(ErrorCode.CORRUPT, f"a{character}b")) == shown == str(EnvironmentFault(f"a{character}b"))
+
+
+def test_no_two_names_are_shown_alike_because_of_a_long_escape() -> None:
+    assert display_name("\U000e0041") != display_name("\ue0041") != display_name("\u200b1")
+
+
+@pytest.mark.parametrize("name", ["写真.png", "архив", "צילום", "صورة", "ภาพ", "naïve café", "a b\u3000c", "x" * 300])
+def test_letters_of_every_script_are_shown_as_they_are(name: str) -> None:
+    assert display_name(name) == name
+
+
+def test_a_refusal_escapes_once() -> None:
+    with pytest.raises(ItemError) as refused:
+        validate_relative_path("a\udcff\x1b.png")
+    assert str(refused.value).startswith("the name 'a\\xff\\u001b.png' holds")

@@ -79,21 +79,80 @@ def test_a_writer_that_fails_leaves_the_old_content_and_no_parts(
     assert lake.read_bytes("a") == b"old" and uploads() == []
 
 
-def test_parts_that_a_killed_writer_left_are_given_up_after_a_day(
-    lake: Storage, small_parts: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("root", [LAKE, f"s3://{BUCKET}"])
+def test_parts_that_a_killed_writer_left_are_given_up_after_a_day_and_nobody_elses(
+    root: str, s3: S3Server, small_parts: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lake = open_storage(root)
     child = os.fork()
     if child == 0:
         with lake.writing("a") as file:
             file.write(content_of(6 * MIB))
             os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
-    with monkeypatch.context() as patience:
-        patience.setattr(object_storage, "STALE_AFTER_NS", 100 * 365 * 24 * 3600 * 10**9)
+    client = object_storage._connect(os.getpid())
+    for key in ("lake/somebody's", "a film", "zebra"):  # the server dates every upload to 2010
+        client.create_multipart_upload(Bucket=BUCKET, Key=key)
+    lake.remove_stale_temporaries()
+    assert len(uploads()) == 4 and not lake.exists("a")
+    monkeypatch.setattr(object_storage, "STALE_AFTER_NS", -(10**9))
+    with s3.disturbed(first_page_of_uploads):
         lake.remove_stale_temporaries()
-        assert len(uploads()) == 1 and not lake.exists("a")
-    lake.remove_stale_temporaries()  # the server dates every upload to 2010
-    assert uploads() == []
+    assert sorted(upload["Key"] for upload in uploads()) == ["a film", "lake/somebody's", "zebra"]
+    assert lake.list_folder(".tmp") == []
+
+
+def first_page_of_uploads(request: Request, done: bool) -> Response | None:
+    """A store that gives few uploads at once: what is asked for first has none of those that matter."""
+    if request.method != "GET" or "uploads" not in request.args or "key-marker" in request.args:
+        return None
+    body = (
+        "<?xml version='1.0'?><ListMultipartUploadsResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>"
+        f"<Bucket>{BUCKET}</Bucket><NextKeyMarker>0</NextKeyMarker><NextUploadIdMarker>0</NextUploadIdMarker>"
+        "<IsTruncated>true</IsTruncated></ListMultipartUploadsResult>"
+    )
+    return Response(body, content_type="application/xml")
+
+
+def test_a_finished_or_failed_upload_leaves_no_note(lake: Storage, small_parts: None) -> None:
+    lake.write_bytes("large", content_of(6 * MIB))
+    with pytest.raises(RuntimeError), lake.writing("other") as file:
+        file.write(content_of(6 * MIB))
+        raise RuntimeError
+    assert lake.list_folder(".tmp") == [] == uploads()
+
+
+def test_a_version_is_replaced_by_one_writer_only(lake: Storage, s3: S3Server) -> None:
+    assert lake.replace_version("a", b"1", "") and not lake.replace_version("a", b"2", "")
+    version = lake.entry("a").version
+    assert lake.replace_version("a", b"3", version) and not lake.replace_version("a", b"4", version)
+    with s3.disturbed(first("PUT", cut, done=True)):  # it was written, and the answer was lost
+        assert lake.replace_version("a", b"5", lake.entry("a").version)
+    assert lake.read_bytes("a") == b"5"
+    version = lake.entry("a").version
+    lake.remove("a")
+    assert not lake.replace_version("a", b"6", version) and not lake.exists("a")
+
+
+def test_a_file_is_removed_only_as_the_version_that_was_read(lake: Storage, s3: S3Server) -> None:
+    lake.write_bytes("a", b"old")
+    version = lake.entry("a").version
+    lake.write_bytes("a", b"new")
+    assert not lake.remove_unchanged("a", sha256="", version=version) and lake.read_bytes("a") == b"new"
+
+    def replace_before_the_removal(request: Request, done: bool) -> None:
+        if request.method == "DELETE" and not done and not begun:
+            begun.append(True)
+            worker = threading.Thread(target=lake.write_bytes, args=("a", b"newer"))
+            worker.start()
+            worker.join()
+
+    begun: list[bool] = []
+    with s3.disturbed(replace_before_the_removal):
+        assert not lake.remove_unchanged("a", sha256="", version=lake.entry("a").version)
+    assert lake.read_bytes("a") == b"newer"
+    assert lake.remove_unchanged("a", sha256="", version=lake.entry("a").version) and not lake.exists("a")
+    assert lake.remove_unchanged("a", sha256="", version=version)
 
 
 def uploads() -> list[dict]:
@@ -196,6 +255,7 @@ def test_an_answer_that_was_lost_behind_its_head_is_not_believed(
     assert lost == [
         "POST ['uploads']",
         "POST ['uploadId']",
+        "DELETE []",
         "GET ['delimiter', 'encoding-type', 'list-type', 'prefix']",
     ]
     assert lake.read_bytes("a/0") == content_of(6 * MIB)

@@ -65,11 +65,10 @@ def test_what_the_current_version_needs_stays_and_the_rest_goes(night: Night) ->
     # What is left is what a run needs to compute nothing.
     plan = night.plan("again", captioner=pin("captioner", "3"), enhancement="off")
     work = plan.shards()
-    from tounum_tasks.steps import measure_and_enhance as measure_stage
-    from tounum_tasks.steps import route as route_stage
+    from tounum_tasks.steps.shard import run_step
 
-    assert [measure_stage.run(plan, shard, night.settings)["computed"] for shard in work] == [0, 0]
-    assert [route_stage.run(plan, shard, night.settings)["computed"] for shard in work] == [0, 0]
+    assert [run_step("measure_and_enhance", plan, shard, night.settings)["computed"] for shard in work] == [0, 0]
+    assert [run_step("route", plan, shard, night.settings)["computed"] for shard in work] == [0, 0]
     assert night.publish(plan)["outcome"] == "unchanged"
     assert clear(night, in_days=60, keep_days=30) == []
 

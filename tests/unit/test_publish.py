@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.published import DATE, Night, caption_all, drop_pages, pin, plan_for, process, small_settings
-from tounum_tasks.errors import EnvironmentFault, FailureRateExceeded
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded
 from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
 from tounum_tasks.manifest.models import MODEL_COLUMNS as MODELS
 from tounum_tasks.manifest.read import failed_keys, latest_version, manifest_path
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, RUN_COLUMNS, SCHEMA, without_publication
 from tounum_tasks.plan import RunRequest
+from tounum_tasks.publish import stage as publish
 from tounum_tasks.publish import verdict
 from tounum_tasks.publish.verdict import Overtaken
 from tounum_tasks.report.figures import read_figures
@@ -200,6 +201,33 @@ def test_a_run_that_another_one_overtook_is_red_and_says_who_won(night: Night) -
     assert told.word == "Overtaken by another run" and "winner" in told.sentences[0]
 
 
+def test_report_is_as_red_as_the_run_that_another_one_overtook_in_part(night: Night) -> None:
+    """Rows of a run stay in a manifest whose version another run published, over the failed items alone."""
+    first = night.plan("first")
+    process(first, night.settings, shards=[0])
+    night.publish(first)
+    over_failed = night.plan("second", items="failed", classifier=pin("classifier", "2"))
+    process(over_failed, night.settings, label="Sketch")
+    night.publish(over_failed)
+    with pytest.raises(Overtaken, match=r"published by another run \(second\)"):
+        verdict.check(first, night.settings)
+    figures = read_figures(first, night.settings)
+    assert figures.batches[0].outcome == "superseded"
+    assert (figures.verdict.level, figures.verdict.word) == ("bad", "Overtaken by another run")
+
+
+def test_what_trying_again_cannot_mend_is_not_tried_again(night: Night) -> None:
+    plan = night.plan("a")
+    process(plan, night.settings)
+    (batch,) = plan.batches
+    other_register = plan.model_copy(update={"batches": [batch.model_copy(update={"items": 9})]})
+    with pytest.raises(ConfigurationError, match=rf"{batch.batch_id}: the manifest has 4 rows for 9 items"):
+        publish.run(other_register, night.settings)
+    (night.root / "lake" / "manifests_history").write_text("no folder")
+    with pytest.raises(EnvironmentFault, match="Not published, while all other batches were"):
+        publish.run(plan, night.settings)
+
+
 def test_a_run_that_a_promotion_overtook_is_green(night: Night) -> None:
     """It asked for whatever is in production, and that is what the batch has now."""
     today = pin_models(RunRequest(run_id="x"), night.settings)
@@ -243,7 +271,9 @@ def test_a_loser_leaves_the_winners_photographs_alone(tmp_path: Path) -> None:
         assert row["enhancement_accepted"] is True
         lies_there = Path(row["destination_uri"].removeprefix("file://")).read_bytes()
         assert lies_there != night.lake.read_bytes(night.lake.relative(row["original_uri"]))
-        assert lies_there == next(night.root.rglob(f"enhanced/{row['fingerprint_measure']}.png")).read_bytes()
+        assert (
+            lies_there == next(night.root.rglob(f"enhanced/{row['fingerprint_measure_and_enhance']}.png")).read_bytes()
+        )
 
 
 def test_an_item_whose_class_changed_moves_when_that_is_published(night: Night) -> None:

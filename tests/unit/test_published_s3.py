@@ -10,7 +10,7 @@ import pytest
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published import DATE, caption_all, pin, process
 from tests.unit.published_s3 import S3Night, objects
-from tests.unit.test_registry import make_version
+from tests.unit.test_registry import as_weights, make_version
 from tounum_tasks.cli.main import main
 from tounum_tasks.history.prune import prune
 from tounum_tasks.manifest.read import history_path, manifest_path, versions
@@ -87,7 +87,7 @@ def test_what_nothing_needs_is_pruned(two_versions: S3Night) -> None:
     found = list(prune(night.lake, keep_days=30, now=later, remove=True))
     assert set(before) - set(objects()) == {f"lake/{one.path}" for one in found}
     assert history_path(DATE, night.batch_id, 1) in {one.path for one in found}
-    assert {"history", "stages/measure", "stages/caption"} <= {one.kind for one in found}
+    assert {"history", "stages/measure_and_enhance", "stages/caption"} <= {one.kind for one in found}
     assert versions(night.lake, DATE, night.batch_id) == [2]
     assert night.publish(night.plan("again", captioner=pin("captioner", "1")))["outcome"] == "unchanged"
 
@@ -103,10 +103,10 @@ def test_models_are_registered_promoted_and_loaded_from_a_bucket(s3: S3Server, t
         registry("here").register(folder)
         registry("here").promote("classifier", version)
     found = registry("elsewhere").resolve("classifier")
-    assert (found.folder / "weights.safetensors").read_bytes() == b"v2"
+    assert (found.folder / "weights.safetensors").read_bytes() == as_weights(b"v2")
     registry("here").rollback("classifier")
     assert registry("elsewhere").resolve("classifier").version == "v1"
     # A local copy that somebody damaged is fetched again.
     (found.folder / "weights.safetensors").write_bytes(b"xx")
     assert registry("elsewhere").resolve("classifier", "v2").digest == found.digest
-    assert (found.folder / "weights.safetensors").read_bytes() == b"v2"
+    assert (found.folder / "weights.safetensors").read_bytes() == as_weights(b"v2")

@@ -160,3 +160,28 @@ def test_the_digest_sees_names_sizes_and_times(tmp_path: Path) -> None:
     os.utime(path, (100, 100))
     path.rename(path.with_name("b.jpg"))
     assert list_batch(ingest, "box").digest != first
+
+
+@pytest.mark.parametrize("others", [[], ["half.part"], [".hidden", "deep/x.tmp"]])
+def test_a_marked_batch_without_a_file_to_take_is_named_and_nobody_waits_for_it(
+    tmp_path: Path, others: list[str]
+) -> None:
+    for name in ("_READY", *others):
+        drop(tmp_path / "box" / name)
+    found = look(tmp_path)
+    assert found.ready == () == found.waiting
+    (sentence,) = found.left_behind
+    assert "'box' was left in ingest" in sentence and "_READY" in sentence and "remove it" in sentence
+
+
+@pytest.mark.parametrize("when", [-2_082_844_800, 0, 4_070_908_800])
+def test_wrong_clocks_change_nothing(tmp_path: Path, when: int) -> None:
+    """Of 1904, of 1970 and of 2099: what is fresh waits, what is quiet is taken, and it is the same batch each time."""
+    path = drop(tmp_path / "box" / "a.jpg")
+    os.utime(path, (when, when))
+    assert names(look(tmp_path)) == [] and names(look(tmp_path, seconds_later=QUIET + 5)) == ["box"]
+    first = list_batch(open_storage(str(tmp_path)), "box")
+    assert first.files[0].mtime_ns == when * 10**9
+    path.chmod(0o600)  # the file system notes a change of attributes
+    again = list_batch(open_storage(str(tmp_path)), "box")
+    assert again.digest == first.digest and again.files[0].identity != first.files[0].identity

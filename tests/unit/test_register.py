@@ -36,7 +36,7 @@ def test_tonights_run_takes_in_what_is_ready(settings: Settings) -> None:
     drop_pages(settings)
     plan = ask(settings)
     assert ids(plan) == [(DATE, "box")] and (plan.batches[0].items, plan.batches[0].shards) == (4, 2)
-    assert plan.extractor.digest and len(plan.shards()) == 2
+    assert plan.models["extractor"].digest and len(plan.shards()) == 2
 
 
 @pytest.mark.parametrize("options", [{"take_in": False}, {"batch_date": "2026-02-28"}, {"batch_date": "2026-03-02"}])
@@ -104,5 +104,5 @@ def test_a_damaged_register_is_named_and_holds_up_its_own_batch_only(settings: S
 def test_an_unknown_model_stops_before_anything_is_taken_in(settings: Settings) -> None:
     drop_pages(settings)
     with pytest.raises(ConfigurationError, match="none-such"):
-        ask(settings, captioner="none-such")
+        ask(settings, models={"captioner": "none-such"})
     assert Path(settings.ingest_root.removeprefix("file://"), "Box", "0.png").exists()

@@ -4,18 +4,27 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
+from tests.s3_server import BUCKET, S3Server
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE, digest_of, read_version, validate_version, write_card
 from tounum_tasks.models.registry import STARTERS, Registry, next_version, version_order
-from tounum_tasks.models.weights import read_safetensors
+from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.store.open import open_storage
+
+
+def as_weights(content):
+    """A file of weights that holds these bytes as numbers."""
+    return save({"w": np.frombuffer(content, np.uint8)})
 
 
 def make_version(folder, name="classifier", version="v1", content=b"weights", **described):
     folder = folder / name / version
     folder.mkdir(parents=True)
-    (folder / "weights.safetensors").write_bytes(content)
+    (folder / "weights.safetensors").write_bytes(as_weights(content))
     write_card(folder, name=name, version=version, **described)
     return folder
 
@@ -108,7 +117,7 @@ def test_a_registration_that_was_killed_halfway_is_finished_by_the_next(registry
     folder = make_version(tmp_path / "out")
     partly = tmp_path / "lake" / "models" / "classifier" / "v1"
     partly.mkdir(parents=True)
-    (partly / "weights.safetensors").write_bytes(b"weights")
+    (partly / "weights.safetensors").write_bytes(as_weights(b"weights"))
     with pytest.raises(ConfigurationError, match=r"no complete model"):
         registry.resolve("classifier", "v1")
     assert [row.problem is None for row in registry.versions("classifier")] == [True, False]
@@ -295,3 +304,47 @@ def test_packaged_starters_are_complete_and_small(card):
     assert (found.name, found.version) == card.parts[-3:-1]
     assert all(entry.bytes < 60_000_000 for entry in found.files.values())
     assert found.data_licence
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (3, 4)])
+@pytest.mark.parametrize("file", ["weights.safetensors", "judge.safetensors"])
+def test_weights_that_are_no_numbers_are_refused_everywhere(registry, tmp_path, number, kind, shape, file):
+    folder = make_version(tmp_path / "out", version="bad")
+    array = np.ones(shape, kind)
+    array[(-1,) * len(shape)] = number
+    write_safetensors(folder / file, {"good": np.ones(3, np.float32), "temperature": array})
+    (folder / CARD_FILE).unlink()
+    write_card(folder, name="classifier", version="bad")
+    sentence = rf"{file} hold NaN or infinity in temperature: train the model again"
+    with pytest.raises(ConfigurationError, match=sentence):
+        read_safetensors(folder / file)
+    with pytest.raises(ConfigurationError, match=sentence):
+        registry.register(folder)
+    copy = tmp_path / "lake" / "models" / "classifier" / "bad"  # registered by an earlier release
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(copy)
+    with pytest.raises(ConfigurationError, match=sentence):
+        registry.promote("classifier", "bad")
+    assert registry.production("classifier") == "starter-1"
+
+
+def test_promotions_in_a_bucket_at_the_same_moment_are_all_remembered(s3: S3Server, tmp_path, starters):
+    lake = f"s3://{BUCKET}/lake"
+    first, second = (Registry(lake, cache=tmp_path / f"cache{n}", starters=starters) for n in (1, 2))
+    for version in ("v1", "v2"):
+        first.register(make_version(tmp_path / "out", version=version, content=version.encode()))
+    waiting = []
+
+    def promote_the_other_before_the_list_is_written(request, done):
+        if request.method == "PUT" and request.path.endswith("production.json") and not done and not waiting:
+            waiting.append(True)
+            with ThreadPoolExecutor(1) as other:
+                other.submit(second.promote, "classifier", "v2").result()
+
+    with s3.disturbed(promote_the_other_before_the_list_is_written):
+        first.promote("classifier", "v1")
+    content = json.loads(open_storage(lake).read_bytes("models/classifier/production.json"))
+    assert content == {"version": "v1", "previous": ["starter-1", "v2"]}
+    assert first.rollback("classifier").version == "v2"

@@ -234,7 +234,7 @@ def test_figures(settings: Settings, batch: BatchPlan) -> None:
     assert figures.captioned == 8
     assert figures.operations == [("denoise_light, then sharpen_light", 4)]
     times = {time.stage: time for time in figures.stage_times}
-    assert times["measure"].computed == 14 and times["measure"].reused == 0
+    assert times["measure_and_enhance"].computed == 14 and times["measure_and_enhance"].reused == 0
     assert times["classify"].computed + times["classify"].reused == 12
     assert times["caption"].seconds == pytest.approx(8 * 0.02)
     other_run = read_figures(make_plan(batch, run_id="later"), settings)

@@ -1,28 +1,42 @@
-"""The lock is complete: whatever the code imports is written down by hand and pinned."""
+"""What the code imports is written down by hand, in the file of the use that it is for, and the lock pins all of it."""
 
 import ast
 import re
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import REPOSITORY
 
 OWN = {"tounum_tasks", "tounum_airflow", "tests"}
-FOLDERS = ("tounum_tasks", "plugins", "dags", "tests", "benchmarks")
+# Which files of requirements/ each folder may rely on.
+USES = {
+    "tounum_tasks": {"run", "measure", "train"},
+    "plugins": {"run", "airflow"},
+    "dags": {"run", "airflow"},
+    "tests": {"run", "airflow", "cluster", "read", "measure", "train", "dev"},
+    "benchmarks": {"run", "airflow", "cluster", "read", "measure", "train", "dev"},
+}
+EXTRAS = ("airflow", "cluster", "read", "measure", "train", "dev")
+ONLY_FOR_TESTS = {"playwright", "moto", "mypy", "ruff", "pytest", "hypothesis"}
+NOT_AT_WORK = {"tensorflow", "keras", "matplotlib", "celery", "apache-airflow", "pandas", *ONLY_FOR_TESTS}
 
 
-def test_every_imported_package_is_required() -> None:
-    required = set(_names("requirements.in")) | {"markupsafe"}  # a part of jinja2
+@pytest.mark.parametrize("folder", USES)
+def test_every_imported_package_is_required(folder: str) -> None:
+    required = {"markupsafe"}.union(*(_names(f"requirements/{use}.in") for use in USES[folder]))  # a part of jinja2
     distributions = packages_distributions()
     missing = {
         package: sorted(distributions.get(package, ["not installed"]))
-        for package in _imported()
+        for package in _imported(folder)
         if required.isdisjoint(_normal(name) for name in distributions.get(package, []))
         and package not in ("airflow", "pycocoevalcap")  # a namespace of many distributions; an option, large
     }
-    assert missing == {}
+    assert missing == {}, f"{folder}/ imports what none of requirements/{{{','.join(sorted(USES[folder]))}}}.in names"
 
 
 def test_lock_pins_everything_and_names_no_index() -> None:
@@ -30,7 +44,25 @@ def test_lock_pins_everything_and_names_no_index() -> None:
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     assert lines and all(re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^ ]+( ;.*)?$", line) for line in lines)
     assert "://" not in text and "--" not in text
-    assert set(_names("requirements.in")) <= set(_names("requirements.txt"))
+    files = sorted((REPOSITORY / "requirements").glob("*.in"))
+    assert {name for file in files for name in _names(f"requirements/{file.name}")} <= set(_names("requirements.txt"))
+
+
+def test_every_file_is_locked_and_is_what_installing_the_package_brings() -> None:
+    files = {f"requirements/{path.name}" for path in (REPOSITORY / "requirements").glob("*.in")}
+    assert set(re.findall(r"^-r (.+)$", (REPOSITORY / "requirements.in").read_text(), re.MULTILINE)) == files
+    dynamic = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
+    assert dynamic["dependencies"]["file"] == ["requirements/run.in"]
+    extras = {name: {"file": [f"requirements/{name}.in"]} for name in EXTRAS}
+    assert dynamic["optional-dependencies"] == extras
+    assert files == {"requirements/run.in", *(f"requirements/{name}.in" for name in EXTRAS)}
+
+
+def test_what_runs_is_lean_and_only_development_brings_test_tools() -> None:
+    assert NOT_AT_WORK.isdisjoint(_names("requirements/run.in"))
+    assert set(_names("requirements/dev.in")) >= ONLY_FOR_TESTS
+    for path in (REPOSITORY / "requirements").glob("*.in"):
+        assert path.name == "dev.in" or ONLY_FOR_TESTS.isdisjoint(_names(f"requirements/{path.name}"))
 
 
 def _names(file: str) -> Iterator[str]:
@@ -43,12 +75,15 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _imported() -> set[str]:
-    """Return the top-level packages that the code imports, but for the standard library and our own."""
-    files = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")]
-    local = {path.stem for path in files if path.is_relative_to(REPOSITORY / "benchmarks")}
-    found = {name.partition(".")[0] for path in files for name in _imports(path)}
-    return found - set(sys.stdlib_module_names) - OWN - local
+def _imported(folder: str) -> set[str]:
+    """Return the top-level packages that a folder's code imports, but for the standard library and our own."""
+    files = list((REPOSITORY / folder).rglob("*.py"))
+    local = {path.stem for path in files} if folder == "benchmarks" else set()
+    return _packages(files) - set(sys.stdlib_module_names) - OWN - local
+
+
+def _packages(files: Iterable[Path]) -> set[str]:
+    return {name.partition(".")[0] for path in files for name in _imports(path)}
 
 
 def _imports(path: Path) -> Iterator[str]:

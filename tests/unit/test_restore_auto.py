@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.unit.degraded import blurred, psnr, text_page, with_noise
+from tests.unit.printed import dithered, printed, stochastic, woven
 from tounum_tasks import threads
 from tounum_tasks.quality.metrics import measure
-from tounum_tasks.restore import denoise as denoise_module
-from tounum_tasks.restore.denoise import denoise
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.restore.evidence import gather
 from tounum_tasks.restore.gate import compare
@@ -118,6 +117,21 @@ def test_drawn_and_typeset_pages_are_left_alone():
         assert result.rgb is rgb, result
 
 
+@pytest.mark.parametrize(("lpi", "dpi"), [(65, 300), (85, 300), (133, 300), (150, 300), (133, 600), (65, 600)])
+@pytest.mark.parametrize("angles", [(15, 75, 0), (45, 15, 75)])
+def test_printing_screens_are_left_alone(lpi, dpi, angles):
+    scan = printed(photo("coffee"), dpi / lpi, angles)
+    result = auto(scan)
+    assert result.rgb is scan, result.operations
+
+
+@pytest.mark.parametrize("draw", [stochastic, dithered, woven])
+def test_dots_without_angles_and_threads_are_left_alone(draw):
+    page = draw(photo("coffee")[:256, :256])
+    result = auto(page)
+    assert result.rgb is page, result.operations
+
+
 def test_noise_on_paper_is_removed_and_text_kept():
     clean, noisy = text_page(noise=1e-6), text_page(noise=8)
     result = auto(noisy)
@@ -172,20 +186,6 @@ def test_one_processor_gives_the_bytes_of_many():
     finally:
         os.sched_setaffinity(0, allowed)
         threads._pool.cache_clear()
-
-
-@pytest.mark.parametrize("side", [50, 177, 10_000])
-def test_tiles_of_wavelets_leave_no_seams(monkeypatch, side):
-    noisy = with_noise(photo("chelsea"), 10)
-    denoised = denoise(noisy, brightness_sigma=10, colour_sigma=9)
-    monkeypatch.setattr(denoise_module, "_TILE", side)
-    tiled = denoise(noisy, brightness_sigma=10, colour_sigma=9)
-    assert np.abs(tiled.astype(int) - denoised).max() <= 1
-
-
-def test_next_to_no_noise_changes_next_to_nothing():
-    rgb = photo("chelsea")
-    assert np.abs(denoise(rgb, brightness_sigma=0.01, colour_sigma=0).astype(int) - rgb).max() <= 1
 
 
 def test_large_pages_are_judged_by_squares_spread_over_them():

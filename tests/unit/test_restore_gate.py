@@ -6,6 +6,7 @@ import pytest
 import skimage.data
 
 from tests.unit.degraded import blurred, text_page, with_noise
+from tests.unit.printed import printed
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.engine import Proposal
@@ -129,3 +130,8 @@ def test_mode_off_does_nothing():
     result = enhance(rgb, mode="off", before=measure(rgb))
     assert result.rgb is rgb
     assert (result.accepted, result.operations, result.method) == (False, (), "off")
+
+
+def test_dots_of_a_print_are_not_changed():
+    scan = printed(skimage.data.coffee()[:256, :256], 300 / 133)
+    assert "dots" in objection(scan, cv2.medianBlur(scan, 3), GateLimits())

@@ -10,12 +10,13 @@ import skimage.data
 
 from tests.unit.degraded import blurred, psnr, with_noise
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features.extractor import compute_policy
+from tounum_tasks.models.compute import Precision, best_precision
 from tounum_tasks.models.registry import STARTERS
+from tounum_tasks.models.runtime import OpenVinoNetwork
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.restore import restorer as restorer_module
-from tounum_tasks.restore.inference import compiled
-from tounum_tasks.restore.network import REACH, build_network, set_weights
+from tounum_tasks.restore.graph import restored_page
+from tounum_tasks.restore.network import REACH, build_network, get_weights, set_weights, weight_shapes
 from tounum_tasks.restore.restorer import Restorer, even_tiles, starter
 
 WEIGHTS = STARTERS / "restorer" / "starter-1" / "weights.safetensors"
@@ -73,21 +74,24 @@ def test_pages_of_any_size(shape):
 
 
 @pytest.mark.parametrize("blur", [0.0, 0.7, 1.3])
-@pytest.mark.parametrize(("dtype", "nearly"), [("float32", 0.001), ("bfloat16", 3.0)])
-def test_what_is_laid_out_for_speed_computes_what_the_network_computes(dtype, nearly, blur):
-    if dtype not in compute_policy() and dtype != "float32":
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_graph_computes_what_the_network_computes(precision: Precision, blur: float) -> None:
+    if precision == "bfloat16" and best_precision() == "float32":
         pytest.skip("this processor has no bfloat16")
     page = with_noise(blurred(skimage.data.coffee()[:200, :304], blur or 0.1), 12)
-    weights = {name: array.astype(np.float32) for name, array in read_safetensors(WEIGHTS).items()}
+    weights = read_safetensors(WEIGHTS)
     network = build_network("float32")
+    assert {name: array.shape for name, array in get_weights(network).items()} == weight_shapes()
     set_weights(network, weights)
-    expected = np.asarray(network([page[None].astype(np.float32), np.array([[blur]], np.float32)]))[0] - page
-    change = compiled(weights, dtype=dtype)(page, blur)
-    assert np.abs(expected).max() > 10
-    assert not change[..., 3].any()
+    levels = np.asarray(network([page[None].astype(np.float32), np.array([[blur]], np.float32)]))[0]
+    expected = np.clip(np.rint(levels), 0, 255)
+    graph = OpenVinoNetwork(lambda: restored_page(weights), precision)
+    (found,) = graph(page, np.array(blur, np.float32))
+    assert found.dtype == np.uint8
+    assert np.abs(expected - page).max() > 10
     # Beyond the page one takes it to be as blurred as within, the other to be sharp.
     inner = (slice(REACH, -REACH), slice(REACH, -REACH)) if blur else ...
-    assert np.abs(change[..., :3] - expected)[inner].max() < nearly
+    assert np.abs(found - expected)[inner].max() <= (1 if precision == "float32" else 3)
 
 
 @pytest.mark.parametrize("damage", ["lacks entry/kernel", "entry/kernel has shape"])
@@ -107,7 +111,7 @@ def test_clean_pages_need_no_network(tmp_path):
     program = (
         "import sys; from tounum_tasks.cli.main import main\n"
         f"code = main(['enhance', {str(tmp_path)!r}, {str(tmp_path.with_name('out'))!r}])\n"
-        "sys.exit(code or 3 * ('tensorflow' in sys.modules or 'keras' in sys.modules))"
+        "sys.exit(code or 3 * ('openvino' in sys.modules or 'tensorflow' in sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.unit.test_registry import as_weights
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.models.card import write_card
@@ -68,7 +69,7 @@ def trained(settings: Settings) -> RetrainPlan:
     plan = prepare(request(), settings)
     folder = candidate_folder(plan, settings)
     folder.mkdir(parents=True)
-    (folder / "weights.safetensors").write_bytes(b"new weights")
+    (folder / "weights.safetensors").write_bytes(as_weights(b"new weights"))
     write_card(folder, name="classifier", version=plan.version)
     (work_folder(plan, settings) / "features-123").mkdir()
     (work_folder(plan, settings) / "curve.png").write_bytes(b"picture")
@@ -296,7 +297,7 @@ def test_a_model_that_was_never_compared_with_production_is_not_promoted(
     measured(trained, settings, 0.1, 0.9)
     other = tmp_path / "other"
     other.mkdir()
-    (other / "weights.safetensors").write_bytes(b"somebody else's")
+    (other / "weights.safetensors").write_bytes(as_weights(b"somebody else's"))
     write_card(other, name="classifier", version="other-1")
     registry = registry_of(settings)
     registry.register(other)
@@ -309,7 +310,7 @@ def test_a_model_that_was_never_compared_with_production_is_not_promoted(
 def test_only_what_was_measured_is_promoted(settings: Settings, trained: RetrainPlan) -> None:
     measured(trained, settings, 0.1, 0.9)
     folder = candidate_folder(trained, settings)
-    (folder / "weights.safetensors").write_bytes(b"trained again meanwhile")
+    (folder / "weights.safetensors").write_bytes(as_weights(b"trained again meanwhile"))
     write_card(folder, name="classifier", version=trained.version)
     with pytest.raises(ConfigurationError, match="is not what was measured and approved"):
         promote(trained, settings, approved_by="Ada")
@@ -321,7 +322,7 @@ def test_a_captioner_brings_its_new_extractor_along(settings: Settings, tmp_path
     extractor, captioner = (candidate_folder(plan, settings, name) for name in ("extractor", "captioner"))
     for folder in (extractor, captioner):
         folder.mkdir(parents=True)
-        (folder / "weights.safetensors").write_bytes(folder.parent.name.encode())
+        (folder / "weights.safetensors").write_bytes(as_weights(folder.parent.name.encode()))
     digest = write_card(extractor, name="extractor", version=plan.version).digest
     write_card(captioner, name="captioner", version=plan.version, partners={"extractor": digest})
     evaluation = measured(plan, settings, 0, 0) | {"beam": 3}

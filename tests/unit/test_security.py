@@ -14,7 +14,7 @@ import pytest
 from tests.unit.test_registry import make_version
 from tests.unit.test_take_in import DATE, House, png
 from tounum_tasks.errors import ConfigurationError, TounumError
-from tounum_tasks.features.extractor import read_npz
+from tounum_tasks.features.inception import read_npz
 from tounum_tasks.intake.take_in import take_in
 from tounum_tasks.items import read_items
 from tounum_tasks.models.registry import Registry

@@ -1,5 +1,6 @@
 """Taking batches in: originals are safe before ingest is emptied, and every file becomes an item."""
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from tounum_tasks.intake import take_in as intake
 from tounum_tasks.items import Item, read_items
+from tounum_tasks.names import safe_key
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.folder import FolderStorage
 from tounum_tasks.store.open import open_storage
@@ -34,6 +36,8 @@ class House:
         self.settings = Settings(
             lake_root=str(folder / "lake"),
             ingest_root=str(self.ingest),
+            non_photos_root=str(folder / "non_photos"),
+            quarantine_root=str(folder / "quarantine"),
             min_free_gib=0,
             **options,  # type: ignore[arg-type]
         )
@@ -214,13 +218,62 @@ def test_a_batch_that_changed_leaves_nothing_behind(house: House, monkeypatch: p
     assert house.lake.list_folder("registers/batches") == [] == house.lake.list_folder("registers/journal")
 
 
-def test_what_killed_writers_left_is_removed_after_a_day(house: House) -> None:
+@pytest.mark.parametrize("root", ["lake_root", "non_photos_root", "quarantine_root"])
+def test_what_killed_writers_left_is_removed_after_a_day(house: House, root: str) -> None:
+    storage = open_storage(getattr(house.settings, root))
     for name, age in (("old", 2 * 24 * 3600), ("new", 60)):
-        house.lake.write_bytes(f".tmp/{name}", b"half")
+        storage.write_bytes(f".tmp/{name}", b"half")
         then = time.time() - age
-        os.utime(house.lake.local_path(f".tmp/{name}"), (then, then))
+        os.utime(storage.local_path(f".tmp/{name}"), (then, then))  # type: ignore[attr-defined]
     house.take()
-    assert [entry.name for entry in house.lake.list_folder(".tmp")] == ["new"]
+    assert [entry.name for entry in storage.list_folder(".tmp")] == ["new"]
+
+
+def test_a_file_that_was_touched_only_is_taken_in_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup program or a change of permissions is no other content."""
+    path = house.drop("box/a.png", png(1))
+    house.ready("box")
+    commit, look_again = intake.commit_items, intake.list_batch
+
+    def touch_then(action):
+        def act(*arguments: object) -> object:
+            path.chmod(path.stat().st_mode ^ 0o010)
+            return action(*arguments)
+
+        return act
+
+    monkeypatch.setattr(intake, "commit_items", touch_then(commit))
+    monkeypatch.setattr(intake, "list_batch", touch_then(look_again))
+    assert len(house.items(house.take())) == 1 and list(house.ingest.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_put_back_under_its_name_stays_under_another(house: House, tmp_path: Path) -> None:
+    """Somebody delivers the next file of a name while the one before is looked at for the last time."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"next")
+    (folder / f".{safe_key('a.png')}.taken").write_bytes(b"before")  # as a killed process left it
+    storage = open_storage(str(folder), untrusted=True)
+    taken = hashlib.sha256(b"what was read").hexdigest()
+    assert not storage.remove_unchanged("a.png", sha256=taken, version="")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"a.png": b"next", "a.1.png": b"before"}
+    assert storage.remove_unchanged("a.png", sha256=hashlib.sha256(b"next").hexdigest(), version="")
+    assert [path.name for path in folder.iterdir()] == ["a.1.png"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_what_is_no_file_any_more_stays(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "a.png"
+    if kind == "folder":
+        target.mkdir()
+        (target / "inner").write_bytes(b"x")
+    elif kind == "link":
+        target.symlink_to("/etc/passwd")
+    else:
+        os.mkfifo(target)
+    storage = open_storage(str(tmp_path), untrusted=True)
+    assert not storage.remove_unchanged("a.png", sha256=hashlib.sha256(b"x").hexdigest(), version="")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"] and os.path.lexists(target)
 
 
 def test_two_intakes_at_once_take_it_once(house: House) -> None:

@@ -42,3 +42,9 @@ def test_a_damaged_file_is_refused_in_one_sentence(tmp_path, content):
     path.write_text(content)
     with pytest.raises(ConfigurationError, match="vocabulary"):
         Vocabulary.load(path)
+
+
+def test_new_words_stand_behind_the_known_ones_if_enough_images_have_them():
+    known = Vocabulary([*SPECIAL, "a", "dog"])
+    images = [["a zebra", "a zebra zebra"], ["a zebra on grass"], ["grass, grass, grass", "a gnu gnu gnu"]]
+    assert known.extended(images, fewest_images=2).words == (*known.words, "grass", "zebra")

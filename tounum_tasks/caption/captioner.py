@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.caption import confidence
+from tounum_tasks.caption.confidence import Confidence
+from tounum_tasks.caption.decoder import Decoder
 from tounum_tasks.caption.judge import Judge
-from tounum_tasks.caption.vocabulary import END, Vocabulary
+from tounum_tasks.caption.search import Found, beam_search, greedy_search, sample
+from tounum_tasks.caption.shape import NetworkShape
+from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features.extractor import compute_policy
-from tounum_tasks.models.weights import assign_weights, write_safetensors
+from tounum_tasks.models.card import ModelCard, read_files
+from tounum_tasks.models.compute import Precision, best_precision
+from tounum_tasks.models.weights import parse_safetensors, write_safetensors
+from tounum_tasks.threads import in_threads, processors
 
-if TYPE_CHECKING:
-    import keras
+IMAGES_AT_ONCE = 128
+ROWS_AT_ONCE = 160
+"""Captions of all images that are computed in one step; a wide search takes fewer images at once."""
 
-    from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
-    from tounum_tasks.models.card import ModelCard
-
-BATCH_SIZE = 128
-BEAMS_AT_ONCE = 640  # of all images of a batch: a wide search takes fewer images
 MAX_WORDS = 20
 LONGEST_CAPTION = 1000
 WEIGHTS_FILE = "weights.safetensors"
 JUDGE_FILE = "judge.safetensors"
+CONFIDENCE_FILE = "confidence.json"
 SEARCH_FILE = "search.json"
 VOCABULARY_FILE = "vocabulary.json"
 MOST_CANDIDATES = 100
+STRONGEST_POWER = 10
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Caption:
         alternatives: texts of the next best captions, best first; one less than the beam is wide.
         attention: float16 words x 64, for each word how much each position of the 8 x 8 map (row by row) was looked
             at; each row sums to 1.
+        confidence: expected quality, 0 to 1 (see :mod:`~tounum_tasks.caption.confidence`); None if the captioner was
+            made without an estimate of it.
     """
 
     text: str
@@ -54,6 +62,7 @@ class Caption:
     log_probability: float
     alternatives: tuple[str, ...]
     attention: NDArray[np.float16]
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,10 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if type(self.max_words) is not int or not 0 < self.max_words <= LONGEST_CAPTION:
             raise ValueError(f"max_words must be a whole number from 1 to {LONGEST_CAPTION}, not {self.max_words!r}")
-        if not math.isfinite(self.length_power):
-            raise ValueError(f"length_power must be a number, not {self.length_power!r}")
+        if not abs(self.length_power) <= STRONGEST_POWER:
+            raise ValueError(
+                f"length_power must be a number from {-STRONGEST_POWER} to {STRONGEST_POWER}, not {self.length_power!r}"
+            )
         if not math.isfinite(self.judgement) or self.judgement < 0:
             raise ValueError(f"judgement must be a number from 0 on, not {self.judgement!r}")
         if type(self.candidates) is not int or not 0 < self.candidates <= MOST_CANDIDATES:
@@ -92,14 +103,14 @@ class Candidates:
         words: word numbers of each, without the end.
         log_probability: float32 K.
         lengths: float32 K, words that were said, the end included.
-        attention: float32 K x T x 64.
+        attention: of each, float32 words x 64.
         worth: float32 K, what the judge expects of them; zeros without one.
     """
 
     words: list[list[int]]
     log_probability: NDArray[np.float32]
     lengths: NDArray[np.float32]
-    attention: NDArray[np.float32]
+    attention: list[NDArray[np.float32]]
     worth: NDArray[np.float32]
 
     def ranked(self, options: SearchOptions) -> list[int]:
@@ -109,18 +120,22 @@ class Candidates:
 
 
 class Captioner:
-    """Captions features. Batches are padded to one fixed shape: a caption does not depend on its batch-mates."""
+    """Captions features. A caption does not depend on the other images that are captioned."""
 
     def __init__(
         self,
-        network: CaptionNetwork,
+        decoder: Decoder,
         vocabulary: Vocabulary,
         *,
         digest: str,
         options: SearchOptions | None = None,
         judge: Judge | None = None,
+        estimates: Mapping[str, Confidence] | None = None,
     ) -> None:
-        """Takes a network that has its weights, and perhaps a judge of what its beam search finds.
+        """Take a network with its weights, and perhaps a judge of what its beam search finds.
+
+        Args:
+            estimates: how good captions are, by kind of search (``greedy`` and ``beam``).
 
         Raises:
             ConfigurationError: the vocabulary or the judge does not belong to the network.
@@ -128,74 +143,76 @@ class Captioner:
         self.digest = digest
         self.vocabulary = vocabulary
         self.options = options or SearchOptions()
-        if network.sizes.vocabulary != len(vocabulary):
+        shape = decoder.shape
+        if shape.vocabulary != len(vocabulary):
             raise ConfigurationError(
-                f"The captioner was made for {network.sizes.vocabulary} words, its vocabulary has {len(vocabulary)}."
+                f"The captioner was made for {shape.vocabulary} words, its vocabulary has {len(vocabulary)}."
             )
-        if judge and judge.channels != network.sizes.channels:
+        if judge and judge.channels != shape.channels:
             raise ConfigurationError(
-                f"The captioner's judge was made for {judge.channels} channels, its network for "
-                f"{network.sizes.channels}."
+                f"The captioner's judge was made for {judge.channels} channels, its network for {shape.channels}."
             )
-        self._network = network
+        self._decoder = decoder
         self._judge = judge
-        self._searches: dict[tuple[Any, ...], keras.Model] = {}
+        self._estimates = estimates or {}
 
     @classmethod
-    def load(cls, folder: Path, *, extractor_digest: str) -> Captioner:
-        """Loads a version folder of the registry, for features of the extractor with this digest.
+    def load(cls, folder: Path, *, extractor_digest: str, precision: Precision | None = None) -> Captioner:
+        """Load a version folder of the registry, for features of the extractor with this digest.
+
+        Args:
+            precision: overrides the choice of :func:`~tounum_tasks.models.compute.best_precision`.
 
         Raises:
             ConfigurationError: the folder is incomplete or damaged, or the captioner was made for another extractor.
         """
-        from tounum_tasks.caption.network import CaptionNetwork
-        from tounum_tasks.models.card import read_version
-        from tounum_tasks.models.weights import read_safetensors
-
-        card = read_version(folder, name="captioner")
+        card, files = read_files(folder, name="captioner")
         partner = card.partners.get("extractor", "none")
         if partner != extractor_digest:
             raise ConfigurationError(
                 f"The captioner {card.version} was made for the extractor {partner[:12]}, not for "
                 f"{extractor_digest[:12]}: their features are not interchangeable."
             )
-        vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+        vocabulary = Vocabulary.parse(files[VOCABULARY_FILE], folder / VOCABULARY_FILE)
         shape, options = described(card, folder)
-        network = CaptionNetwork(shape, policy=compute_policy().removeprefix("mixed_"))
-        network.build()
-        set_weights(network, read_safetensors(folder / WEIGHTS_FILE))
-        judge = Judge(read_safetensors(folder / JUDGE_FILE)) if options.judgement else None
-        return cls(network, vocabulary, digest=card.digest, options=options, judge=judge)
+        weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
+        decoder = Decoder(shape, weights, precision=precision or best_precision())
+        judge = Judge(parse_safetensors(files[JUDGE_FILE], folder / JUDGE_FILE)) if options.judgement else None
+        estimates = confidence.load(folder / CONFIDENCE_FILE) if CONFIDENCE_FILE in files else None
+        return cls(decoder, vocabulary, digest=card.digest, options=options, judge=judge, estimates=estimates)
 
     def with_options(self, options: SearchOptions, judge: Judge | None = None) -> Captioner:
         """The same network, searched in another way, and perhaps with another judge."""
         return Captioner(
-            self._network, self.vocabulary, digest=self.digest, options=options, judge=judge or self._judge
+            self._decoder, self.vocabulary, digest=self.digest, options=options, judge=judge or self._judge
         )
 
     def caption(self, features: NDArray[np.floating], *, beam: int = 3) -> list[Caption]:
         """Captions by beam search (1: greedy); features N x 64 x 2048, any float type.
 
-        Beam search gives the best ``beam`` captions. With a judge it is as wide as ``options.candidates`` at least.
+        Beam search gives the best ``beam`` captions, or all if there are less. With a judge it is as wide as
+        ``options.candidates`` at least.
         """
-        return [self._caption(found, beam) for found in self.candidates(features, beam=beam)]
+        estimate = self._estimates.get(confidence.GREEDY if beam == 1 else confidence.BEAM)
+        return [self._caption(found, beam, estimate) for found in self.candidates(features, beam=beam)]
 
     def candidates(self, features: NDArray[np.floating], *, beam: int) -> Iterator[Candidates]:
         """What the search for captions finds, image by image."""
-        judge = self._judge if beam > 1 else None
-        width = max(beam, self.options.candidates) if judge else beam
-        search = self._search(("beam", width), lambda: self._beam_search(width))
-        size = min(BATCH_SIZE, max(1, BEAMS_AT_ONCE // width))
-        for batch in _batches(features, size):
-            found = (np.asarray(part) for part in search.predict_on_batch(_padded(batch, size)))
-            for image, words, log_probability, attention in zip(batch, *found, strict=False):  # the rest is padding
-                spoken = [row[: row.index(END)] if END in row else row for row in words.tolist()]
+        judge = self._judge
+        width = max(beam, self.options.candidates) if judge and beam > 1 else beam
+        for start in range(0, len(features), IMAGES_AT_ONCE):
+            images = features[start : start + IMAGES_AT_ONCE].astype(np.float32)
+            size = max(1, min(ROWS_AT_ONCE // width, -(-len(images) // processors())))
+            parts = [images[first : first + size] for first in range(0, len(images), size)]
+            found = itertools.chain.from_iterable(in_threads(lambda part: self._search(part, width), parts))
+            for image, captions in zip(images, found, strict=True):
+                words = [caption.words for caption in captions]
                 yield Candidates(
-                    words=spoken,
-                    log_probability=log_probability,
-                    lengths=np.array([min(len(row) + 1, words.shape[1]) for row in spoken], np.float32),
-                    attention=attention,
-                    worth=judge.worth(image, spoken) if judge else np.zeros(len(spoken), np.float32),
+                    words=words,
+                    log_probability=np.array([caption.log_probability for caption in captions], np.float32),
+                    lengths=np.array([min(len(said) + 1, self.options.max_words) for said in words], np.float32),
+                    attention=[caption.attention for caption in captions],
+                    worth=judge.worth(image, words) if judge else np.zeros(len(words), np.float32),
                 )
 
     def sample(
@@ -205,36 +222,26 @@ class Captioner:
 
         Those of the i-th image depend on its features, ``seed``, ``samples`` and i only.
         """
-        from tounum_tasks.caption.decode import Sampling
-
-        words = self.options.max_words
-        search = self._search(
-            ("sampling", samples, temperature),
-            lambda: Sampling(self._network, max_words=words, temperature=temperature, samples=samples),
-        )
+        length = self.options.max_words
         generators = [np.random.default_rng([seed, index]) for index in range(len(features))]
-        numbers = np.array([generator.random((samples, words)) for generator in generators], np.float32)
-        drawn: list[list[tuple[str, ...]]] = []
-        for batch, uniform in zip(_batches(features), _batches(numbers), strict=True):
-            found, _ = search.predict_on_batch((_padded(batch), _padded(uniform)))
-            drawn += [[tuple(self.vocabulary.decode(row)) for row in rows] for rows in found[: len(batch)].tolist()]
-        return drawn
+        uniform = np.array([generator.random((samples, length)) for generator in generators], np.float32)
+        drawn: list[tuple[str, ...]] = []
+        size = max(1, ROWS_AT_ONCE // samples)
+        for start in range(0, len(features), size):
+            part = slice(start, start + size)
+            found = sample(self._decoder, features[part], uniform[part], temperature=temperature)
+            drawn += [tuple(self.vocabulary.decode(caption.words)) for caption in found]
+        return [drawn[start : start + samples] for start in range(0, len(drawn), samples)]
 
-    def _beam_search(self, beam: int) -> keras.Model:
-        from tounum_tasks.caption.decode import BeamSearch, GreedySearch
-
+    def _search(self, features: NDArray[np.floating], width: int) -> list[list[Found]]:
         options = self.options
-        if beam == 1:
-            return GreedySearch(self._network, max_words=options.max_words)
-        return BeamSearch(self._network, beam=beam, max_words=options.max_words, length_power=options.length_power)
+        if width == 1:
+            return [[found] for found in greedy_search(self._decoder, features, max_words=options.max_words)]
+        return beam_search(
+            self._decoder, features, beam=width, max_words=options.max_words, length_power=options.length_power
+        )
 
-    def _search(self, key: tuple[Any, ...], make: Callable[[], keras.Model]) -> keras.Model:
-        """The compiled graph for one way of searching, made when first asked for."""
-        if key not in self._searches:
-            self._searches[key] = make()
-        return self._searches[key]
-
-    def _caption(self, found: Candidates, count: int) -> Caption:
+    def _caption(self, found: Candidates, count: int, estimate: Confidence | None) -> Caption:
         """The best of the candidates, with the next ones up to ``count``."""
         chosen = found.ranked(self.options)[:count]
         best, *others = (tuple(self.vocabulary.decode(found.words[index])) for index in chosen)
@@ -243,7 +250,8 @@ class Captioner:
             words=best,
             log_probability=float(found.log_probability[chosen[0]]),
             alternatives=tuple(sentence(words) for words in others),
-            attention=found.attention[chosen[0], : len(best)].astype(np.float16),
+            attention=found.attention[chosen[0]].astype(np.float16),
+            confidence=estimate.of(found, chosen[0]) if estimate else None,
         )
 
 
@@ -257,23 +265,12 @@ def sentence(words: tuple[str, ...]) -> str:
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def set_weights(network: CaptionNetwork, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Gives a network that was built its weights.
-
-    Raises:
-        ConfigurationError: one is missing or has the wrong shape.
-    """
-    assign_weights(network.named_weights(), weights, model="captioner")
-
-
 def described(card: ModelCard, folder: Path) -> tuple[NetworkShape, SearchOptions]:
     """What a captioner's card says of its network, and of how captions are searched for.
 
     Raises:
         ConfigurationError: the card of this folder does not say it, or names no file of the judge that it tells of.
     """
-    from tounum_tasks.caption.network import NetworkShape
-
     try:
         shape, options = NetworkShape(**card.training["network"]), SearchOptions(**card.training["search"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -287,12 +284,14 @@ def described(card: ModelCard, folder: Path) -> tuple[NetworkShape, SearchOption
 
 def version_files(
     folder: Path,
-    network: CaptionNetwork,
+    shape: NetworkShape,
+    weights: Mapping[str, NDArray[Any]],
     vocabulary: Vocabulary,
     options: SearchOptions,
     judge: Mapping[str, NDArray[Any]] | None = None,
+    estimates: Mapping[str, Confidence] | None = None,
 ) -> dict[str, Any]:
-    """Writes weights (float16), vocabulary and, if it has a say, the judge into a folder.
+    """Writes weights (float16), vocabulary, the judge, if it has a say, and the estimates of confidence into a folder.
 
     How captions are searched for is written there, too: the files are a version's identity, and captioners that differ
     in nothing else say different things.
@@ -303,21 +302,11 @@ def version_files(
     (folder / JUDGE_FILE).unlink(missing_ok=True)
     if judge and options.judgement:
         write_safetensors(folder / JUDGE_FILE, judge)
+    (folder / CONFIDENCE_FILE).unlink(missing_ok=True)
+    if estimates:
+        confidence.save(folder / CONFIDENCE_FILE, estimates)
     (folder / SEARCH_FILE).write_text(json.dumps(asdict(options), indent=2) + "\n", encoding="utf-8")
-    arrays = {name: array.astype(np.float16) for name, array in network.weight_arrays().items()}
+    arrays = {name: array.astype(np.float16) for name, array in weights.items()}
     write_safetensors(folder / WEIGHTS_FILE, arrays)
     vocabulary.save(folder / VOCABULARY_FILE)
-    return {"network": network.sizes.to_dict(), "search": asdict(options)}
-
-
-def _batches(rows: NDArray[Any], size: int = BATCH_SIZE) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
-def _padded(batch: NDArray[Any], size: int = BATCH_SIZE) -> NDArray[Any]:
-    if len(batch) == size:
-        return batch
-    padded = np.zeros((size, *batch.shape[1:]), batch.dtype)
-    padded[: len(batch)] = batch
-    return padded
+    return {"network": shape.to_dict(), "search": asdict(options)}

@@ -90,7 +90,7 @@ class Judge:
 
 def pooled(features: NDArray[np.floating]) -> NDArray[np.float32]:
     """Features N x 64 x channels -> N x 2 channels: mean and maximum over the positions."""
-    values = features.astype(np.float32)
+    values = features.astype(np.float32, copy=False)
     return np.concatenate([values.mean(axis=1), values.max(axis=1)], axis=1)
 
 

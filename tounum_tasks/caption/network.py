@@ -7,7 +7,7 @@ Where to look depends on the word just said, too (as in Anderson et al. 2018, "B
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -15,43 +15,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from tounum_tasks.caption.shape import NetworkShape
+from tounum_tasks.models.weights import assign_weights
+
 Tensor = Any
-LARGEST = 1_000_000
-
-
-@dataclass(frozen=True)
-class NetworkShape:
-    """Sizes of the captioner's layers; ValueError if one cannot be.
-
-    Attributes:
-        dropout: share of the values, and of the outputs, that are left out while training.
-        word_dropout: likewise of the words that are read.
-        looks_by_word: the word just said has a say in where to look; not so in captioners made before there was this.
-    """
-
-    vocabulary: int
-    positions: int = 64
-    channels: int = 2048
-    embedding: int = 512
-    units: int = 512
-    attention: int = 256
-    dropout: float = 0.4
-    word_dropout: float = 0.0
-    looks_by_word: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name in ("dropout", "word_dropout"):
-                if type(value) not in (int, float) or not 0 <= value < 1:
-                    raise ValueError(f"{name} must be a share from 0 to below 1, not {value!r}")
-            elif name != "looks_by_word" and (type(value) is not int or not 0 < value <= LARGEST):
-                raise ValueError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r}")
-        if type(self.looks_by_word) is not bool:
-            raise ValueError(f"looks_by_word must be true or false, not {self.looks_by_word!r}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values, for the model card."""
-        return asdict(self)
 
 
 class Memory(NamedTuple):
@@ -65,7 +32,7 @@ class CaptionNetwork(keras.Layer):
     """Encoder, attention and GRU; one step at a time, so that training and every kind of search share it."""
 
     def __init__(self, shape: NetworkShape, *, policy: str = "float32", seed: int = 0) -> None:
-        """``policy``: dtype policy of the matrix products (see ``compute_policy``); sums and softmax stay float32.
+        """``policy``: dtype policy of the matrix products; sums and softmax stay float32.
 
         With ``bfloat16`` the weights themselves are, which is good enough to use the network, but not to train it.
         """
@@ -186,3 +153,12 @@ class CaptionNetwork(keras.Layer):
         """Outputs R x embedding -> scores of every word, R x vocabulary, float32."""
         words = ops.cast(ops.transpose(self.words.embeddings), outputs.dtype)
         return ops.cast(ops.matmul(outputs, words), "float32") + self.output_bias
+
+
+def set_weights(network: CaptionNetwork, weights: Mapping[str, NDArray[Any]]) -> None:
+    """Gives a network that was built its weights.
+
+    Raises:
+        ConfigurationError: one is missing or has the wrong shape.
+    """
+    assign_weights(network.named_weights(), weights, model="captioner")

@@ -47,8 +47,24 @@ class Vocabulary:
             ConfigurationError: the file is missing or no list of words.
         """
         try:
-            words = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"Cannot read the vocabulary {path}: {error}") from error
+        return cls.parse(content, path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> Vocabulary:
+        """Return the vocabulary that a file holds.
+
+        Args:
+            path: of the file, for messages.
+
+        Raises:
+            ConfigurationError: it is no list of words.
+        """
+        try:
+            words = json.loads(content)
+        except ValueError as error:
             raise ConfigurationError(f"Cannot read the vocabulary {path}: {error}") from error
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ConfigurationError(f"The vocabulary {path} is not a list of words.")
@@ -60,6 +76,19 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def extended(self, captions_by_image: Iterable[Iterable[str]], *, fewest_images: int) -> Vocabulary:
+        """Return these words and, behind them, those that the captions of some images add.
+
+        Args:
+            captions_by_image: the captions of each image.
+            fewest_images: a word is added if the captions of so many images have it; the most frequent come first.
+        """
+        counts = Counter(
+            word for captions in captions_by_image for word in {word for text in captions for word in normalise(text)}
+        )
+        added = [word for word, count in counts.items() if count >= fewest_images and word not in self._ids]
+        return Vocabulary([*self.words, *sorted(added, key=lambda word: (-counts[word], word))])
 
     def encode(self, text: str) -> list[int]:
         """Numbers of the words of a text, without start and end; unknown words become ``<unk>``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +10,46 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.classify import graph
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import architecture_of, build_network, input_size, set_weights
+from tounum_tasks.classify.network import architecture_of, build_network, input_size, set_weights, weight_shapes
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features.extractor import compute_policy
+from tounum_tasks.models.card import WEIGHTS_FILE, read_files
+from tounum_tasks.models.compute import Precision, best_precision, keras_policy
+from tounum_tasks.models.runtime import network
+from tounum_tasks.models.weights import check_weights, parse_safetensors
 
-BATCH_SIZE = 32
 TEMPERATURE = "temperature"
 
 
 class Classifier:
-    """Gives the probability of each of the five classes.
-
-    Every batch is padded to one fixed shape, so that the result of an image does not depend on its batch-mates, and the
-    graph is compiled once.
-    """
+    """Gives the probability of each of the five classes. Each image is computed by itself."""
 
     def __init__(
-        self, weights: Mapping[str, NDArray[Any]], *, architecture: str, digest: str, policy: str | None = None
+        self,
+        weights: Mapping[str, NDArray[Any]],
+        *,
+        architecture: str,
+        digest: str,
+        precision: Precision | None = None,
     ) -> None:
-        """Build the network with these weights, among them ``temperature``, by which scores are divided.
+        """Take the weights of the network, among them ``temperature``, by which scores are divided.
 
         Args:
-            policy: Keras dtype policy; by default bfloat16 where the processor has it.
+            precision: overrides the choice of :func:`~tounum_tasks.models.compute.best_precision`.
 
         Raises:
             ConfigurationError: weights are missing or have the wrong shape, or the architecture is unknown.
         """
         self.architecture = architecture
         self.digest = digest
-        self._network = build_network(architecture, policy or compute_policy())
-        set_weights(self._network, weights)
+        check_weights(weights, weight_shapes(architecture), model="classifier")
+        precision = precision or best_precision()
+        self._network = network(
+            lambda: graph.scores(weights, architecture),
+            lambda: _reference(weights, architecture, precision),
+            precision=precision,
+        )
         if TEMPERATURE not in weights or not float(weights[TEMPERATURE].item()) > 0:
             raise ConfigurationError("The classifier's weights lack a positive temperature.")
         self._temperature = float(weights[TEMPERATURE].item())
@@ -52,28 +61,26 @@ class Classifier:
         Raises:
             ConfigurationError: the folder is incomplete or damaged.
         """
-        from tounum_tasks.models.card import read_version
-        from tounum_tasks.models.weights import read_safetensors
-
-        card = read_version(folder, name="classifier")
-        weights = read_safetensors(folder / "weights.safetensors")
+        card, files = read_files(folder, name="classifier")
+        weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
         return cls(weights, architecture=architecture_of(weights), digest=card.digest)
 
     def scores(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (calibrated logits) of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5."""
-        scores = np.empty((len(inputs), len(CLASSES)), np.float32)
-        side = input_size(self.architecture)
-        padded = np.zeros((BATCH_SIZE, side, side, 3), np.float32)
-        for start in range(0, len(inputs), BATCH_SIZE):
-            part = resize_inputs(inputs[start : start + BATCH_SIZE], self.architecture)
-            padded[: len(part)] = part
-            padded[len(part) :] = 0
-            scores[start : start + len(part)] = np.asarray(self._network.predict_on_batch(padded))[: len(part)]
-        return scores / np.float32(self._temperature)
+        scores = self._network.each(resize_inputs(inputs, self.architecture))
+        return np.array(scores, np.float32).reshape(-1, len(CLASSES)) / np.float32(self._temperature)
 
     def predict(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5, in the order of ``CLASSES``."""
         return softmax(self.scores(inputs)).astype(np.float32)
+
+
+def _reference(
+    weights: Mapping[str, NDArray[Any]], architecture: str, precision: Precision
+) -> Callable[..., list[Any]]:
+    model = build_network(architecture, keras_policy(precision))
+    set_weights(model, weights)
+    return lambda pixels: [model.predict_on_batch(pixels.astype(np.float32))]
 
 
 def resize_inputs(inputs: NDArray[np.uint8], architecture: str) -> NDArray[np.uint8]:

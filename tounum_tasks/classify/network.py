@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features.extractor import CONVOLUTIONS, convolution_name
-from tounum_tasks.features.extractor import build_network as build_inception
+from tounum_tasks.features.inception import CONVOLUTIONS, convolution_name
+from tounum_tasks.features.inception import weight_shapes as inception_shapes
+from tounum_tasks.features.network import build_network as build_inception
 from tounum_tasks.models.weights import assign_weights
 
 if TYPE_CHECKING:
@@ -38,9 +39,14 @@ CHANNELS = {"mixed2": 288, "mixed4": 768, "mixed5": 768, "mixed6": 768, "mixed8"
 TAPS = ("mixed2", "mixed4", "mixed5")
 """Layers that are looked at."""
 FORMER_TAPS = ("mixed2", "mixed4", "mixed6", "mixed8")
+TAPS_OF = {"inception": TAPS, "inception-mixed8": FORMER_TAPS}
+"""By architecture: layers that are looked at."""
 LAST_OF_MIXED8 = f"{convolution_name(CONVOLUTIONS['mixed8'] - 1)}/kernel"
 INCEPTION_SIZE = 299
 NOTEBOOK_SIZE = 250
+NOTEBOOK_LAYERS = {"conv0": (3, 16), "conv1": (16, 32), "conv2": (32, 64)}
+"""Convolutions of the notebooks' network: channels in and out. After each, every second row and column is left."""
+NOTEBOOK_HIDDEN = 128
 
 
 def build_inception_taps(policy: str, names: Sequence[str] = TAPS) -> keras.Model:
@@ -72,11 +78,11 @@ def _notebook(policy: str) -> keras.Model:
     layers = keras.layers
     pixels = keras.Input((NOTEBOOK_SIZE, NOTEBOOK_SIZE, 3), name="pixels")
     x = layers.Rescaling(1 / 255, name="scale")(pixels)
-    for index, filters in enumerate((16, 32, 64)):
-        x = layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=policy, name=f"conv{index}")(x)
+    for name, (_, filters) in NOTEBOOK_LAYERS.items():
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu", dtype=policy, name=name)(x)
         x = layers.MaxPooling2D(dtype=policy)(x)
     x = layers.Flatten(dtype=policy)(x)
-    x = layers.Dense(128, activation="relu", dtype=policy, name="hidden")(x)
+    x = layers.Dense(NOTEBOOK_HIDDEN, activation="relu", dtype=policy, name="hidden")(x)
     scores = layers.Dense(len(CLASSES), dtype="float32", name="scores")(x)
     return keras.Model(pixels, scores, name="notebook_classifier")
 
@@ -100,6 +106,34 @@ def input_size(architecture: str) -> int:
     return ARCHITECTURES[architecture][0]
 
 
+def weight_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights of an architecture by name.
+
+    Raises:
+        ConfigurationError: there is no such architecture.
+    """
+    _require_known(architecture)
+    if architecture == "notebook":
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, channels in NOTEBOOK_LAYERS.items():
+            shapes |= {f"{name}/kernel": (3, 3, *channels), f"{name}/bias": channels[1:]}
+        left = NOTEBOOK_SIZE // 2 ** len(NOTEBOOK_LAYERS)
+        _, channels_left = NOTEBOOK_LAYERS["conv2"]
+        shapes |= {"hidden/kernel": (left**2 * channels_left, NOTEBOOK_HIDDEN), "hidden/bias": (NOTEBOOK_HIDDEN,)}
+        values = NOTEBOOK_HIDDEN
+    else:
+        shapes = inception_shapes(TAPS_OF[architecture][-1])
+        values = sum(CHANNELS[name] for name in TAPS_OF[architecture])
+    return shapes | {"scores/kernel": (values, len(CLASSES)), "scores/bias": (len(CLASSES),)}
+
+
+def _require_known(architecture: str) -> None:
+    if architecture not in ARCHITECTURES:
+        raise ConfigurationError(
+            f"Unknown classifier architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}."
+        )
+
+
 def build_network(architecture: str, policy: str) -> keras.Model:
     """Network of that name without weights: N x side x side x 3 values 0..255 -> N x 5 scores (logits, float32).
 
@@ -110,10 +144,7 @@ def build_network(architecture: str, policy: str) -> keras.Model:
     Raises:
         ConfigurationError: there is no such architecture.
     """
-    if architecture not in ARCHITECTURES:
-        raise ConfigurationError(
-            f"Unknown classifier architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}."
-        )
+    _require_known(architecture)
     return ARCHITECTURES[architecture][1](policy)
 
 

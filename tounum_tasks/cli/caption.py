@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tounum_tasks.batches import in_batches
+from tounum_tasks.caption.confidence import review_reasons
 from tounum_tasks.classify.labels import PHOTO
-from tounum_tasks.cli.classify import add_model_arguments, class_columns, shrunk
+from tounum_tasks.cli.classify import add_model_arguments, class_columns
 from tounum_tasks.cli.items import (
     FileItem,
     ItemWriter,
@@ -21,11 +24,16 @@ from tounum_tasks.cli.items import (
     row,
 )
 from tounum_tasks.errors import ItemError
-from tounum_tasks.settings import load_settings
-from tounum_tasks.steps.shard import in_batches
+from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.plan import RunRequest
+from tounum_tasks.quality.metrics import measure
+from tounum_tasks.restore.engine import Engine
+from tounum_tasks.restore.enhance import enhance
+from tounum_tasks.settings import Settings, load_settings
+from tounum_tasks.steps.pins import auto_engine, load_model, pin_models
 
 if TYPE_CHECKING:
-    from tounum_tasks.caption.captioner import Captioner
+    from tounum_tasks.caption.captioner import Caption, Captioner
     from tounum_tasks.classify.classifier import Classifier
     from tounum_tasks.features.extractor import Extractor
 
@@ -68,58 +76,82 @@ def run(arguments: argparse.Namespace) -> int:
         classifier=arguments.classifier,
     )
     files = find_files(arguments.paths)
-    models = Models.load(settings.lake_root, Path(settings.model_cache), settings.classifier, settings.captioner)
+    models = Models.load(settings)
     with ItemWriter(arguments.json) as writer:
-        inputs = (shrunk(item) for item in read_items(files, limits_of(settings), settings.max_file_bytes))
-        for batch in in_batches(inputs, AT_ONCE):
-            for found in models.describe(batch, beam=settings.beam, caption_all=arguments.caption_all):
+        pages = map(models.prepare, read_items(files, limits_of(settings), settings.max_file_bytes))
+        for batch in in_batches(pages, AT_ONCE):
+            for found in models.describe(batch, caption_all=arguments.caption_all):
                 writer.write(found)
         writer.check(settings.max_failure_rate)
     return 0
 
 
-class Models:
-    """The models that a caption needs."""
+@dataclass(frozen=True)
+class Prepared:
+    """A page as the models see it, uint8 2 x 299 x 299 x 3: as it came, and after enhancement; None if unreadable."""
 
-    def __init__(self, classifier: Classifier, extractor: Extractor, captioner: Captioner) -> None:
-        self._classifier = classifier
-        self._extractor = extractor
-        self._captioner = captioner
+    item: FileItem
+    inputs: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that a caption needs, each fed as the nightly run feeds it, so that an image gets the same words."""
+
+    settings: Settings
+    classifier: Classifier
+    extractor: Extractor
+    captioner: Captioner
+    engine: Engine
 
     @classmethod
-    def load(cls, lake: str, cache: Path, classifier: str, captioner: str) -> Models:
-        """Loads these versions and the extractor that the captioner was made for.
+    def load(cls, settings: Settings) -> Models:
+        """Load the versions that the settings name.
 
         Raises:
-            ConfigurationError: one of them is missing or damaged.
+            ConfigurationError: one of them is missing or damaged, or they do not belong together.
         """
-        from tounum_tasks.caption.captioner import Captioner
-        from tounum_tasks.classify.classifier import Classifier
-        from tounum_tasks.features.extractor import Extractor
-        from tounum_tasks.models.registry import Registry
-
-        registry = Registry(lake, cache=cache)
-        chosen = registry.resolve("captioner", captioner)
-        partner = registry.partner(chosen, "extractor")
-        return cls(
-            Classifier.load(registry.resolve("classifier", classifier).folder),
-            Extractor.load(partner.folder),
-            Captioner.load(chosen.folder, extractor_digest=partner.digest),
+        pins = pin_models(RunRequest(run_id="caption"), settings)
+        classifier, extractor, captioner = (
+            load_model(name, pins, settings) for name in ("classifier", "extractor", "captioner")
         )
+        return cls(settings, classifier, extractor, captioner, auto_engine(settings)[1])
 
-    def describe(self, batch: list[FileItem], *, beam: int, caption_all: bool) -> Iterator[dict[str, Any]]:
-        """Rows of a batch, in its order; pixels must be 299 x 299."""
-        readable = [item.rgb for item in batch if item.rgb is not None]
+    def prepare(self, item: FileItem) -> Prepared:
+        """Return what the models see of a page."""
+        if item.rgb is None:
+            return Prepared(item)
+        enhanced = enhance(item.rgb, mode=self.settings.enhancement, before=measure(item.rgb), engine=self.engine)
+        inputs = np.stack([to_model_input(item.rgb), to_model_input(enhanced.rgb)])
+        return Prepared(FileItem(item.path, item.page, None), inputs)
+
+    def describe(self, batch: list[Prepared], *, caption_all: bool) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a batch, in its order."""
+        readable = [page.inputs for page in batch if page.inputs is not None]
         found: list[dict[str, Any]] = []
         if readable:
-            inputs = np.stack(readable)
-            found = [class_columns(distribution) for distribution in self._classifier.predict(inputs)]
-            wanted = [i for i, columns in enumerate(found) if caption_all or columns["label"] == PHOTO]
-            if wanted:
-                captions = self._captioner.caption(self._extractor.extract(inputs[wanted]), beam=beam)
-                for index, caption in zip(wanted, captions, strict=True):
-                    found[index] |= {"caption": caption.text, "words": list(caption.words)}
+            distributions = self.classifier.predict(np.stack([original for original, _ in readable]))
+            found = [class_columns(one, self.settings.review_confidence) for one in distributions]
+        wanted = [number for number, columns in enumerate(found) if caption_all or columns["label"] == PHOTO]
+        if wanted:
+            features = self.extractor.extract(np.stack([readable[number][1] for number in wanted]))
+            for number, caption in zip(wanted, self._captions(features), strict=True):
+                found[number] |= self._caption_columns(caption, found[number]["review_reasons"])
         columns = iter(found)
-        for item in batch:
-            error: ItemError | None = item.error
-            yield row(item.path, item.page, error, **({} if error else next(columns)))
+        for page in batch:
+            error: ItemError | None = page.item.error
+            yield row(page.item.path, page.item.page, error, **({} if error else next(columns)))
+
+    def _caption_columns(self, caption: Caption, reasons: list[str]) -> dict[str, Any]:
+        reasons = [*reasons, *review_reasons(caption.confidence, self.settings.caption_review_confidence)]
+        return {
+            "caption": caption.text,
+            "caption_confidence": caption.confidence,
+            "words": list(caption.words),
+            "needs_review": bool(reasons),
+            "review_reasons": reasons,
+        }
+
+    def _captions(self, features: NDArray) -> list[Caption]:
+        # A run keeps features in 16 bits: its captions are of these.
+        return self.captioner.caption(features.astype(np.float16), beam=self.settings.beam)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.cli.items import (
     FileItem,
@@ -20,8 +20,9 @@ from tounum_tasks.cli.items import (
     row,
 )
 from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.plan import RunRequest
 from tounum_tasks.settings import load_settings
-from tounum_tasks.steps.shard import in_batches
+from tounum_tasks.steps.pins import load_model, pin_models
 
 AT_ONCE = 64
 
@@ -51,20 +52,16 @@ def run(arguments: argparse.Namespace) -> int:
         ConfigurationError: a path or the model is missing.
         FailureRateExceeded: too many files could not be read; the rows were all written.
     """
-    from tounum_tasks.classify.classifier import Classifier
-    from tounum_tasks.models.registry import Registry
-
     settings = load_settings(lake_root=arguments.lake, classifier=arguments.classifier)
     files = find_files(arguments.paths)
-    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
-    classifier = Classifier.load(registry.resolve("classifier", settings.classifier).folder)
+    classifier = load_model("classifier", pin_models(RunRequest(run_id="classify"), settings), settings)
     with ItemWriter(arguments.json) as writer:
         inputs = (shrunk(item) for item in read_items(files, limits_of(settings), settings.max_file_bytes))
         for batch in in_batches(inputs, AT_ONCE):
             readable = [item.rgb for item in batch if item.rgb is not None]
             distributions = iter(classifier.predict(np.stack(readable)) if readable else ())
             for item in batch:
-                found = {} if item.error else class_columns(next(distributions))
+                found = {} if item.error else class_columns(next(distributions), settings.review_confidence)
                 writer.write(row(item.path, item.page, item.error, **found))
         writer.check(settings.max_failure_rate)
     return 0
@@ -75,8 +72,15 @@ def shrunk(item: FileItem) -> FileItem:
     return item if item.rgb is None else FileItem(item.path, item.page, to_model_input(item.rgb))
 
 
-def class_columns(distribution: NDArray[np.float32]) -> dict[str, Any]:
-    """The columns of a row that say what an image is, from its five probabilities."""
+def class_columns(distribution: NDArray[np.float32], review_confidence: float) -> dict[str, Any]:
+    """Return the columns of a row that say what an image is, from its five probabilities."""
     best = int(distribution.argmax())
     probabilities = {name: round(float(value), 6) for name, value in zip(CLASSES, distribution, strict=True)}
-    return {"label": CLASSES[best], "confidence": probabilities[CLASSES[best]], "probabilities": probabilities}
+    reasons = [] if distribution[best] >= review_confidence else ["class"]
+    return {
+        "label": CLASSES[best],
+        "confidence": probabilities[CLASSES[best]],
+        "probabilities": probabilities,
+        "needs_review": bool(reasons),
+        "review_reasons": reasons,
+    }

@@ -18,19 +18,19 @@ from typing import Literal
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.cli.items import PROGRESS_SECONDS, find_files, limits_of, read_file
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, ItemError
 from tounum_tasks.images.decode import DecodedImage, decode
 from tounum_tasks.images.encode import encode, stored_as
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import ImageFormat, inspect
-from tounum_tasks.names import display_name
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import Enhancement, enhance
 from tounum_tasks.settings import load_settings
 from tounum_tasks.steps.pins import auto_engine
-from tounum_tasks.steps.shard import in_batches
+from tounum_tasks.visible import display_name
 
 Method = Literal["auto", "classic"]
 Fate = Literal["improved", "copied", "reverted", "failed"]

@@ -22,8 +22,9 @@ from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode,
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
-from tounum_tasks.names import READY_MARKER, display_name, is_ignored
+from tounum_tasks.names import READY_MARKER, is_ignored
 from tounum_tasks.settings import Settings
+from tounum_tasks.visible import display_name
 
 PROGRESS_SECONDS = 5.0
 
@@ -129,7 +130,10 @@ def row(path: Path, page: int, error: ItemError | None = None, **found: Any) -> 
         "label": None,
         "confidence": None,
         "probabilities": None,
+        "needs_review": None,
+        "review_reasons": None,
         "caption": None,
+        "caption_confidence": None,
         "words": None,
         "error_code": error.code.value if error else None,
         "error_message": str(error) if error else None,
@@ -216,5 +220,6 @@ def _readable(found: dict[str, Any]) -> str:
     name = display_name(found["path"]) + (f" (page {found['page']})" if found["page"] > 1 else "")
     if found["error_code"]:
         return f"{name}: {found['error_code']}: {found['error_message']}"
-    parts = [f"{found['label']} {found['confidence']:.2f}", found["caption"]]
+    review = f"review: {', '.join(found['review_reasons'])}" if found["needs_review"] else None
+    parts = [f"{found['label']} {found['confidence']:.2f}", found["caption"], review]
     return f"{name}: " + "  ".join(part for part in parts if part)

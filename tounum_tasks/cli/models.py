@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE
-from tounum_tasks.models.registry import MODELS, Registry
-from tounum_tasks.names import display_name
+from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.settings import load_settings
+from tounum_tasks.visible import display_name
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -27,17 +28,17 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         return added
 
     listing = action("list", list_versions, "all versions; a star marks those in production")
-    listing.add_argument("name", nargs="?", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
+    listing.add_argument("name", nargs="?", choices=KINDS, metavar="MODEL", help=", ".join(KINDS))
     showing = action("show", show, "the card of a version, after checking its files")
-    showing.add_argument("name", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
+    showing.add_argument("name", choices=KINDS, metavar="MODEL", help=", ".join(KINDS))
     showing.add_argument("version", nargs="?", default="production", metavar="VERSION", help="default: production")
     registering = action("register", register, "copy trained versions into the registry, not yet in production")
     registering.add_argument("folder", metavar="FOLDER", help="a version folder, or what train --out wrote")
     promoting = action("promote", promote, "put a version into production")
-    promoting.add_argument("name", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
+    promoting.add_argument("name", choices=KINDS, metavar="MODEL", help=", ".join(KINDS))
     promoting.add_argument("version", metavar="VERSION")
     rolling = action("rollback", rollback, "go back to the version that was in production before")
-    rolling.add_argument("name", choices=MODELS, metavar="MODEL", help=", ".join(MODELS))
+    rolling.add_argument("name", choices=KINDS, metavar="MODEL", help=", ".join(KINDS))
 
 
 def _registry(arguments: argparse.Namespace) -> Registry:
@@ -52,7 +53,7 @@ def list_versions(arguments: argparse.Namespace) -> int:
         ConfigurationError: which version is in production cannot be told; the versions have been printed.
     """
     registry = _registry(arguments)
-    names = [arguments.name] if arguments.name else MODELS
+    names = [arguments.name] if arguments.name else KINDS
     for name in names:
         for found in registry.versions(name):
             mark = "*" if found.in_production else " "

@@ -5,6 +5,7 @@ import datetime as dt
 import sys
 from collections import Counter
 
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.history.prune import prune
 from tounum_tasks.pages.terminal import print_table
 from tounum_tasks.pages.wording import count
@@ -33,29 +34,39 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigurationError: the number of days is less than 1.
+        DamagedFile: a version of some batch is damaged, so that nothing of that batch is removed.
     """
     settings = load_settings(lake_root=arguments.lake, keep_days=arguments.keep_days)
     lake = open_storage(settings.lake_root)
     lake.check()
     files, sizes = Counter[str](), Counter[str]()
     now = dt.datetime.now(dt.UTC)
-    for found in prune(lake, keep_days=settings.keep_days, now=now, remove=arguments.yes):
-        files[found.kind] += 1
-        sizes[found.kind] += found.bytes
-        if arguments.list:
-            print(found.path)
-    days = count(settings.keep_days, "day")
+    damage = None
+    try:
+        for found in prune(lake, keep_days=settings.keep_days, now=now, remove=arguments.yes):
+            files[found.kind] += 1
+            sizes[found.kind] += found.bytes
+            if arguments.list:
+                print(found.path)
+    except DamagedFile as fault:
+        damage = fault
+    _print_sums(files, sizes, count(settings.keep_days, "day"), is_removed=arguments.yes)
+    if damage:
+        raise damage
+    return 0
+
+
+def _print_sums(files: Counter[str], sizes: Counter[str], days: str, *, is_removed: bool) -> None:
     if not files:
         print(f"Nothing to remove: everything is needed, or younger than {days}.")
-        return 0
+        return
     rows = [(kind, f"{files[kind]:,}", _megabytes(sizes[kind])) for kind in sorted(files)]
     rows.append(("total", f"{files.total():,}", _megabytes(sizes.total())))
     print_table(("What", "Files", "MB"), rows, sys.stdout, numeric=("Files", "MB"))
-    if arguments.yes:
+    if is_removed:
         print(f"Removed: nothing of the last {days} needed it.")
     else:
         print(f"Nothing was removed: --yes removes this. Nothing of the last {days} needs it.")
-    return 0
 
 
 def _megabytes(number: int) -> str:

@@ -13,21 +13,10 @@ from tounum_tasks.publish import verdict
 from tounum_tasks.report import stage as report_stage
 from tounum_tasks.report.summary import print_run
 from tounum_tasks.settings import Settings, load_settings
-from tounum_tasks.steps import caption as caption_stage
-from tounum_tasks.steps import classify as classify_stage
-from tounum_tasks.steps import extract_features as features_stage
-from tounum_tasks.steps import measure_and_enhance as measure_stage
-from tounum_tasks.steps import route as route_stage
+from tounum_tasks.steps.shard import run_step
+from tounum_tasks.steps.table import STEPS
 
 log = logging.getLogger(__name__)
-
-STEPS = {
-    "measure_and_enhance": measure_stage.run,
-    "classify": classify_stage.run,
-    "route": route_stage.run,
-    "extract_features": features_stage.run,
-    "caption": caption_stage.run,
-}
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -63,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     plan = register(_request(arguments, settings), settings)
     shards = plan.shards()
     for number, shard in enumerate(shards, start=1):
-        for name, step in STEPS.items():
+        for step in STEPS:
             with about(batch=shard.batch_id, shard=shard.shard):
-                log.info("Shard %d of %d: %s", number, len(shards), name)
-                step(plan, shard, settings)
+                log.info("Shard %d of %d: %s", number, len(shards), step.name)
+                run_step(step.name, plan, shard, settings)
     _conclude(plan, settings)
     return 0
 
@@ -109,8 +98,6 @@ def _request(arguments: argparse.Namespace, settings: Settings) -> RunRequest:
         batch_id=arguments.batch_id,
         items=arguments.items,
         enhancement=settings.enhancement,
-        classifier=settings.classifier,
-        captioner=settings.captioner,
         max_failure_rate=settings.max_failure_rate,
         started_at=now,
     )

@@ -6,6 +6,7 @@ import sys
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.cli.batches import all_batches, find_batch
 from tounum_tasks.cli.json_lines import write_json
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.manifest.published import BatchRef, read_columns
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import CLASS_COLUMNS
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: the lake has no manifest, or no such batch; the sentence says what there is.
         EnvironmentFault: the lake cannot be read.
+        DamagedFile: a manifest does not hold what was published; all others are shown.
     """
     lake = open_storage(load_settings(lake_root=arguments.lake).lake_root)
     batches = all_batches(lake)
@@ -49,10 +51,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show_batches(lake: Storage, batches: list[BatchRef], json_target: str | None) -> None:
-    described = [_describe(lake, batch) for batch in batches]
+    described, damaged = [], []
+    for batch in batches:
+        try:
+            described.append(_describe(lake, batch))
+        except DamagedFile as fault:
+            damaged.append(str(fault))
     if json_target:
         write_json(described, json_target)
-        return
+    else:
+        _print_batches(described)
+    if damaged:
+        raise DamagedFile(" ".join(damaged))
+
+
+def _print_batches(described: list[dict]) -> None:
     headings = ("Date", "Batch", "Images", "OK", "Quarantined", "Failed", "Version", "Name", "Classes")
     rows = [
         (

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.settings import load_settings
 
 if TYPE_CHECKING:
-    from tounum_tasks.features.extractor import Weights
+    from tounum_tasks.features.inception import Weights
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.training.captioner import TrainedCaptioner
 
@@ -29,7 +30,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         description="Trains a captioner and writes version folders that `models register` takes. Stopped at any "
         "moment, the same command goes on at its last checkpoint.",
     )
-    parser.add_argument("--data", required=True, metavar="PATH", help="folder, .tsv or COCO captions_*.json")
+    parser.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="PATH",
+        help="folder, .tsv or COCO captions_*.json; several are learnt together",
+    )
     parser.add_argument(
         "--out", default="data/training/captioner", metavar="DIR", help="for versions, curves, caches and checkpoints"
     )
@@ -75,6 +82,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="end a phase of the decoder when N passes brought nothing better on the dev split (default: 3)",
     )
+    parser.add_argument(
+        "--keep-judge",
+        action="store_true",
+        help="with --continue: keep its judge and its way of searching, fit the captions' confidence alone",
+    )
     parser.add_argument("--no-mirror", action="store_true", help="do not learn from mirrored images too")
     parser.add_argument(
         "--windows",
@@ -85,7 +97,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
-    parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split of each data set")
     parser.add_argument(
         "--train-share", type=float, default=0.8, metavar="X", help="where the data brings no split (default: 0.8)"
     )
@@ -105,9 +117,10 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: data, extractor or options are wrong.
     """
-    from tounum_tasks.datasets.captions import load_captions
+    require_keras("Training")
+    from tounum_tasks.datasets.captions import joined, load_captions
     from tounum_tasks.datasets.views import MOST_WINDOWS
-    from tounum_tasks.features.extractor import up_to
+    from tounum_tasks.features.inception import up_to
     from tounum_tasks.models.registry import next_version
     from tounum_tasks.training.captioner import TrainingSettings
     from tounum_tasks.training.captioner_run import train_captioner
@@ -122,9 +135,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue.")
     if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
         raise ConfigurationError("--continue brings its own extractor: leave --extractor and --last-block out.")
+    if arguments.keep_judge and not arguments.going_on:
+        raise ConfigurationError("--keep-judge keeps the judge of a captioner that is gone on with: give --continue.")
     out = Path(arguments.out)
-    data = load_captions(
-        Path(arguments.data), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share
+    data = joined(
+        [
+            load_captions(Path(path), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share)
+            for path in arguments.data
+        ]
     )
     if not any((arguments.epochs, *numbers[:3])) and len(data.split("dev")) < ENOUGH_TO_CHOOSE:
         raise ConfigurationError(f"A judge alone is fitted where the dev split has {ENOUGH_TO_CHOOSE} images or more.")
@@ -156,6 +174,7 @@ def run(arguments: argparse.Namespace) -> int:
         licence=arguments.licence,
         notes=arguments.notes,
         extractor_digest=digest,
+        keep_judge=arguments.keep_judge,
     )
     print(json.dumps({"version": version, "dev": figures}, indent=2))
     return 0
@@ -163,7 +182,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
     """The captioner to go on with, if one is asked for."""
-    from tounum_tasks.caption.captioner import JUDGE_FILE, VOCABULARY_FILE, WEIGHTS_FILE, described
+    from tounum_tasks.caption.captioner import CONFIDENCE_FILE, JUDGE_FILE, VOCABULARY_FILE, WEIGHTS_FILE, described
+    from tounum_tasks.caption.confidence import load as load_confidence
     from tounum_tasks.caption.vocabulary import Vocabulary
     from tounum_tasks.models.card import read_version
     from tounum_tasks.models.weights import read_safetensors
@@ -179,12 +199,14 @@ def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
         read_safetensors(folder / WEIGHTS_FILE),
         options,
         read_safetensors(folder / JUDGE_FILE) if options.judgement else {},
+        load_confidence(folder / CONFIDENCE_FILE) if (folder / CONFIDENCE_FILE).exists() else {},
     )
 
 
 def _extractor(arguments: argparse.Namespace) -> tuple[Weights, str | None]:
     """The weights to begin with, and their digest if they are a registered version's."""
-    from tounum_tasks.features.extractor import imagenet_weights, read_npz
+    from tounum_tasks.features.inception import read_npz
+    from tounum_tasks.features.network import imagenet_weights
     from tounum_tasks.models.weights import read_safetensors
 
     if arguments.extractor == "imagenet":

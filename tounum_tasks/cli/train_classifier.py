@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.runtime import require_keras
 
 if TYPE_CHECKING:
     from tounum_tasks.datasets.classes import Example
@@ -62,6 +63,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the version, print its figures."""
+    require_keras("Training")
     from tounum_tasks.training.classifier import train
 
     examples, initial, recipe = training_of(arguments)
@@ -118,7 +120,8 @@ def _initial(choice: str) -> dict[str, NDArray[Any]]:
     Raises:
         ConfigurationError: they cannot be found or read.
     """
-    from tounum_tasks.features.extractor import imagenet_weights, read_npz
+    from tounum_tasks.features.inception import read_npz
+    from tounum_tasks.features.network import imagenet_weights
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.settings import load_settings

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.runtime import require_keras
 
 if TYPE_CHECKING:
     from tounum_tasks.datasets.pictures import Source
@@ -62,6 +63,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, write the version, print its figures."""
+    require_keras("Training")
     from tounum_tasks.datasets.pictures import load_pictures, read_stems
     from tounum_tasks.training.degradation import MARGIN
     from tounum_tasks.training.restorer import Recipe, train

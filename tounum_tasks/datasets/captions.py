@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,21 @@ def load_captions(
             raise ConfigurationError(f"{source} names {image.name}, but {image.path} does not exist.")
     content = [[image.name, image.split, image.path.stat().st_size, *image.captions] for image in images]
     return CaptionData(images, fingerprint(captions=content))
+
+
+def joined(parts: Sequence[CaptionData]) -> CaptionData:
+    """Return several data sets as one.
+
+    Raises:
+        ConfigurationError: two of them have an image of the same name.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    images = sorted((image for part in parts for image in part.images), key=lambda image: image.name)
+    for image, following in pairwise(images):
+        if image.name == following.name:
+            raise ConfigurationError(f"Two data sets have an image {image.name}: {image.path} and {following.path}.")
+    return CaptionData(tuple(images), fingerprint(captions=[part.fingerprint for part in parts]))
 
 
 def split_by_name(names: Sequence[str], seed: int, train_share: float = TRAIN_SHARE) -> dict[str, str]:

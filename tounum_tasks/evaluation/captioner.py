@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import BATCH_SIZE, Caption, Captioner
+from tounum_tasks.caption.captioner import IMAGES_AT_ONCE, Caption, Captioner
 from tounum_tasks.caption.metrics import bleu, cider, repeats_a_bigram, rouge_l
 from tounum_tasks.caption.vocabulary import normalise
 from tounum_tasks.datasets.captions import CaptionedImage, read_input
@@ -111,5 +111,5 @@ def search_name(beam: int) -> str:
 
 def extract_features(extractor: Extractor, paths: Sequence[Path]) -> Iterable[NDArray[np.float16]]:
     """Features of images on disk, as many at a time as are captioned at once."""
-    for start in range(0, len(paths), BATCH_SIZE):
-        yield extractor.extract(np.stack([read_input(path) for path in paths[start : start + BATCH_SIZE]]))
+    for start in range(0, len(paths), IMAGES_AT_ONCE):
+        yield extractor.extract(np.stack([read_input(path) for path in paths[start : start + IMAGES_AT_ONCE]]))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.features.extractor import Weights, last_layer_of, weight_names
+from tounum_tasks.features.inception import Weights, last_layer_of, weight_names
 
 BRANCHES = (81, 90)
 """Numbers of the 3 x 3 convolutions (448 to 384 channels) of ``mixed9`` and ``mixed10``; two more follow each."""

@@ -15,7 +15,7 @@ from tounum_tasks.manifest.schema import CLASS_COLUMNS, SCHEMA
 GROUPS = {
     "class": ("label", "confidence", *CLASS_COLUMNS.values(), "is_photo", "needs_review"),
     "route": ("destination_uri",),
-    "caption": ("caption", "caption_words", "caption_log_probability", "caption_alternatives"),
+    "caption": ("caption", "caption_words", "caption_log_probability", "caption_confidence", "caption_alternatives"),
     "metrics": (
         "width_px",
         "height_px",

@@ -16,26 +16,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.errors import ConfigurationError, DamagedFile
 from tounum_tasks.manifest.commit import batch_lock
 from tounum_tasks.manifest.read import history_path, read_publication, read_version, versions
 from tounum_tasks.names import validate_batch_date, validate_batch_id
+from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Entry, Storage
+from tounum_tasks.tables import read_column
 
 log = logging.getLogger(__name__)
 
-FINGERPRINTS = (
-    "fingerprint_measure",
-    "fingerprint_classify",
-    "fingerprint_route",
-    "fingerprint_features",
-    "fingerprint_caption",
-)
+FINGERPRINTS = tuple(f"fingerprint_{step.name}" for step in STEPS)
 ENHANCED = "enhanced"
-PRODUCTS = ("features", "attention")  # results of stages that people use, in folders of their own
+# Results that people use, in folders of their own; those below stages/ may be of steps that there are no more.
+PRODUCTS = tuple(
+    folder for step in STEPS for folder in (step.folder, *step.products) if not folder.startswith("stages/")
+)
 
 
 @dataclass(frozen=True)
@@ -53,15 +49,25 @@ def prune(lake: Storage, *, keep_days: int, now: dt.datetime, remove: bool) -> I
     Args:
         keep_days: how long a replaced version can be restored.
         now: the end of the window.
+
+    Raises:
+        DamagedFile: at the end, if what some batches need is not known any more because a kept version of theirs is
+            damaged: nothing of them was removed.
     """
+    damaged = []
     since = now - dt.timedelta(days=keep_days)
     kinds = ["manifests_history", *(f"stages/{entry.name}" for entry in _folders(lake, "stages")), *PRODUCTS]
     for batch_date, batch_id in sorted({batch for kind in kinds for batch in _batches(lake, kind)}):
         with batch_lock(lake, batch_id):
-            for found in _of_batch(lake, batch_date, batch_id, kinds[1:], since):
-                if remove:
-                    lake.remove(found.path)
-                yield found
+            try:
+                for found in _of_batch(lake, batch_date, batch_id, kinds[1:], since):
+                    if remove:
+                        lake.remove(found.path)
+                    yield found
+            except DamagedFile as fault:
+                damaged.append(f"Nothing of {batch_id} is removed: {fault}")
+    if damaged:
+        raise DamagedFile(" ".join(damaged))
 
 
 def _of_batch(
@@ -114,10 +120,9 @@ def _results(lake: Storage, kind: str, folder: str, needed: set[str], since: dt.
 def _held(lake: Storage, path: str) -> set[str]:
     """The fingerprints of the rows of a file; a damaged file holds none."""
     try:
-        with lake.open(path) as file:
-            return set(pq.read_table(file, columns=["fingerprint"])["fingerprint"].to_pylist())
-    except (pa.ArrowException, OSError) as error:
-        log.warning("%s cannot be read (%s): it is of no use.", lake.url(path), error)
+        return set(read_column(lake, path, "fingerprint"))
+    except DamagedFile as error:
+        log.warning("%s It holds nothing that can be used.", error)
         return set()
 
 

@@ -5,17 +5,22 @@ non-photos that the earlier version names and that are gone, or lie there with o
 originals, which never change, and copies that only the later version named are removed.
 """
 
+import contextlib
 import datetime as dt
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.history.versions import require_version
 from tounum_tasks.logs import about
-from tounum_tasks.manifest.commit import batch_lock, commit_version, install_latest
+from tounum_tasks.manifest.commit import batch_lock, commit_version, install_latest, mend_latest
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA_VERSION
 from tounum_tasks.publish.rows import to_table
 from tounum_tasks.publish.settle import BatchFiles, Settling
 from tounum_tasks.settings import Settings
+from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
 
@@ -36,6 +41,7 @@ def restore(settings: Settings, batch_date: str, batch_id: str, number: int) -> 
 
     Raises:
         ConfigurationError: there is no such version.
+        DamagedFile: the version does not hold what was published.
         EnvironmentFault: a file that the version names cannot be made again, or storage does not do what it should;
             the manifest was not changed.
         StaleRun: a run published the batch at the same moment.
@@ -45,11 +51,10 @@ def restore(settings: Settings, batch_date: str, batch_id: str, number: int) -> 
     with batch_lock(lake, batch_id):
         rows = require_version(lake, batch_date, batch_id, number).to_pylist()
         current = latest_version(lake, batch_date, batch_id)
+        with contextlib.suppress(DamagedFile):  # the version that is replaced need not be whole
+            mend_latest(lake, batch_date, batch_id)
         table = to_table([{**row, "manifest_version": current + 1, "schema_version": SCHEMA_VERSION} for row in rows])
-        wanted, installed = table.select(list(ITEM_COLUMNS)), read_version(lake, batch_date, batch_id, current)
-        is_new = not (set(ITEM_COLUMNS) <= set(installed.column_names)) or not wanted.equals(
-            installed.select(list(ITEM_COLUMNS))
-        )
+        is_new = not _is_version(lake, batch_date, batch_id, current, table)
         put = 0
         if is_new:
             put = files.put_missing(table)
@@ -58,6 +63,16 @@ def restore(settings: Settings, batch_date: str, batch_id: str, number: int) -> 
         with about(batch=batch_id):
             settled = files.settle(table)
         return Restored(version, is_new, replace(settled, put=settled.put + put))
+
+
+def _is_version(lake: Storage, batch_date: str, batch_id: str, number: int, table: pa.Table) -> bool:
+    """Whether a version says of the items what ``table`` says; a damaged one says nothing."""
+    try:
+        installed = read_version(lake, batch_date, batch_id, number)
+    except DamagedFile:
+        return False
+    columns = list(ITEM_COLUMNS)
+    return set(columns) <= set(installed.column_names) and table.select(columns).equals(installed.select(columns))
 
 
 def _run_id(number: int) -> str:

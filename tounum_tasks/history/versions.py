@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.errors import ConfigurationError, DamagedFile
 from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct
 from tounum_tasks.manifest.read import read_publication, read_version, versions
 from tounum_tasks.store.base import Storage
@@ -24,26 +24,29 @@ class Version:
         enhancement: the methods, likewise.
         statuses: items by status.
         is_current: it is the one that is installed as ``manifest.parquet``.
+        damage: what is wrong with its file, if it cannot be read: then nothing else is known of it.
     """
 
     number: int
     run_id: str | None
-    at: dt.datetime
+    at: dt.datetime | None
     models: dict[str, list[str]]
     enhancement: list[str]
     statuses: dict[str, int]
     is_current: bool
+    damage: str | None = None
 
     def to_json(self) -> dict:
         return {
             "version": self.number,
             "current": self.is_current,
             "run_id": self.run_id,
-            "published_at": self.at.isoformat(timespec="seconds"),
+            "published_at": self.at.isoformat(timespec="seconds") if self.at else None,
             "models": self.models,
             "enhancement": self.enhancement,
             "items": sum(self.statuses.values()),
             "statuses": self.statuses,
+            "damage": self.damage,
         }
 
 
@@ -72,7 +75,10 @@ def models_of(table: pa.Table) -> dict[str, list[str]]:
 
 
 def _describe(lake: Storage, batch_date: str, batch_id: str, number: int, is_current: bool) -> Version:
-    table = read_version(lake, batch_date, batch_id, number)
+    try:
+        table = read_version(lake, batch_date, batch_id, number)
+    except DamagedFile as fault:
+        return Version(number, None, None, {name: [] for name in MODEL_COLUMNS}, [], {}, is_current, str(fault))
     said = read_publication(lake, batch_date, batch_id, number)
     return Version(
         number=number,

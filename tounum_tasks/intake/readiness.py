@@ -9,10 +9,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tounum_tasks.errors import EnvironmentFault
-from tounum_tasks.names import READY_MARKER, display_name, is_ignored
+from tounum_tasks.names import READY_MARKER, is_ignored
 from tounum_tasks.store.base import Entry, Storage
+from tounum_tasks.visible import display_name
 
 LOOSE_FILES = ""
 LOOSE_FILES_NAME = "loose files"
@@ -22,13 +24,19 @@ LOOSE_FILES_NAME = "loose files"
 class FileState:
     """A file of a batch, as it was when it was listed; ``path`` is below the batch's folder.
 
-    ``version`` is what an object store calls its content; files in folders have none.
+    ``version`` is what an object store calls its content, ``identity`` what tells a file of a folder from others in
+    its place: see :class:`tounum_tasks.store.base.Entry`.
     """
 
     path: str
     size: int
     mtime_ns: int
     version: str = ""
+    identity: str = ""
+
+    @classmethod
+    def of(cls, path: str, entry: Entry) -> "FileState":
+        return cls(path, entry.size, entry.mtime_ns, entry.version, entry.identity)
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,16 @@ class Listing:
 
     @property
     def digest(self) -> str:
-        """Hex sha256 over names, sizes, modification times, and versions where there are any."""
+        """Hex sha256 over names, sizes, modification times, and versions where there are any.
+
+        The same files that are delivered again have it, too: what identifies one copy of them is left out.
+        """
         rows = [[file.path, file.size, file.mtime_ns, *([file.version] if file.version else [])] for file in self.files]
         return hashlib.sha256(json.dumps([self.folder, rows]).encode()).hexdigest()
+
+    @cached_property
+    def folder_names(self) -> frozenset[str]:
+        return frozenset(self.folders)
 
     @property
     def bytes(self) -> int:
@@ -95,6 +110,8 @@ def scan(ingest: Storage, *, quiet_seconds: float, now_ns: int) -> Scan:
     for listing in listings:
         left_behind.extend(listing.left_behind)
         if not listing.files:
+            if listing.has_marker:
+                left_behind.append(_nothing_to_take(listing))
             continue
         quiet = (now_ns - listing.changed_ns) / 1e9
         if listing.has_marker or quiet >= quiet_seconds:
@@ -133,7 +150,7 @@ def list_batch(ingest: Storage, folder: str) -> Listing:
         return _loose_files([entry for entry in ingest.list_folder() if entry.kind != "folder"])
     files, folders, left_behind = [], [], []
     has_marker = False
-    changed_ns = ingest.entry(folder).mtime_ns
+    changed_ns = ingest.entry(folder).changed_ns
     remaining = [""]
     while remaining:
         below = remaining.pop()
@@ -146,10 +163,10 @@ def list_batch(ingest: Storage, folder: str) -> Listing:
             elif entry.kind == "folder":
                 folders.append(path)
                 remaining.append(path)
-                changed_ns = max(changed_ns, entry.mtime_ns)
+                changed_ns = max(changed_ns, entry.changed_ns)
             elif entry.kind == "file":
-                files.append(FileState(path, entry.size, entry.mtime_ns, entry.version))
-                changed_ns = max(changed_ns, entry.mtime_ns)
+                files.append(FileState.of(path, entry))
+                changed_ns = max(changed_ns, entry.changed_ns)
             else:
                 left_behind.append(_left_behind(f"{folder}/{path}", entry.kind))
     return Listing(
@@ -164,23 +181,27 @@ def list_batch(ingest: Storage, folder: str) -> Listing:
 
 def _loose_files(entries: Sequence[Entry]) -> Listing:
     wanted = [entry for entry in entries if not is_ignored(entry.name)]
-    files = [
-        FileState(entry.name, entry.size, entry.mtime_ns, entry.version)
-        for entry in wanted
-        if entry.kind == "file" and entry.name != READY_MARKER
-    ]
+    taken = [entry for entry in wanted if entry.kind == "file" and entry.name != READY_MARKER]
     return Listing(
         LOOSE_FILES,
-        _in_order(files),
+        _in_order([FileState.of(entry.name, entry) for entry in taken]),
         (),
         tuple(_left_behind(entry.name, entry.kind) for entry in wanted if entry.kind != "file"),
         any(entry.name == READY_MARKER for entry in wanted),
-        max((file.mtime_ns for file in files), default=0),
+        max((entry.changed_ns for entry in taken), default=0),
     )
 
 
 def _in_order(files: list[FileState]) -> tuple[FileState, ...]:
     return tuple(sorted(files, key=lambda file: file.path.encode("utf-8", "surrogateescape")))
+
+
+def _nothing_to_take(listing: Listing) -> str:
+    where = f"'{display_name(listing.folder)}'" if listing.folder else "The ingest folder"
+    return (
+        f"{where} was left in ingest: it holds {READY_MARKER} and no file that can be taken (hidden ones, *.part and "
+        "*.tmp are not); deliver its files, or remove it."
+    )
 
 
 def _left_behind(path: str, kind: str) -> str:

@@ -4,13 +4,12 @@ import datetime as dt
 import logging
 from collections.abc import Iterable, Sequence
 
-import pyarrow as pa
-
 import tounum_tasks
-from tounum_tasks.errors import ConfigurationError, EnvironmentFault
+from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
-from tounum_tasks.items import read_items, register_path, registered_batches
+from tounum_tasks.items import read_items, registered_batches
 from tounum_tasks.logs import about
+from tounum_tasks.manifest.commit import mend_latest
 from tounum_tasks.manifest.read import latest_version
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
 from tounum_tasks.settings import Settings
@@ -64,7 +63,8 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         pdf_dpi=settings.pdf_dpi,
         beam=settings.beam,
         review_confidence=settings.review_confidence,
-        **models,
+        caption_review_confidence=settings.caption_review_confidence,
+        models=models,
         in_production=asked_of_production(request, settings),
         code_version=tounum_tasks.__version__,
         batches=batches,
@@ -109,15 +109,16 @@ def _unpublished(lake: Storage, batch_date: str, settings: Settings) -> Iterable
 
 
 def _batch_plans(lake: Storage, wanted: Iterable[tuple[str, str]]) -> tuple[list[BatchPlan], list[str]]:
-    """Return the batches, unpublished ones first, and a sentence for each whose register is damaged."""
+    """Return the batches, unpublished ones first, and a sentence for each whose register or manifest is damaged."""
     plans, damaged = [], []
     for batch_date, batch_id in dict.fromkeys(wanted):
         try:
             items = read_items(lake, batch_date, batch_id)
-        except (pa.ArrowException, OSError) as error:
+            mend_latest(lake, batch_date, batch_id)
+        except DamagedFile as fault:
             with about(batch=batch_id):
-                log.error("Its register cannot be read: %s", error)
-            damaged.append(f"{lake.url(register_path(batch_date, batch_id))} is damaged: restore it, then run again.")
+                log.error("%s", fault)
+            damaged.append(str(fault))
             continue
         plans.append(
             BatchPlan(

@@ -18,7 +18,6 @@ from tounum_tasks.items import Item, commit_items, read_items, register_path
 from tounum_tasks.logs import about
 from tounum_tasks.names import (
     READY_MARKER,
-    display_name,
     make_batch_id,
     safe_key,
     validate_batch_date,
@@ -26,6 +25,8 @@ from tounum_tasks.names import (
 )
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import ChangedWhileRead, Storage
+from tounum_tasks.store.open import open_storage
+from tounum_tasks.visible import display_name
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings)
     ingest.check()
     lake.require_exclusive_creation()
     with lake.lock(LOCK_PATH, LOCK_WAIT_SECONDS):
-        lake.remove_stale_temporaries()
+        _remove_stale_temporaries(lake, settings)
         batches: list[tuple[str, str]] = []
         waiting: list[str] = []
         faults: list[str] = []
@@ -139,6 +140,16 @@ def take_in(ingest: Storage, lake: Storage, batch_date: str, settings: Settings)
     for sentence in (*sentences, *found.left_behind, *faults):
         log.warning("%s", sentence)
     return Intake(tuple(dict.fromkeys(batches)), tuple(sentences), found.left_behind, tuple(faults))
+
+
+def _remove_stale_temporaries(lake: Storage, settings: Settings) -> None:
+    """Remove what killed writers left in the lake and in the buckets, as far as they can be reached."""
+    lake.remove_stale_temporaries()
+    for root in (settings.non_photos_root, settings.quarantine_root):
+        try:
+            open_storage(root).remove_stale_temporaries()
+        except EnvironmentFault as fault:
+            log.warning("Left-overs of killed processes stay: %s", fault)
 
 
 def _journal_path(listing: Listing) -> str:
@@ -189,7 +200,7 @@ def _is_same_delivery(ingest: Storage, lake: Storage, listing: Listing, batch_da
         return True
     known = {item.original: item.sha256 for item in read_items(lake, batch_date, batch_id)}
     return known == {
-        _original_path(batch_date, batch_id, file.path): ingest.sha256(listing.path_in_ingest(file.path))
+        _original_path(batch_date, batch_id, listing, file.path): ingest.sha256(listing.path_in_ingest(file.path))
         for file in listing.files
     }
 
@@ -200,7 +211,7 @@ def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings
         lake.create_exclusively(claim_path(journal.batch_id), json.dumps(claim).encode())
         try:
             digests = _copy_originals(ingest, lake, journal)
-            _check_unchanged(ingest, journal)
+            _check_unchanged(ingest, journal, digests)
         except _ChangedMeanwhile:
             # Where there are no locks, another intake may have finished this batch and emptied ingest meanwhile.
             if not lake.exists(register_path(journal.batch_date, journal.batch_id)):
@@ -209,7 +220,7 @@ def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings
         else:
             commit_items(lake, _items(lake, journal, digests, settings))
             log.info("Batch '%s' was taken in.", journal.listing.name)
-    _empty_ingest(ingest, journal)
+    _empty_ingest(ingest, lake, journal)
     lake.remove(journal.path)
 
 
@@ -225,20 +236,33 @@ def _abandon(lake: Storage, journal: Journal) -> None:
     lake.remove(journal.path)
 
 
-def _original_path(batch_date: str, batch_id: str, source_path: str) -> str:
+def _original_path(batch_date: str, batch_id: str, listing: Listing, source_path: str) -> str:
     """Where the bytes of a file lie; a name that may not become a path is replaced by its hash.
 
     Names that begin with a dot are never taken in, so the folder ``.refused`` cannot meet a folder of the batch.
     """
     try:
-        name = validate_relative_path(source_path)
+        name = _validated(listing, source_path)
     except ItemError:
         name = f".refused/{safe_key(source_path)}"
     return f"originals/{batch_date}/{batch_id}/{name}"
 
 
+def _validated(listing: Listing, source_path: str) -> str:
+    """Return a path that can become one below any root.
+
+    Raises:
+        ItemError: NAME_REFUSED, with the reason.
+    """
+    if source_path in listing.folder_names:  # object stores can have both
+        raise ItemError(
+            ErrorCode.NAME_REFUSED, f"the name '{display_name(source_path)}' is also that of a folder; rename the file"
+        )
+    return validate_relative_path(source_path)
+
+
 def _original(journal: Journal, file: FileState) -> str:
-    return _original_path(journal.batch_date, journal.batch_id, file.path)
+    return _original_path(journal.batch_date, journal.batch_id, journal.listing, file.path)
 
 
 def _copy_originals(ingest: Storage, lake: Storage, journal: Journal) -> dict[str, str]:
@@ -262,18 +286,28 @@ def _copy_originals(ingest: Storage, lake: Storage, journal: Journal) -> dict[st
     return digests
 
 
-def _check_unchanged(ingest: Storage, journal: Journal) -> None:
+def _check_unchanged(ingest: Storage, journal: Journal, digests: dict[str, str]) -> None:
+    """See that ingest holds what was copied: names, sizes, times, and where a file was touched since, its bytes.
+
+    Raises:
+        _ChangedMeanwhile: it does not.
+    """
+    listed = {file.path: file.identity for file in journal.listing.files}
     try:
         now = list_batch(ingest, journal.listing.folder)
+        if now.digest != journal.listing.digest:
+            raise _ChangedMeanwhile(journal, "it changed")
+        for file in now.files:
+            touched = file.identity != listed[file.path]
+            if touched and ingest.sha256(now.path_in_ingest(file.path)) != digests[file.path]:
+                raise _ChangedMeanwhile(journal, f"'{display_name(file.path)}' changed")
     except FileNotFoundError as error:
         raise _ChangedMeanwhile(journal, "it vanished") from error
-    if now.digest != journal.listing.digest:
-        raise _ChangedMeanwhile(journal, "it changed")
 
 
 def _items(lake: Storage, journal: Journal, digests: dict[str, str], settings: Settings) -> list[Item]:
     """Make one item per page, in order of path, and mark what stands twice."""
-    files = [(file, *_inspect(lake, file, _original(journal, file), settings)) for file in journal.listing.files]
+    files = [(file, *_inspect(lake, journal, file, settings)) for file in journal.listing.files]
     # Airflow maps a limited number of shards: a very large batch gets larger ones.
     shard_size = max(settings.shard_size, -(-sum(pages for _, _, pages, _ in files) // settings.max_shards))
     items: list[Item] = []
@@ -306,33 +340,31 @@ def _items(lake: Storage, journal: Journal, digests: dict[str, str], settings: S
 
 
 def _inspect(
-    lake: Storage, file: FileState, original: str, settings: Settings
+    lake: Storage, journal: Journal, file: FileState, settings: Settings
 ) -> tuple[str | None, int, ItemError | None]:
     """Return format, number of pages, and what is wrong with the file as a whole."""
     try:
-        validate_relative_path(file.path)
+        _validated(journal.listing, file.path)
         if file.size > settings.max_file_bytes:
             raise ItemError(
                 ErrorCode.FILE_TOO_LARGE, f"the file has {file.size} bytes; the limit is {settings.max_file_bytes}"
             )
-        info = inspect(lake.read_bytes(original), file.path, limits=settings.image_limits())
+        info = inspect(lake.read_bytes(_original(journal, file)), file.path, limits=settings.image_limits())
     except ItemError as error:
         return None, 1, error
     return info.format, info.pages, None
 
 
-def _empty_ingest(ingest: Storage, journal: Journal) -> None:
-    """Remove what was taken, as far as it is still what was taken; folders go when nothing is left in them."""
+def _empty_ingest(ingest: Storage, lake: Storage, journal: Journal) -> None:
+    """Remove what was taken, as far as it is still what was taken; folders go when nothing is left in them.
+
+    What a file holds decides, not its time: somebody may put another one in its place at any moment.
+    """
     listing = journal.listing
+    taken = {item.original: item.sha256 for item in read_items(lake, journal.batch_date, journal.batch_id)}
     for file in listing.files:
-        path = listing.path_in_ingest(file.path)
-        try:
-            entry = ingest.entry(path)
-        except FileNotFoundError:
-            continue
-        if (entry.size, entry.mtime_ns, entry.version) == (file.size, file.mtime_ns, file.version):
-            ingest.remove(path, file.version)
-        else:
+        path, sha256 = listing.path_in_ingest(file.path), taken[_original(journal, file)]
+        if not ingest.remove_unchanged(path, sha256=sha256, version=file.version):
             with about(path=display_name(file.path)):
                 log.warning("This file changed after it was taken in and stays in ingest.")
     if listing.has_marker:

@@ -10,14 +10,18 @@ follows every installation, sees it.
 import contextlib
 import datetime as dt
 import io
+import logging
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tounum_tasks.errors import TounumError
+from tounum_tasks.errors import DamagedFile, TounumError
 from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
 from tounum_tasks.manifest.schema import KEY_COLUMNS, PUBLISHED_AT, PUBLISHED_BY, SCHEMA, without_publication
 from tounum_tasks.store.base import Storage
+from tounum_tasks.tables import parquet_bytes, read_table
+
+log = logging.getLogger(__name__)
 
 LOCK_WAIT_SECONDS = 600
 
@@ -45,11 +49,9 @@ def commit_version(lake: Storage, table: pa.Table, *, version: int, expected_row
         StaleRun: the version exists already.
         ValueError: schema, row count or keys are not what was registered; nothing was written.
     """
-    buffer = io.BytesIO()
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
     said = {**(table.schema.metadata or {}), PUBLISHED_BY: run_id.encode(), PUBLISHED_AT: now.encode()}
-    pq.write_table(table.replace_schema_metadata(said), buffer, compression="zstd", store_schema=True)
-    staged = buffer.getvalue()
+    staged = parquet_bytes(table.replace_schema_metadata(said))
     _validate(pq.read_table(io.BytesIO(staged)), expected_rows)
     batch_date, batch_id = table["batch_date"][0].as_py(), table["batch_id"][0].as_py()
     if not lake.create_exclusively(history_path(batch_date, batch_id, version), staged):
@@ -65,6 +67,32 @@ def install_latest(lake: Storage, batch_date: str, batch_id: str) -> int:
         )
         installed = newest
     return installed
+
+
+def mend_latest(lake: Storage, batch_date: str, batch_id: str) -> None:
+    """Make the highest committed version of a batch whole from ``manifest.parquet`` if it is damaged.
+
+    The other way round nothing needs to be done: whoever publishes next installs ``manifest.parquet`` again.
+
+    Raises:
+        DamagedFile: the version is damaged, and no other file holds the same rows.
+    """
+    newest = latest_version(lake, batch_date, batch_id)
+    if newest == 0:
+        return
+    path = history_path(batch_date, batch_id, newest)
+    try:
+        read_table(lake, path)
+    except DamagedFile as damage:
+        installed = manifest_path(batch_date, batch_id)
+        try:
+            numbers = read_table(lake, installed, ["manifest_version"])["manifest_version"].to_pylist()
+        except (DamagedFile, FileNotFoundError):
+            raise damage from None
+        if max(numbers) != newest:
+            raise
+        lake.write_bytes(path, lake.read_bytes(installed))
+        log.warning("%s was damaged; it was made whole from %s.", lake.url(path), lake.url(installed))
 
 
 def _validate(table: pa.Table, expected_rows: int) -> None:

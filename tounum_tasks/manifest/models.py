@@ -3,14 +3,10 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.plan import ModelPin
 
-MODEL_COLUMNS = {
-    "classifier": "classifier_version",
-    "extractor": "extractor_version",
-    "captioner": "captioner_version",
-    "restorer": "restorer_version",
-}
+MODEL_COLUMNS = {kind.name: kind.column for kind in KINDS.values()}
 
 
 def version_of(pin: ModelPin) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import manifest_path
+from tounum_tasks.manifest.schema import SCHEMA, with_earlier_names, with_todays_names
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.store.base import Storage
+from tounum_tasks.tables import read_table
 
 
 @dataclass(frozen=True, order=True)
@@ -46,12 +47,17 @@ def read_columns(
 ) -> pa.Table | None:
     """Return columns (all if None) of the installed manifest of a batch, or None if it has none.
 
-    Columns that the manifest is older than are left out.
+    Columns that the manifest is older than are there, and empty.
+
+    Raises:
+        DamagedFile: the manifest does not hold what was published.
     """
     try:
-        with lake.open(manifest_path(batch_date, batch_id)) as file:
-            manifest = pq.ParquetFile(file)
-            there = set(manifest.schema_arrow.names)
-            return manifest.read(columns=None if columns is None else [name for name in columns if name in there])
+        wanted = None if columns is None else with_earlier_names(columns)
+        table = with_todays_names(read_table(lake, manifest_path(batch_date, batch_id), wanted))
     except FileNotFoundError:
         return None
+    for name in SCHEMA.names if columns is None else columns:
+        if name not in table.column_names:
+            table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
+    return table

@@ -4,11 +4,11 @@ import datetime as dt
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tounum_tasks.items import ItemKey
-from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, without_publication
+from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, with_todays_names, without_publication
 from tounum_tasks.store.base import Storage
+from tounum_tasks.tables import read_metadata, read_table
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,23 @@ def latest_version(lake: Storage, batch_date: str, batch_id: str) -> int:
 
 
 def read_version(lake: Storage, batch_date: str, batch_id: str, version: int) -> pa.Table:
-    """Return one committed version of a manifest; what the file says about its publication is left out."""
-    with lake.open(history_path(batch_date, batch_id, version)) as file:
-        return without_publication(pq.read_table(file))
+    """Return one committed version of a manifest; what the file says about its publication is left out.
+
+    Raises:
+        DamagedFile: it does not hold what was committed.
+    """
+    table = read_table(lake, history_path(batch_date, batch_id, version))
+    return with_todays_names(without_publication(table))
 
 
 def read_publication(lake: Storage, batch_date: str, batch_id: str, version: int) -> Publication:
-    """Return who published a version, and when; only the end of the file is read."""
+    """Return who published a version, and when.
+
+    Raises:
+        DamagedFile: it does not hold what was committed.
+    """
     path = history_path(batch_date, batch_id, version)
-    with lake.open(path) as file:
-        said = pq.read_schema(file).metadata or {}
+    said = read_metadata(lake, path)
     if PUBLISHED_BY not in said:
         at = dt.datetime.fromtimestamp(lake.entry(path).mtime_ns / 1e9, dt.UTC)
         return Publication(version, None, at)

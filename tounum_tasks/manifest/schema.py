@@ -1,8 +1,18 @@
 """The columns of a manifest. Raise ``SCHEMA_VERSION`` with every change that a reader could notice."""
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+# How columns and steps were called before, by today's name: up to version 2.
+EARLIER_NAMES = {"measure_and_enhance": "measure", "extract_features": "features"}
+_RENAMED = {
+    f"{kind}_{before}": f"{kind}_{name}"
+    for name, before in EARLIER_NAMES.items()
+    for kind in ("fingerprint", "seconds")
+}
 
 CLASS_COLUMNS = {
     "Painting": "prob_painting",
@@ -75,6 +85,12 @@ SCHEMA = pa.schema(
         _field("bit_depth", pa.int32(), "Bits per channel of the file"),
         _field("dpi", _real, "Resolution that the file states, or at which a PDF page was rendered", decimals=2),
         _field("exif_orientation", pa.int32(), "EXIF orientation of the file, 1 to 8; pixels are turned upright"),
+        _field(
+            "suspect_end",
+            _real,
+            "Share of the page, 0 to 1, that is empty at the end of the file as if a copy broke off: copy it again",
+            decimals=4,
+        ),
         _field("phash", _text, "Perceptual hash of the upright page, 64 bits as hex"),
         _field("duplicate_of", _text, "source_path of the first file of the batch with the same bytes"),
         # Quality and enhancement
@@ -90,15 +106,21 @@ SCHEMA = pa.schema(
         _field("confidence", _real, "Probability of the label", decimals=4),
         *(_field(column, _real, f"Probability of {label}", decimals=4) for label, column in CLASS_COLUMNS.items()),
         _field("is_photo", _flag, "Whether the image went on to features and a caption"),
-        _field("needs_review", _flag, "Whether the confidence is below the limit for review"),
+        _field("needs_review", _flag, "Whether a person should look at it"),
+        _field("review_reasons", _texts, "Why: class or caption (doubtful), end (see suspect_end)"),
         _field("classifier_version", _text, "Version and digest of the classifier"),
         _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
         # Features and caption
-        _field("features_uri", _text, "Folder of Parquet files that hold the features, found by fingerprint_features"),
+        _field(
+            "features_uri",
+            _text,
+            "Folder of Parquet files with the features, found by fingerprint_extract_features",
+        ),
         _field("extractor_version", _text, "Version and digest of the feature extractor"),
         _field("caption", _text, "Caption of a photograph"),
         _field("caption_words", _texts, "Words of the caption, as the attention maps count them"),
         _field("caption_log_probability", _real, "Log-probability of the caption, natural", decimals=3),
+        _field("caption_confidence", _real, "Expected quality of the caption, 0 to 1", decimals=4),
         _field("caption_alternatives", _texts, "Other captions that the search found, best first"),
         _field("attention_uri", _text, "Folder of Parquet files with the attention maps, found by fingerprint_caption"),
         _field("captioner_version", _text, "Version and digest of the captioner"),
@@ -107,16 +129,16 @@ SCHEMA = pa.schema(
         _field("error_code", _text, "What was wrong, as a word"),
         _field("error_message", _text, "What was wrong, as a sentence"),
         # Fingerprints
-        _field("fingerprint_measure", _text, "Fingerprint of the metrics and the enhancement"),
+        _field("fingerprint_measure_and_enhance", _text, "Fingerprint of the metrics and the enhancement"),
         _field("fingerprint_classify", _text, "Fingerprint of the class"),
         _field("fingerprint_route", _text, "Fingerprint of the route"),
-        _field("fingerprint_features", _text, "Fingerprint of the features"),
+        _field("fingerprint_extract_features", _text, "Fingerprint of the features"),
         _field("fingerprint_caption", _text, "Fingerprint of the caption"),
         # The run that made the row
-        _seconds("measure"),
+        _seconds("measure_and_enhance"),
         _seconds("classify"),
         _seconds("route"),
-        _seconds("features"),
+        _seconds("extract_features"),
         _seconds("caption"),
         _field("reused_stages", _texts, "Stages whose committed result was taken as it was", describes_run=True),
         _field("run_id", _text, "Run that made this row", required=True, describes_run=True),
@@ -140,6 +162,26 @@ def round_floats(row: dict) -> dict:
         if value is not None and b"decimals" in field.metadata:
             rounded[field.name] = round(float(value), int(field.metadata[b"decimals"]))
     return rounded
+
+
+def with_todays_names(table: pa.Table) -> pa.Table:
+    """Return the table of a manifest of any version with the columns, and the steps, called as they are today."""
+    version = int((table.schema.metadata or {}).get(b"schema_version", SCHEMA_VERSION))
+    if version >= 3:
+        return table
+    table = table.rename_columns([_RENAMED.get(name, name) for name in table.column_names])
+    if "reused_stages" not in table.column_names:
+        return table
+    today = {before: name for name, before in EARLIER_NAMES.items()}
+    reused = [names and [today.get(name, name) for name in names] for names in table["reused_stages"].to_pylist()]
+    position = table.column_names.index("reused_stages")
+    return table.set_column(position, SCHEMA.field("reused_stages"), pa.array(reused, _texts))
+
+
+def with_earlier_names(columns: Iterable[str]) -> list[str]:
+    """Return names of columns, and those that the same columns had in earlier versions."""
+    wanted = list(columns)
+    return [*wanted, *(before for before, name in _RENAMED.items() if name in wanted)]
 
 
 def without_publication(table: pa.Table) -> pa.Table:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tounum_tasks import __version__
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.names import display_name
+from tounum_tasks.visible import display_name
 
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -143,13 +143,38 @@ def parse_card(content: bytes, where: str) -> ModelCard:
 
 
 def read_version(folder: Path, *, name: str | None = None) -> ModelCard:
-    """Reads the card of a version folder and checks every file of it against its hash.
+    """Return the card of a version folder, after every file of it was compared with its hash.
 
     Args:
         name: the model that it should be.
 
     Raises:
         ConfigurationError: the version is incomplete, damaged, or of another model.
+    """
+    card = read_card(folder, name=name)
+    for file in card.files:
+        _read_file(folder, card, file)
+    return card
+
+
+def read_files(folder: Path, *, name: str) -> tuple[ModelCard, dict[str, bytes]]:
+    """Return the card of a version folder and its files by name, each read once and compared with its hash.
+
+    Raises:
+        ConfigurationError: the version is incomplete, damaged, or of another model.
+    """
+    card = read_card(folder, name=name)
+    return card, {file: _read_file(folder, card, file) for file in card.files}
+
+
+def read_card(folder: Path, *, name: str | None = None) -> ModelCard:
+    """Return the card of a version folder; its files are not looked at.
+
+    Args:
+        name: the model that it should be.
+
+    Raises:
+        ConfigurationError: the card is missing, damaged, or of another model.
     """
     path = folder / CARD_FILE
     try:
@@ -161,13 +186,11 @@ def read_version(folder: Path, *, name: str | None = None) -> ModelCard:
         raise ConfigurationError(f"{folder} holds a model of the kind {card.name}, not {name}.")
     if WEIGHTS_FILE not in card.files:
         raise ConfigurationError(f"The model {folder} is incomplete: its card names no {WEIGHTS_FILE}.")
-    for file, entry in card.files.items():
-        _check_file(folder, file, entry)
     return card
 
 
-def _check_file(folder: Path, file: str, entry: FileEntry) -> None:
-    path = folder / file
+def _read_file(folder: Path, card: ModelCard, file: str) -> bytes:
+    path, entry = folder / file, card.files[file]
     try:
         if not path.is_file():  # reading a pipe or a device would never end
             raise ConfigurationError(f"The model {folder} is incomplete: {file} is no file that can be read.")
@@ -175,8 +198,9 @@ def _check_file(folder: Path, file: str, entry: FileEntry) -> None:
             raise ConfigurationError(
                 f"The model {folder} is damaged: {file} has {path.stat().st_size:,} bytes, not {entry.bytes:,}."
             )
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"The model {folder} is incomplete: {file} cannot be read.") from error
-    if found != entry.sha256:
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise ConfigurationError(f"The model {folder} is damaged: {file} does not match its hash.")
+    return content

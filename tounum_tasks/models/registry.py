@@ -25,23 +25,25 @@ from tounum_tasks.models.card import (
     CARD_FILE,
     ModelCard,
     parse_card,
+    read_card,
     read_version,
     validate_name,
     validate_version,
 )
+from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.models.weights import check_files
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.folder import FolderStorage
 from tounum_tasks.store.open import open_storage
 
 PRODUCTION = "production"
 LOCK_SECONDS = 30.0
-MODELS = ("extractor", "captioner", "classifier", "restorer")
 STARTERS = Path(__file__).parent / "starter"
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A version that was found complete and undamaged, in a local folder."""
+    """A version in a local folder."""
 
     name: str
     version: str
@@ -79,17 +81,27 @@ class Registry:
     # Reading
 
     def resolve(self, name: str, version: str = PRODUCTION) -> ModelVersion:
-        """Finds a version and checks all its files.
+        """Find a version and check all its files.
 
         Raises:
             ConfigurationError: there is no such version, or it is incomplete or damaged.
+        """
+        found = self.find(name, version)
+        read_version(found.folder, name=name)
+        return found
+
+    def find(self, name: str, version: str = PRODUCTION) -> ModelVersion:
+        """Find a version by its card; who loads it compares its files with their hashes.
+
+        Raises:
+            ConfigurationError: there is no such version, or its card is damaged.
         """
         _checked(validate_name, name)
         if version == PRODUCTION:
             version = self.production(name)
         _checked(validate_version, version)
         folder = self._local_folder(name, version)
-        card = read_version(folder, name=name)
+        card = read_card(folder, name=name)
         if card.version != version:
             raise ConfigurationError(f"{folder} says that it is version {card.version}, not {version}.")
         return ModelVersion(name, version, card.digest, folder, card)
@@ -156,11 +168,13 @@ class Registry:
         Registering the same content again changes nothing, so that an interrupted call can be repeated.
 
         Raises:
-            ConfigurationError: the folder is damaged or of no known kind, or the version exists with other content.
+            ConfigurationError: the folder is damaged or of no known kind, its weights are no numbers, or the version
+                exists with other content.
         """
         card = read_version(folder)
-        if card.name not in MODELS:
-            raise ConfigurationError(f"{folder} holds a model of the kind {card.name}; known are {', '.join(MODELS)}.")
+        if card.name not in KINDS:
+            raise ConfigurationError(f"{folder} holds a model of the kind {card.name}; known are {', '.join(KINDS)}.")
+        check_files(folder, card.files)
         if card.version in self._starter_versions(card.name):
             if read_version(self._starters / card.name / card.version).digest != card.digest:
                 raise _taken(card)
@@ -177,22 +191,24 @@ class Registry:
             ConfigurationError: the version cannot be used, or a partner of it is missing.
         """
         chosen = self.resolve(name, version)
+        check_files(chosen.folder, chosen.card.files)
         for partner in chosen.card.partners:
             self.partner(chosen, partner)
+        starters = self._starter_versions(name)
         with self._one_at_a_time(name):
-            try:
-                promoted = self._promoted(name)
-            except ConfigurationError:
-                promoted = []  # a damaged list is replaced: this is how it is mended
-            starters = self._starter_versions(name)
-            before = promoted or [version for version in starters[-1:] if version != chosen.version]
-            for replaced in before[-1:]:
-                if replaced in starters:
-                    self._keep_starters(self.resolve(name, replaced))
-            self._keep_starters(chosen)
-            if promoted[-1:] != [chosen.version]:
-                self._install(name, [*before, chosen.version])
-        return chosen
+            while True:
+                found = self._list_version(name)
+                try:
+                    promoted = self._promoted(name)
+                except ConfigurationError:
+                    promoted = []  # a damaged list is replaced: this is how it is mended
+                before = promoted or [version for version in starters[-1:] if version != chosen.version]
+                for replaced in before[-1:]:
+                    if replaced in starters:
+                        self._keep_starters(self.resolve(name, replaced))
+                self._keep_starters(chosen)
+                if promoted[-1:] == [chosen.version] or self._install(name, [*before, chosen.version], found):
+                    return chosen
 
     def rollback(self, name: str) -> ModelVersion:
         """Puts the version back into production that was there before the last promotion.
@@ -202,15 +218,20 @@ class Registry:
         """
         _checked(validate_name, name)
         with self._one_at_a_time(name):
-            promoted = self._promoted(name)
-            if len(promoted) < 2:
-                raise ConfigurationError(f"There is no version of the {name} to go back to.")
-            previous = self.resolve(name, promoted[-2])
-            self._install(name, promoted[:-1])
-        return previous
+            while True:
+                found = self._list_version(name)
+                promoted = self._promoted(name)
+                if len(promoted) < 2:
+                    raise ConfigurationError(f"There is no version of the {name} to go back to.")
+                previous = self.resolve(name, promoted[-2])
+                if self._install(name, promoted[:-1], found):
+                    return previous
 
     def _one_at_a_time(self, name: str) -> AbstractContextManager[None]:
-        """Two promotions at the same moment must not forget one of them."""
+        """Two promotions at the same moment must not forget one of them.
+
+        Object stores have no locks: there, a list that somebody else has replaced meanwhile is read again.
+        """
         return self._lake.lock(f"models/{name}/production.lock", LOCK_SECONDS)
 
     def _keep_starters(self, version: ModelVersion) -> None:
@@ -236,9 +257,17 @@ class Registry:
 
     # Where things lie
 
-    def _install(self, name: str, versions: list[str]) -> None:
-        content = {"version": versions[-1], "previous": versions[:-1]}
-        self._lake.write_bytes(f"models/{name}/production.json", (json.dumps(content, indent=2) + "\n").encode())
+    def _list_version(self, name: str) -> str:
+        """What the store calls the content of the list of promotions; empty if there is none, and for folders."""
+        try:
+            return self._lake.entry(f"models/{name}/production.json").version
+        except FileNotFoundError:
+            return ""
+
+    def _install(self, name: str, versions: list[str], found: str) -> bool:
+        """Write the list of promotions if it is what was ``found`` still; return whether it was."""
+        content = json.dumps({"version": versions[-1], "previous": versions[:-1]}, indent=2) + "\n"
+        return self._lake.replace_version(f"models/{name}/production.json", content.encode(), found)
 
     def _promoted(self, name: str) -> list[str]:
         """Versions that were promoted, the one in production last; empty before the first promotion."""

@@ -1,15 +1,11 @@
 """How values read: names that cannot mislead, numbers with as many digits as they deserve, durations."""
 
-from tounum_tasks.names import display_name
+from tounum_tasks.visible import one_line
 
 
 def visible(text: object) -> str:
-    """Return ``text`` with control characters and bidirectional overrides written out as ``\\uNNNN``.
-
-    Unlike :func:`tounum_tasks.names.display_name` this may be applied to what was made visible before: backslashes
-    stay single.
-    """
-    return "".join(part if part == "\\" else display_name(part) for part in str(text))
+    """Return ``text`` as one line in which nothing is hidden; see :func:`tounum_tasks.visible.one_line`."""
+    return one_line(str(text))
 
 
 def quantity(value: float | None) -> str:

@@ -20,11 +20,15 @@ from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.items import Item, ItemKey, read_items
+from tounum_tasks.manifest.schema import EARLIER_NAMES
 from tounum_tasks.quality.metrics import measure
-from tounum_tasks.restore.enhance import enhance
+from tounum_tasks.restore.engine import Engine
+from tounum_tasks.restore.enhance import AUTO_ENGINE, enhance
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps import measure_and_enhance as measure_stage
-from tounum_tasks.steps import route as route_stage
+from tounum_tasks.steps import measure_and_enhance, route
+from tounum_tasks.steps.measure_and_enhance import enhanced_path
+from tounum_tasks.steps.originals import Originals
+from tounum_tasks.steps.pins import engine_named
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import Cache
 from tounum_tasks.store.base import Storage
@@ -37,7 +41,7 @@ READERS = 8  # photographs that are read back at once
 COLUMNS = (
     "source_path", "page", "label", "width_px", "height_px", "dpi", "enhancement_method", "enhancement_operations",
     "enhancement_accepted", "blur_laplacian_var_after", "destination_uri", "error_code", "error_message",
-    "fingerprint_measure", "fingerprint_route",
+    "fingerprint_measure_and_enhance", "fingerprint_route", "restorer_version",
 )  # fmt: skip
 
 
@@ -78,12 +82,13 @@ class BatchFiles:
             EnvironmentFault: an original is gone or damaged, or enhanced pixels cannot be made again as they were.
         """
         put, known = 0, self._sha256(table)
-        for row, place in self._named(table):
-            if place.uri not in self._present:
-                self._put(row, place)
-                put += 1
-            elif self.certain and self._is_other(row, place, known):
-                self._photo(row)
+        with self._originals:
+            for row, place in self._named(table):
+                if place.uri not in self._present:
+                    self._put(row, place)
+                    put += 1
+                elif self.certain and self._is_other(row, place, known):
+                    self._photo(row)
         return put
 
     def settle(self, table: pa.Table) -> Settling:
@@ -94,11 +99,12 @@ class BatchFiles:
         """
         named = list(self._named(table))
         missing = [(row, place) for row, place in named if place.uri not in self._present]
-        others = self._others(named, self._sha256(table))
-        for row, place in missing:
-            self._put(row, place)
-        for row, place in others:
-            place.storage.write_bytes(place.path, self._photo(row))
+        with self._originals:
+            others = self._others(named, self._sha256(table))
+            for row, place in missing:
+                self._put(row, place)
+            for row, place in others:
+                place.storage.write_bytes(place.path, self._photo(row))
         put, replaced = len(missing), len(others)
         removed = self._remove_others({place.uri for _, place in named})
         if put or replaced or removed:
@@ -115,13 +121,17 @@ class BatchFiles:
         return open_storage(self.settings.lake_root)
 
     @cached_property
+    def _originals(self) -> Originals:
+        return Originals(self._lake)
+
+    @cached_property
     def _items(self) -> dict[ItemKey, Item]:
         return {item.key: item for item in read_items(self._lake, self.batch_date, self.batch_id)}
 
     @cached_property
     def _places(self) -> Places:
         originals = frozenset(item.original for item in self._items.values())
-        return Places(self.settings, originals.__contains__)
+        return Places(self.settings, originals)
 
     @cached_property
     def _present(self) -> dict[str, Place]:
@@ -141,8 +151,8 @@ class BatchFiles:
                 wanted.setdefault(self._items[path, page].shard, []).append(fingerprint)
         found = {}
         for shard, fingerprints in wanted.items():
-            folder = f"stages/{route_stage.STAGE}/{self.batch_date}/{self.batch_id}/shard-{shard:04d}"
-            rows = Cache(self._lake, folder, route_stage.SCHEMA).rows(fingerprints, ["fingerprint", "sha256"])
+            folder = f"stages/route/{self.batch_date}/{self.batch_id}/shard-{shard:04d}"
+            rows = Cache(self._lake, folder, route.SCHEMA).rows(fingerprints, ["fingerprint", "sha256"])
             found.update({fingerprint: row["sha256"] for fingerprint, row in rows.items()})
         return found
 
@@ -217,7 +227,7 @@ class BatchFiles:
         item = self._items[row["source_path"], row["page"]]
         try:
             enhanced = self._enhanced(row, item) if row["enhancement_accepted"] else None
-            return photo_content(self._lake, item, enhanced, row["dpi"], self._limits(row, item))
+            return photo_content(self._originals, item, enhanced, row["dpi"], self._limits(row, item))
         except FileNotFoundError as error:
             raise self._gone(item) from error
         except ItemError as error:
@@ -225,13 +235,13 @@ class BatchFiles:
 
     def _enhanced(self, row: dict, item: Item) -> bytes:
         """The file with the enhanced pixels, from the stage cache or made again from the original."""
-        folder = f"stages/{measure_stage.STAGE}/{self.batch_date}/{self.batch_id}/shard-{item.shard:04d}"
-        path = measure_stage.enhanced_path(folder, row["fingerprint_measure"], item.format or "")
-        if self._lake.exists(path):
-            return self._lake.read_bytes(path)
-        original = measure_stage.read_original(self._lake, item)
-        image = decode(original, page=item.page, limits=self._limits(row, item))
-        again = enhance(image.rgb, mode=row["enhancement_method"], before=measure(image.rgb))
+        kept = self._kept_enhanced(row, item)
+        if kept is not None:
+            return kept
+        image = self._originals.decode(item, self._limits(row, item))
+        again = enhance(
+            image.rgb, mode=row["enhancement_method"], before=measure(image.rgb), engine=self._engine(row, item)
+        )
         if (
             list(again.operations) != row["enhancement_operations"]
             or round(again.after.blur_laplacian_var, 2) != row["blur_laplacian_var_after"]
@@ -242,10 +252,41 @@ class BatchFiles:
             )
         return encode(again.rgb, format=image.format, dpi=image.dpi)
 
+    def _kept_enhanced(self, row: dict, item: Item) -> bytes | None:
+        """The file from the stage cache, if it is there and whole."""
+        fingerprint, shard = row["fingerprint_measure_and_enhance"], f"shard-{item.shard:04d}"
+        batch = f"{self.batch_date}/{self.batch_id}/{shard}"
+        cache = Cache(self._lake, f"stages/measure_and_enhance/{batch}", measure_and_enhance.SCHEMA)
+        kept = cache.rows([fingerprint]).get(fingerprint)
+        if kept and kept["enhanced"]:
+            return measure_and_enhance.read_enhanced(self._lake, kept)
+        # Earlier releases noted no hash: there, what can be decoded to its end is whole.
+        earlier = f"stages/{EARLIER_NAMES['measure_and_enhance']}/{batch}"
+        try:
+            content = self._lake.read_bytes(enhanced_path(earlier, fingerprint, item.format or ""))
+            decode(content, limits=self._limits(row, item))
+        except (FileNotFoundError, ItemError):
+            return None
+        return content
+
+    def _engine(self, row: dict, item: Item) -> Engine:
+        """The engine with the restorer that enhanced an image; what manifests before it was named used is not known."""
+        if row["enhancement_method"] != "auto" or not row["restorer_version"]:
+            return AUTO_ENGINE
+        try:
+            return engine_named(row["restorer_version"], self.settings)
+        except ConfigurationError as error:
+            raise EnvironmentFault(
+                f"{item.source_path} page {item.page} cannot be enhanced again as it was, and the stage cache does not "
+                f"have it any more: {error}"
+            ) from error
+
     def _limits(self, row: dict, item: Item) -> ImageLimits:
         """Limits that let through what was let through before."""
         pixels = max(self.settings.max_pixels, (row["width_px"] or 0) * (row["height_px"] or 0))
-        return replace(self.settings.image_limits(), max_pixels=pixels, max_pages=item.pages)
+        # The resolution of a PDF's row is the one at which its page was rendered.
+        dpi = row["dpi"] if item.format == "pdf" and row["dpi"] else self.settings.pdf_dpi
+        return replace(self.settings.image_limits(), max_pixels=pixels, max_pages=item.pages, pdf_dpi=dpi)
 
 
 def _files_below(root: Place) -> Iterable[Place]:

@@ -9,16 +9,17 @@ from collections import Counter
 
 import pyarrow as pa
 
-from tounum_tasks.errors import EnvironmentFault, TounumError
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, TounumError
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import StaleRun, batch_lock, commit_version, install_latest
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, STATUS_OK
 from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.overtaken import other_publishers
-from tounum_tasks.publish.rows import STAGES, build_rows, to_table
+from tounum_tasks.publish.rows import build_rows, to_table
 from tounum_tasks.publish.settle import BatchFiles
 from tounum_tasks.settings import Settings
+from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
@@ -36,18 +37,24 @@ def run(plan: RunPlan, settings: Settings) -> dict:
     (another run has published other results since this one began; it wins whole).
 
     Raises:
-        EnvironmentFault: at least one batch could not be published; all others were.
+        EnvironmentFault: at least one batch could not be published, which may pass; all others were.
+        ConfigurationError: the same, but trying again cannot help.
     """
-    batches, failed = [], []
+    batches: list[dict] = []
+    failed: dict[str, Exception] = {}
     for batch in plan.batches:
         with about(batch=batch.batch_id):
             try:
                 batches.append(_publish(plan, batch, settings))
             except (TounumError, pa.ArrowException, OSError, ValueError) as error:
                 log.exception("This batch could not be published.")
-                failed.append(f"{batch.batch_id}: {error}")
+                failed[batch.batch_id] = error
     if failed:
-        raise EnvironmentFault(f"Not published, while all other batches were: {'; '.join(failed)}")
+        may_pass = any(isinstance(error, EnvironmentFault | OSError) for error in failed.values())
+        told = "; ".join(f"{batch_id}: {error}" for batch_id, error in failed.items())
+        raise (EnvironmentFault if may_pass else ConfigurationError)(
+            f"Not published, while all other batches were: {told}"
+        )
     if not batches:
         log.info("Nothing arrived: there is nothing to publish.")
     return {"batches": batches}
@@ -111,10 +118,10 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, files: BatchFiles) -
 def _log_reuse(rows: list[dict]) -> None:
     """Say how many results each stage computed in this run, and how many were taken as they were."""
     told = []
-    for stage in STAGES:
-        found = [row for row in rows if row.get(f"seconds_{stage}") is not None]
-        reused = sum(stage in row["reused_stages"] for row in found)
-        told.append(f"{stage} {len(found) - reused} computed, {reused} reused")
+    for step in STEPS:
+        found = [row for row in rows if row.get(f"seconds_{step.name}") is not None]
+        reused = sum(step.name in row["reused_stages"] for row in found)
+        told.append(f"{step.name} {len(found) - reused} computed, {reused} reused")
     log.info("%s.", "; ".join(told))
 
 

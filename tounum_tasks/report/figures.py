@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,18 +12,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.manifest.published import read_columns
-from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import SCHEMA, STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
 from tounum_tasks.pages.wording import count, percent
 from tounum_tasks.plan import BatchPlan, RunPlan
-from tounum_tasks.publish.overtaken import complaint, other_publishers
+from tounum_tasks.publish.verdict import JudgedBatch, JudgedRun, judge
 from tounum_tasks.settings import Settings
+from tounum_tasks.steps.table import STEPS
+from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
 STATUSES = (STATUS_OK, STATUS_QUARANTINED, STATUS_FAILED)
 METRICS = ("blur_laplacian_var", "noise_sigma")
-TIMED_STAGES = ("measure", "classify", "route", "features", "caption")
 
 COLUMNS = (
     "batch_name",
@@ -42,7 +43,7 @@ COLUMNS = (
     "attention_uri",
     "status",
     "error_code",
-    *(f"seconds_{stage}" for stage in TIMED_STAGES),
+    *(f"seconds_{step.name}" for step in STEPS),
     "reused_stages",
     "run_id",
     "manifest_version",
@@ -74,14 +75,23 @@ class BatchFigures:
 
     ``table`` holds :data:`COLUMNS` of its manifest. ``outcome`` is ``published`` (this run made the current version),
     ``unchanged`` (the run came to the rows that were there already), ``superseded`` (another run published after
-    this one had begun) or ``missing`` (there is no manifest, and ``table`` is empty). ``complaint`` is a sentence if
-    another run published results that this one was not started for.
+    this one had begun) or ``missing`` (there is no manifest, and ``table`` is empty).
     """
 
-    plan: BatchPlan
+    judged: JudgedBatch
     table: pa.Table
-    outcome: Outcome
-    complaint: str | None = None
+
+    @property
+    def plan(self) -> BatchPlan:
+        return self.judged.plan
+
+    @property
+    def outcome(self) -> Outcome:
+        if not self.table.num_rows:
+            return "missing"
+        if self.judged.others:
+            return "superseded"
+        return "published" if self.judged.version > self.plan.base_version else "unchanged"
 
     @property
     def name(self) -> str:
@@ -91,23 +101,13 @@ class BatchFigures:
     def version(self) -> int:
         return self.table["manifest_version"][0].as_py() if self.table.num_rows else 0
 
-    @property
-    def other_runs(self) -> list[str]:
-        """The runs that made the rows, if none of them is this one."""
-        return sorted(pc.unique(self.table["run_id"]).to_pylist())
-
     @cached_property
     def statuses(self) -> Counter[str]:
         return counts(self.table["status"])
 
     @property
-    def without_result(self) -> int:
-        """Items that are quarantined or failed; all of them if there is no manifest."""
-        return self.plan.items - self.statuses[STATUS_OK]
-
-    @property
     def failure_rate(self) -> float:
-        return self.without_result / self.plan.items if self.plan.items else 0.0
+        return self.judged.failure_rate
 
     def spread(self, metric: str, when: str) -> Spread | None:
         return Spread.of(numbers(self.table[f"{metric}_{when}"]))
@@ -141,8 +141,12 @@ class Verdict:
 class RunFigures:
     """All batches of a run, and ``table``: their rows one after the other."""
 
-    plan: RunPlan
+    judged: JudgedRun
     batches: list[BatchFigures]
+
+    @property
+    def plan(self) -> RunPlan:
+        return self.judged.plan
 
     @cached_property
     def table(self) -> pa.Table:
@@ -216,11 +220,11 @@ class RunFigures:
         mine = self.table.filter(pc.equal(self.table["run_id"], self.plan.run_id))
         lists = mine["reused_stages"].to_pylist()
         times = []
-        for stage in TIMED_STAGES:
-            seconds = mine[f"seconds_{stage}"]
-            reused = pa.array([stage in (names or ()) for names in lists], pa.bool_())
+        for step in STEPS:
+            seconds = mine[f"seconds_{step.name}"]
+            reused = pa.array([step.name in (names or ()) for names in lists], pa.bool_())
             computed = numbers(seconds.filter(pc.invert(reused)))
-            times.append(StageTime(stage, len(computed), pc.sum(reused).as_py() or 0, float(computed.sum())))
+            times.append(StageTime(step.name, len(computed), pc.sum(reused).as_py() or 0, float(computed.sum())))
         return times
 
     @cached_property
@@ -234,59 +238,63 @@ class RunFigures:
         for status in (STATUS_QUARANTINED, STATUS_FAILED):
             if self.statuses[status]:
                 headline += f", {self.statuses[status]:,} {status}"
-        limit = percent(self.plan.max_failure_rate)
-        missing = [batch for batch in self.batches if batch.outcome == "missing"]
-        over = [
-            batch for batch in self.batches
-            if batch.outcome != "missing" and batch.failure_rate > self.plan.max_failure_rate
-        ]  # fmt: skip
-        overtaken = [f"{batch.complaint}." for batch in self.batches if batch.complaint]
-        if missing or over or self.plan.faults or overtaken:
-            sentences = [*self.plan.faults, *overtaken]
-            sentences += [
-                f"Batch {batch.plan.batch_id} has no manifest: it was not published, see the log of publish."
-                for batch in missing
-            ] + [
-                f"{batch.without_result:,} of {count(batch.plan.items, 'image')} of batch {batch.plan.batch_id} have "
-                f"no result ({percent(batch.failure_rate)}); the limit is {limit}. All rows are published."
-                for batch in over
-            ]
-            word = "Failure limit exceeded" if over else "Not published" if missing else "A batch was kept out"
-            if not (over or missing or self.plan.faults):
-                word = "Overtaken by another run"
-            return Verdict("bad", word, headline, sentences)
-        without = sum(batch.without_result for batch in self.batches)
+        if self.judged.is_red:
+            return Verdict("bad", self._red_word, headline, self._red_sentences)
+        without = sum(batch.judged.without_result for batch in self.batches)
         if not without:
             return Verdict("good", "All done", headline, ["Every image has a result."])
-        share = percent(without / self.items)
+        limit, share = percent(self.plan.max_failure_rate), percent(without / self.items)
         sentence = f"{share} of the images have no result, within the limit of {limit} for each batch."
         return Verdict("attention", "Done, with exceptions", headline, [sentence])
+
+    @property
+    def _red_word(self) -> str:
+        if self.judged.over_limit:
+            return "Failure limit exceeded"
+        if self.judged.unpublished:
+            return "Not published"
+        return "A batch was kept out" if self.judged.faults else "Overtaken by another run"
+
+    @property
+    def _red_sentences(self) -> list[str]:
+        limit = percent(self.plan.max_failure_rate)
+        return [
+            *self.judged.faults,
+            *(f"{complaint}." for complaint in self.judged.complaints),
+            *(
+                f"Batch {batch.plan.batch_id} has no manifest: it was not published, see the log of publish."
+                for batch in self.judged.unpublished
+            ),
+            *(
+                f"{batch.without_result:,} of {count(batch.plan.items, 'image')} of batch {batch.plan.batch_id} have "
+                f"no result ({percent(batch.failure_rate)}); the limit is {limit}. All rows are published."
+                for batch in self.judged.over_limit
+            ),
+        ]
+
+
+_NOTHING = pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table()
 
 
 def read_figures(plan: RunPlan, settings: Settings) -> RunFigures:
     """Read the installed manifests of the batches of ``plan``."""
-    return RunFigures(plan, [_read_batch(plan, batch, settings) for batch in plan.batches])
-
-
-def _read_batch(plan: RunPlan, batch: BatchPlan, settings: Settings) -> BatchFigures:
-    table = read_columns(open_storage(settings.lake_root), batch.batch_date, batch.batch_id, COLUMNS)
-    if table is None:
-        return BatchFigures(batch, pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table(), "missing")
-    figures = BatchFigures(batch, table.replace_schema_metadata(), "published")
-    if plan.run_id in figures.other_runs:
-        return figures
-    if figures.version <= batch.base_version:
-        return BatchFigures(batch, figures.table, "unchanged")
-    return BatchFigures(batch, figures.table, "superseded", _complaint(plan, batch, settings))
-
-
-def _complaint(plan: RunPlan, batch: BatchPlan, settings: Settings) -> str | None:
     lake = open_storage(settings.lake_root)
-    others = other_publishers(lake, plan, batch)
-    if not others:
-        return None
-    current = latest_version(lake, batch.batch_date, batch.batch_id)
-    return complaint(plan, batch, read_version(lake, batch.batch_date, batch.batch_id, current), others, settings)
+    batches = [_read_batch(lake, batch) for batch in judge(plan, settings).batches]
+    return RunFigures(JudgedRun(plan, [batch.judged for batch in batches]), batches)
+
+
+def _read_batch(lake: Storage, batch: JudgedBatch) -> BatchFigures:
+    try:
+        return BatchFigures(batch, _read_table(lake, batch.plan))
+    except DamagedFile as fault:
+        return BatchFigures(replace(batch, damage=str(fault)), _NOTHING)
+
+
+def _read_table(lake: Storage, batch: BatchPlan) -> pa.Table:
+    table = read_columns(lake, batch.batch_date, batch.batch_id, COLUMNS)
+    if table is None:
+        return _NOTHING
+    return table.replace_schema_metadata()
 
 
 def counts(column: pa.ChunkedArray) -> Counter[str]:

@@ -43,9 +43,10 @@ def print_run(plan: RunPlan, settings: Settings, file: TextIO | None = None) -> 
 def _print_batch(batch: BatchFigures, settings: Settings, file: TextIO) -> None:
     ref = batch.plan
     print(f"Batch {visible(batch.name)} ({ref.batch_id}) of {ref.batch_date}", file=file)
-    table = read_columns(open_storage(settings.lake_root), ref.batch_date, ref.batch_id, ITEM_COLUMNS)
+    lake, is_missing = open_storage(settings.lake_root), batch.outcome == "missing"
+    table = None if is_missing else read_columns(lake, ref.batch_date, ref.batch_id, ITEM_COLUMNS)
     if table is None:
-        print("  no manifest was published", file=file)
+        print("  no manifest was published, or it cannot be read", file=file)
     else:
         print_items(_most_important(table).to_pylist(), file)
         if table.num_rows > MAX_LINES:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct, version_of
 from tounum_tasks.manifest.published import published_batches, read_columns
@@ -44,8 +45,7 @@ def wanted_models(settings: Settings) -> dict[str, str]:
     Raises:
         ConfigurationError: a model is missing or damaged.
     """
-    request = RunRequest(run_id="reprocess", classifier=settings.classifier, captioner=settings.captioner)
-    return {name: version_of(pin) for name, pin in pin_models(request, settings).items()}
+    return {name: version_of(pin) for name, pin in pin_models(RunRequest(run_id="reprocess"), settings).items()}
 
 
 def differences(table: pa.Table, wanted: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -63,7 +63,12 @@ def outdated_dates(settings: Settings, wanted: Mapping[str, str]) -> list[str]:
     lake = open_storage(settings.lake_root)
     found: dict[str, None] = {}
     for batch in published_batches(lake):
-        table = read_columns(lake, batch.batch_date, batch.batch_id, list(MODEL_COLUMNS.values()))
+        try:
+            table = read_columns(lake, batch.batch_date, batch.batch_id, list(MODEL_COLUMNS.values()))
+        except DamagedFile as fault:
+            log.error("%s", fault)
+            found[batch.batch_date] = None  # a run of that date makes it whole from the history
+            continue
         if table is None:
             continue
         for name, (versions, version) in differences(table, wanted).items():

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.quality.metrics import Quality
-from tounum_tasks.restore.denoise import OPPONENT
+from tounum_tasks.restore.colours import OPPONENT
 from tounum_tasks.restore.engine import Proposal
 from tounum_tasks.restore.evidence import Evidence, blur_of, gather, spread_squares
 from tounum_tasks.restore.restorer import Restorer, starter
+from tounum_tasks.restore.screens import is_screened
 
 _LOADING = Lock()
 
@@ -108,9 +109,11 @@ class AutoEngine:
             return None
         evidence = gather(rgb)
         needs = needs_of(evidence, self.options)
+        if (not needs.operations and not is_doubtful(evidence, self.options)) or is_screened(rgb):
+            return None
         if needs.operations:
             return Proposal(self._restorer().restore(rgb, blur=needs.blur), needs.operations)
-        return self._ask(rgb) if is_doubtful(evidence, self.options) else None
+        return self._ask(rgb)
 
     def _ask(self, rgb: NDArray[np.uint8]) -> Proposal | None:
         """Let the network say whether there is noise, on a part of the page if it is large."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.restore.denoise import OPPONENT
+from tounum_tasks.restore.colours import OPPONENT
 from tounum_tasks.threads import in_threads
 
 _SQUARE = 256

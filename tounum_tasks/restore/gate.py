@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.quality.metrics import sorted_part
+from tounum_tasks.restore.screens import is_screened
 from tounum_tasks.restore.tiles import tiles
 from tounum_tasks.threads import in_threads
 
@@ -175,6 +176,8 @@ def objection(before: NDArray[np.uint8], after: np.ndarray, limits: GateLimits) 
     """
     if after.shape != before.shape or after.dtype != before.dtype:
         return f"the engine returned {after.dtype} {after.shape} for a page of {before.shape}"
+    if is_screened(before):
+        return "the page is made of dots, threads or lines, which would lose their colours"
     seen = compare(before, after)
     growth = limits.noise_growth if seen.sharpening >= limits.sharpening_correlation else 1.0
     if seen.colour_shift > limits.colour_shift + seen.cut_off[0]:

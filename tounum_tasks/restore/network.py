@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.models.weights import assign_weights
-from tounum_tasks.restore.denoise import OPPONENT
+from tounum_tasks.restore.colours import OPPONENT
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +40,24 @@ BLUR_STEPS = (0.0, 0.5, 0.9, 1.3)
 """The network is given what the blur exceeds each of these by, so that it can treat ranges of it differently."""
 
 HALF_CHANNELS, QUARTER_CHANNELS, QUARTER_BLOCKS = 32, 64, 2
+
+
+def weight_shapes() -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights by name."""
+    kernels: dict[str, tuple[int, ...]] = {
+        "entry": (3, 3, 12 + len(BLUR_STEPS), HALF_CHANNELS),
+        "down": (2, 2, HALF_CHANNELS, QUARTER_CHANNELS),
+        "up": (1, 1, QUARTER_CHANNELS, 4 * HALF_CHANNELS),
+        "exit": (3, 3, HALF_CHANNELS, 12),
+        "gates": (3, 3, HALF_CHANNELS, 12),
+        "fine": (3, 3, 12, 12),
+        "colours": (1, 1, 12, 12),
+    }
+    blocks = {f"quarter{index}": QUARTER_CHANNELS for index in range(QUARTER_BLOCKS)} | {"half": HALF_CHANNELS}
+    for name, channels in blocks.items():
+        kernels |= {f"{name}_{part}": (3, 3, channels, channels) for part in ("first", "second")}
+    shapes = {f"{name}/kernel": shape for name, shape in kernels.items()}
+    return shapes | {f"{name}/bias": shape[3:] for name, shape in kernels.items()}
 
 
 def build_network(policy: str) -> keras.Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.features.extractor import compute_policy
+from tounum_tasks.models.card import WEIGHTS_FILE, read_files
+from tounum_tasks.models.compute import Precision, best_precision, keras_policy
+from tounum_tasks.models.registry import STARTERS, version_order
+from tounum_tasks.models.runtime import network
+from tounum_tasks.models.weights import check_weights, parse_safetensors
+from tounum_tasks.restore import graph
 from tounum_tasks.restore.evidence import spread_squares
-from tounum_tasks.restore.inference import compiled
-from tounum_tasks.restore.network import REACH, STRIDE, build_network, get_weights, set_weights
+from tounum_tasks.restore.network import REACH, STRIDE, build_network, set_weights, weight_shapes
 from tounum_tasks.restore.tiles import Tile
 from tounum_tasks.threads import in_threads
 
@@ -39,19 +43,21 @@ class Restorer:
     with the page and the result of a page depends on nothing but the page.
     """
 
-    def __init__(self, weights: Mapping[str, NDArray[Any]], *, digest: str, policy: str | None = None) -> None:
-        """Build the network with these weights.
+    def __init__(self, weights: Mapping[str, NDArray[Any]], *, digest: str, precision: Precision | None = None) -> None:
+        """Take the weights of the network.
 
         Args:
-            policy: Keras dtype policy; by default bfloat16 where the processor has it.
+            precision: overrides the choice of :func:`~tounum_tasks.models.compute.best_precision`.
 
         Raises:
             ConfigurationError: weights are missing or have the wrong shape.
         """
         self.digest = digest
-        network = build_network("float32")
-        set_weights(network, weights)
-        self._change = compiled(get_weights(network), dtype=(policy or compute_policy()).removeprefix("mixed_"))
+        check_weights(weights, weight_shapes(), model="restorer")
+        precision = precision or best_precision()
+        self._network = network(
+            lambda: graph.restored_page(weights), lambda: _reference(weights, precision), precision=precision
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Restorer:
@@ -60,11 +66,8 @@ class Restorer:
         Raises:
             ConfigurationError: the folder is incomplete or damaged.
         """
-        from tounum_tasks.models.card import read_version
-        from tounum_tasks.models.weights import read_safetensors
-
-        card = read_version(folder, name="restorer")
-        return cls(read_safetensors(folder / "weights.safetensors"), digest=card.digest)
+        card, files = read_files(folder, name="restorer")
+        return cls(parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE), digest=card.digest)
 
     def restore(self, rgb: NDArray[np.uint8], *, blur: float) -> NDArray[np.uint8]:
         """Return a restored page.
@@ -84,18 +87,26 @@ class Restorer:
             seen = around[REACH - top : height - REACH + bottom, REACH - left : width - REACH + right]
             below, beside = (-length % STRIDE for length in seen.shape[:2])
             padded = cv2.copyMakeBorder(seen, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-            change = self._change(np.asarray(padded, np.uint8), blur)
-            visible = change[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
-            before = cv2.cvtColor(tile.of(rgb), cv2.COLOR_RGB2RGBA)
-            tile.of(result)[:] = cv2.cvtColor(cv2.add(before, visible, dtype=cv2.CV_8U), cv2.COLOR_RGBA2RGB)
+            (restored,) = self._network(np.ascontiguousarray(padded), np.array(blur, np.float32))
+            tile.of(result)[:] = restored[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
 
-        # The network uses all processors by itself; a second tile fills the gaps between its layers.
         in_threads(fill, even_tiles(*rgb.shape[:2], largest=LARGEST_TILE))
         _take_back_shift(rgb, result)
         if is_grey(rgb):
             grey = np.rint(result.mean(axis=2, dtype=np.float32)).astype(np.uint8)
             result[:] = grey[..., None]
         return result
+
+
+def _reference(weights: Mapping[str, NDArray[Any]], precision: Precision) -> Callable[..., list[Any]]:
+    model = build_network(keras_policy(precision))
+    set_weights(model, weights)
+
+    def restore(page: NDArray[np.uint8], blur: NDArray[np.float32]) -> list[Any]:
+        levels = np.asarray(model([page[None].astype(np.float32), np.reshape(blur, (1, 1))]))[0]
+        return [np.clip(np.rint(levels), 0, 255).astype(np.uint8)]
+
+    return restore
 
 
 def _take_back_shift(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> None:
@@ -141,6 +152,4 @@ def is_grey(rgb: NDArray[np.uint8]) -> bool:
 @lru_cache(maxsize=1)
 def starter() -> Restorer:
     """The newest restorer that comes with the package."""
-    from tounum_tasks.models.registry import STARTERS, version_order
-
     return Restorer.load(max((STARTERS / "restorer").iterdir(), key=lambda folder: version_order(folder.name)))

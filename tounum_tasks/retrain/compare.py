@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.names import display_name
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.retrain.work_folder import (
     COMPARISON_FILE,
@@ -21,6 +20,7 @@ from tounum_tasks.retrain.work_folder import (
     write_text,
 )
 from tounum_tasks.settings import Settings
+from tounum_tasks.visible import display_name
 
 FEW_IMAGES = 200
 

@@ -14,8 +14,9 @@ from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, load_cap
 from tounum_tasks.datasets.classes import Example, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.names import display_name, validate_relative_path
+from tounum_tasks.names import validate_relative_path
 from tounum_tasks.settings import Settings
+from tounum_tasks.visible import display_name
 
 TEST_FOLDER = "test"
 TEST_SHARE = 0.15

@@ -8,6 +8,7 @@ from pathlib import Path
 from tounum_tasks.datasets.views import MOST_WINDOWS
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.models.registry import ModelVersion
+from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.names import safe_key
 from tounum_tasks.plan import ModelPin
 from tounum_tasks.retrain.data_set import read_caption_data, read_class_data
@@ -33,9 +34,11 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
     between, the work that was done on the old one is thrown away.
 
     Raises:
-        ConfigurationError: a parameter or the data set cannot be used, or the run's model is registered already.
+        ConfigurationError: a parameter or the data set cannot be used, the run's model is registered already, or
+            this machine lacks what trains.
         EnvironmentFault: there is not enough space.
     """
+    require_keras("A retraining")
     epochs = _checked_epochs(request)
     plan = RetrainPlan(
         run_id=request.run_id,

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tounum_tasks.errors import EnvironmentFault
-from tounum_tasks.models.registry import MODELS, Registry
+from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.settings import Settings
 
@@ -83,7 +84,7 @@ def remove_working_files(folder: Path, *, keep_candidate: bool) -> None:
         keep_candidate: leave the versions that were trained.
     """
     for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink() and not (keep_candidate and entry.name in MODELS):
+        if entry.is_dir() and not entry.is_symlink() and not (keep_candidate and entry.name in KINDS):
             shutil.rmtree(entry)
 
 
@@ -97,7 +98,7 @@ def remove_abandoned(settings: Settings, *, now: float | None = None) -> list[st
     for plan in sorted(retrain_folder(settings).glob(f"*/{PLAN_FILE}")):
         folder = plan.parent
         entries = [entry for entry in folder.rglob("*") if entry.is_dir() or entry.parent == folder]
-        leftovers = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name not in MODELS]
+        leftovers = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name not in KINDS]
         if leftovers and max(entry.stat().st_mtime for entry in entries) < border:
             remove_working_files(folder, keep_candidate=True)
             removed.append(folder.name)

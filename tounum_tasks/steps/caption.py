@@ -1,18 +1,22 @@
 """Step caption: a caption for every photograph, from its features, with the attention maps in ``lake/attention``."""
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 
-from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.settings import Settings
-from tounum_tasks.steps import extract_features as features_stage
+from tounum_tasks.batches import in_batches
+from tounum_tasks.caption.confidence import review_reasons as reasons_of
+from tounum_tasks.fingerprint import fingerprint as hashed
+from tounum_tasks.items import Item
+from tounum_tasks.manifest.models import version_of
+from tounum_tasks.steps import extract_features
 from tounum_tasks.steps.classify import photographs
-from tounum_tasks.steps.pins import load_captioner
-from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
+from tounum_tasks.steps.pins import load_model
+from tounum_tasks.steps.shard import Cache, ShardWork
 
-STAGE = "caption"
+VERSION = 2
 CAPTION_AT_ONCE = 128
 
 SCHEMA = pa.schema(
@@ -23,6 +27,7 @@ SCHEMA = pa.schema(
         pa.field("caption", pa.string(), nullable=False),
         pa.field("words", pa.list_(pa.string()), nullable=False),
         pa.field("log_probability", pa.float64(), nullable=False),
+        pa.field("confidence", pa.float64()),
         pa.field("alternatives", pa.list_(pa.string()), nullable=False),
     ]
 )
@@ -40,56 +45,78 @@ ATTENTION_SCHEMA = pa.schema(
 )
 
 
-def attention_of(work: ShardWork) -> Cache:
-    """Attention maps are a product of their own: they lie in ``lake/attention``."""
-    return work.product("attention", ATTENTION_SCHEMA)
+def wanted(work: ShardWork) -> list[Item]:
+    return photographs(work)
 
 
-def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
-    """Caption the photographs of a shard that have no committed caption; return counts and seconds."""
-    started = time.monotonic()
-    work = ShardWork(plan, shard, settings)
-    wanted = {work.fingerprints.caption(item): item for item in photographs(work)}
-    cache = work.cache(STAGE, SCHEMA)
-    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint", "run_id"]))
-    if pending:
-        rows, maps = _caption(work, pending)
-        attention_of(work).commit(maps)
-        cache.commit(rows)
-    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+def fingerprint(work: ShardWork, item: Item) -> str:
+    return hashed(
+        stage="caption",
+        version=VERSION,
+        input=extract_features.fingerprint(work, item),
+        model=work.plan.models["captioner"].digest,
+        beam=work.plan.beam,
+    )
 
 
-def _caption(work: ShardWork, pending: dict) -> tuple[list[dict], list[dict]]:
-    """Return the rows and the attention maps of the pending items."""
-    captioner = load_captioner(work.plan.captioner, work.plan.extractor, work.settings)
-    by_input = {work.fingerprints.features(item): fingerprint for fingerprint, item in pending.items()}
-    features = features_stage.cache_of(work).iterate(by_input, ["fingerprint", "features"])
-    rows: list[dict] = []
-    maps: list[dict] = []
+def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
+    return rows
+
+
+def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
+    captioner = load_model("captioner", work.plan.models, work.settings)
+    by_input = {extract_features.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
+    features = work.cache("extract_features").iterate(by_input, ["fingerprint", "features"])
+    found = 0
     for batch in in_batches(features, CAPTION_AT_ONCE):
         started = time.monotonic()
         arrays = np.stack([np.frombuffer(row["features"], "<f2").reshape(64, 2048) for row in batch])
         captions = captioner.caption(arrays, beam=work.plan.beam)
         seconds = (time.monotonic() - started) / len(batch)
-        for row, caption in zip(batch, captions, strict=True):
-            fingerprint = by_input[row["fingerprint"]]
-            rows.append(
-                {
-                    "fingerprint": fingerprint,
-                    "run_id": work.plan.run_id,
-                    "seconds": seconds,
-                    "caption": caption.text,
-                    "words": list(caption.words),
-                    "log_probability": caption.log_probability,
-                    "alternatives": list(caption.alternatives),
-                }
-            )
-            maps.append(
+        told = [(by_input[row["fingerprint"]], caption) for row, caption in zip(batch, captions, strict=True)]
+        attention_of(work).commit(
+            [
                 {
                     "fingerprint": fingerprint,
                     "words": list(caption.words),
                     "attention": caption.attention.astype("<f2").tobytes(),
                 }
-            )
-    work.require_all(len(rows), len(pending), features_stage.STAGE)
-    return rows, maps
+                for fingerprint, caption in told
+            ]
+        )
+        yield [
+            {
+                "fingerprint": fingerprint,
+                "run_id": work.plan.run_id,
+                "seconds": seconds,
+                "caption": caption.text,
+                "words": list(caption.words),
+                "log_probability": caption.log_probability,
+                "confidence": caption.confidence,
+                "alternatives": list(caption.alternatives),
+            }
+            for fingerprint, caption in told
+        ]
+        found += len(batch)
+    work.require_all(found, len(pending), "extract_features")
+
+
+def columns(work: ShardWork, item: Item, row: dict) -> dict:
+    return {
+        "caption": row["caption"],
+        "caption_words": row["words"],
+        "caption_log_probability": row["log_probability"],
+        "caption_confidence": row["confidence"],
+        "caption_alternatives": row["alternatives"],
+        "attention_uri": work.lake.url(attention_of(work).folder),
+        "captioner_version": version_of(work.plan.models["captioner"]),
+    }
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return reasons_of(row["confidence"], work.plan.caption_review_confidence)
+
+
+def attention_of(work: ShardWork) -> Cache:
+    """Return the attention maps of a shard: a product of their own, which lies in ``lake/attention``."""
+    return Cache(work.lake, work.folder("attention"), ATTENTION_SCHEMA)

@@ -1,21 +1,20 @@
 """Step classify: the class of every readable image, in batches."""
 
-import logging
 import time
+from collections.abc import Iterator
 
 import pyarrow as pa
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
-from tounum_tasks.items import Item, ItemKey
-from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.settings import Settings
-from tounum_tasks.steps.measure_and_enhance import measured, read_inputs
-from tounum_tasks.steps.pins import load_classifier
+from tounum_tasks.fingerprint import fingerprint as hashed
+from tounum_tasks.items import Item
+from tounum_tasks.manifest.models import version_of
+from tounum_tasks.manifest.schema import CLASS_COLUMNS
+from tounum_tasks.steps import measure_and_enhance
+from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import ShardWork
 
-log = logging.getLogger(__name__)
-
-STAGE = "classify"
+VERSION = 2
 READ_AT_ONCE = 64
 
 SCHEMA = pa.schema(
@@ -30,56 +29,66 @@ SCHEMA = pa.schema(
 )
 
 
-def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
-    """Classify the readable items of a shard that have no committed class; return counts and seconds."""
-    started = time.monotonic()
-    work = ShardWork(plan, shard, settings)
-    readable = measured(work)
-    wanted = {work.fingerprints.classify(item): item for item in readable}
-    cache = work.cache(STAGE, SCHEMA)
-    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint", "run_id"]))
-    if pending:
-        cache.commit(_classify(work, pending))
-    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+def wanted(work: ShardWork) -> list[Item]:
+    return measure_and_enhance.readable(work)
 
 
-def _classify(work: ShardWork, pending: dict) -> list[dict]:
-    classifier = load_classifier(work.plan.classifier, work.settings)
-    by_input = {work.fingerprints.measure(item): fingerprint for fingerprint, item in pending.items()}
-    rows = []
-    # Classes are found better in degraded photographs than in restored ones (docs/enhancement.md).
-    for inputs, pixels in read_inputs(work, list(by_input), READ_AT_ONCE, before_enhancement=True):
-        started = time.monotonic()
-        probabilities = classifier.predict(pixels)
-        seconds = (time.monotonic() - started) / len(inputs)
-        for found, distribution in zip(inputs, probabilities.tolist(), strict=True):
-            best = max(range(len(CLASSES)), key=distribution.__getitem__)
-            rows.append(
-                {
-                    "fingerprint": by_input[found],
-                    "run_id": work.plan.run_id,
-                    "seconds": seconds,
-                    "label": CLASSES[best],
-                    "confidence": distribution[best],
-                    "probabilities": distribution,
-                }
-            )
+def fingerprint(work: ShardWork, item: Item) -> str:
+    return hashed(
+        stage="classify",
+        version=[measure_and_enhance.VERSION, VERSION],
+        model=work.plan.models["classifier"].digest,
+        **measure_and_enhance.original_pixels(work.plan, item),
+    )
+
+
+def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
     return rows
 
 
-def read_labels(work: ShardWork) -> dict[ItemKey, str]:
-    """Return the committed class of every readable item of a shard.
+def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
+    classifier = load_model("classifier", work.plan.models, work.settings)
+    by_input = {measure_and_enhance.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
+    # Classes are found better in degraded photographs than in restored ones (docs/enhancement.md).
+    inputs = measure_and_enhance.read_inputs(work, list(by_input), READ_AT_ONCE, before_enhancement=True)
+    for known, pixels in inputs:
+        started = time.monotonic()
+        probabilities = classifier.predict(pixels)
+        seconds = (time.monotonic() - started) / len(known)
+        yield [
+            {
+                "fingerprint": by_input[found],
+                "run_id": work.plan.run_id,
+                "seconds": seconds,
+                "label": CLASSES[distribution.argmax()],
+                "confidence": distribution.max(),
+                "probabilities": distribution,
+            }
+            for found, distribution in zip(known, probabilities, strict=True)
+        ]
 
-    Raises:
-        EnvironmentFault: a row is gone because the stage cache was deleted during the run.
-    """
-    wanted = {item.key: work.fingerprints.classify(item) for item in measured(work)}
-    rows = work.cache(STAGE, SCHEMA).rows(wanted.values(), ["fingerprint", "label"])
-    work.require_all(len(rows), len(set(wanted.values())), STAGE)
-    return {key: rows[found]["label"] for key, found in wanted.items()}
+
+def columns(work: ShardWork, item: Item, row: dict) -> dict:
+    return {
+        "label": row["label"],
+        "confidence": row["confidence"],
+        **{CLASS_COLUMNS[name]: value for name, value in zip(CLASSES, row["probabilities"], strict=True)},
+        "is_photo": row["label"] == PHOTO,
+        "classifier_version": version_of(work.plan.models["classifier"]),
+    }
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    # A confidence that is no number is never sure.
+    return [] if row["confidence"] >= work.plan.review_confidence else ["class"]
+
+
+def label_of(work: ShardWork, item: Item) -> str | None:
+    """Return the class of an item, or None if it has none: it could not be read."""
+    found = work.results("classify").get(item.key)
+    return found["label"] if found else None
 
 
 def photographs(work: ShardWork) -> list[Item]:
     """Return the items of a shard that go on to features and captions."""
-    labels = read_labels(work)
-    return [item for item in work.items if labels.get(item.key) == PHOTO]
+    return [item for item in work.items if label_of(work, item) == PHOTO]

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.settings import Settings
+from tounum_tasks.batches import in_batches
+from tounum_tasks.fingerprint import fingerprint as hashed
+from tounum_tasks.items import Item
+from tounum_tasks.manifest.models import version_of
+from tounum_tasks.steps import measure_and_enhance
 from tounum_tasks.steps.classify import photographs
-from tounum_tasks.steps.measure_and_enhance import read_inputs
-from tounum_tasks.steps.pins import load_extractor
-from tounum_tasks.steps.shard import Cache, ShardWork, in_batches
+from tounum_tasks.steps.pins import load_model
+from tounum_tasks.steps.shard import ShardWork
+from tounum_tasks.steps.table import step_named
 
-STAGE = "features"
+VERSION = 2
 READ_AT_ONCE = 64
 COMMIT_EVERY = 256  # 64 MiB of features
 
@@ -31,28 +34,31 @@ SCHEMA = pa.schema(
 )
 
 
-def cache_of(work: ShardWork) -> Cache:
-    """Features are a product of their own, not stage rows: they lie in ``lake/features``."""
-    return work.product("features", SCHEMA)
+def wanted(work: ShardWork) -> list[Item]:
+    return photographs(work)
 
 
-def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
-    """Extract the features of the photographs of a shard that have none; return counts and seconds."""
-    started = time.monotonic()
-    work = ShardWork(plan, shard, settings)
-    wanted = {work.fingerprints.features(item): item for item in photographs(work)}
-    cache = cache_of(work)
-    pending = work.pending(wanted, cache.rows(wanted, ["fingerprint", "run_id"]))
-    if pending:
-        for rows in in_batches(_extract(work, pending), COMMIT_EVERY):
-            cache.commit(rows)
-    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+def fingerprint(work: ShardWork, item: Item) -> str:
+    return hashed(
+        stage="extract_features",
+        version=VERSION,
+        input=measure_and_enhance.fingerprint(work, item),
+        model=work.plan.models["extractor"].digest,
+    )
 
 
-def _extract(work: ShardWork, pending: dict) -> Iterator[dict]:
-    extractor = load_extractor(work.plan.extractor, work.settings)
-    by_input = {work.fingerprints.measure(item): fingerprint for fingerprint, item in pending.items()}
-    for inputs, pixels in read_inputs(work, list(by_input), READ_AT_ONCE):
+def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
+    return rows
+
+
+def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
+    return in_batches(_extract(work, pending), COMMIT_EVERY)
+
+
+def _extract(work: ShardWork, pending: dict[str, Item]) -> Iterator[dict]:
+    extractor = load_model("extractor", work.plan.models, work.settings)
+    by_input = {measure_and_enhance.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
+    for inputs, pixels in measure_and_enhance.read_inputs(work, list(by_input), READ_AT_ONCE):
         started = time.monotonic()
         features = extractor.extract(pixels).astype("<f2")
         seconds = (time.monotonic() - started) / len(inputs)
@@ -65,3 +71,14 @@ def _extract(work: ShardWork, pending: dict) -> Iterator[dict]:
             }
             for found, image in zip(inputs, features, strict=True)
         )
+
+
+def columns(work: ShardWork, item: Item, row: dict) -> dict:
+    return {
+        "features_uri": work.lake.url(work.folder(step_named("extract_features").folder)),
+        "extractor_version": version_of(work.plan.models["extractor"]),
+    }
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return []

@@ -8,31 +8,34 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
-from tounum_tasks.images.decode import decode
+from tounum_tasks.fingerprint import fingerprint as hashed
+from tounum_tasks.images.decode import DecodedImage
 from tounum_tasks.images.encode import encode, extension
-from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
-from tounum_tasks.items import Item, ItemKey
+from tounum_tasks.items import Item
 from tounum_tasks.logs import about_item
-from tounum_tasks.plan import RunPlan, ShardRef
+from tounum_tasks.manifest.models import version_of
+from tounum_tasks.manifest.schema import SCHEMA as MANIFEST
+from tounum_tasks.plan import RunPlan
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.auto import AutoEngine
-from tounum_tasks.restore.enhance import enhance
-from tounum_tasks.settings import Settings
-from tounum_tasks.steps.pins import load_restorer
-from tounum_tasks.steps.shard import ShardWork, in_batches
+from tounum_tasks.restore.enhance import RESTORE_VERSION, enhance
+from tounum_tasks.steps.originals import Originals, limits_of
+from tounum_tasks.steps.pins import load_model
+from tounum_tasks.steps.shard import Cache, ShardWork
 from tounum_tasks.store.base import Storage
 
 log = logging.getLogger(__name__)
 
-STAGE = "measure"
+VERSION = 2
 COMMIT_EVERY = 64
 
 _metrics = [
@@ -57,16 +60,22 @@ SCHEMA = pa.schema(
         pa.field("bit_depth", pa.int32()),
         pa.field("dpi", pa.float64()),
         pa.field("exif_orientation", pa.int32()),
+        pa.field("suspect_end", pa.float64()),
         pa.field("phash", pa.string()),
         *_metrics,
         pa.field("enhancement_operations", pa.list_(pa.string())),
         pa.field("enhancement_accepted", pa.bool_()),
         pa.field("enhancement_reason", pa.string()),
         pa.field("enhanced", pa.string(), metadata={"description": "path of the changed image below the lake"}),
+        pa.field("enhanced_sha256", pa.string(), metadata={"description": "of the changed image's file"}),
         pa.field("error_code", pa.string()),
         pa.field("error_message", pa.string()),
     ]
 )
+# What a row says of the image, rather than of the work on it, is published as it is.
+_PUBLISHED = [
+    name for name in SCHEMA.names if name in MANIFEST.names and name not in ("run_id", "error_code", "error_message")
+]
 INPUT_SCHEMA = pa.schema(
     [
         pa.field("fingerprint", pa.string(), nullable=False),
@@ -78,57 +87,110 @@ INPUT_SCHEMA = pa.schema(
 )
 
 
-def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
-    """Measure and enhance the items of a shard that have no committed result; return counts and seconds."""
-    started = time.monotonic()
-    work = ShardWork(plan, shard, settings)
-    wanted = {work.fingerprints.measure(item): item for item in work.items}
-    rows, inputs = work.cache(STAGE, SCHEMA), work.cache("model_inputs", INPUT_SCHEMA)
-    pending = work.pending(wanted, _complete(work, rows.rows(wanted), inputs.rows(wanted, ["fingerprint"])))
-
-    done = 0
-    for results in in_batches(_measure_all(work, pending, rows.folder), COMMIT_EVERY):
-        inputs.commit([model_input for _, model_input in results if model_input])
-        rows.commit([row for row, _ in results])
-        done += len(results)
-        log.info("Measured %d of %d images.", done, len(pending))
-    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+def wanted(work: ShardWork) -> list[Item]:
+    return work.items
 
 
-def _complete(work: ShardWork, committed: dict[str, dict], inputs: dict[str, dict]) -> dict[str, dict]:
-    """Leave out readable images whose model input or enhanced pixels are gone, errors of the program, and budgets."""
+def original_pixels(plan: RunPlan, item: Item) -> dict[str, object]:
+    """Return what the pixels of an item before enhancement depend on: classes are of them."""
     return {
-        found: row
-        for found, row in committed.items()
-        if (row["error_code"] and row["error_code"] not in (ErrorCode.INTERNAL, ErrorCode.TOO_COSTLY))
-        or (found in inputs and (not row["enhanced"] or work.lake.exists(row["enhanced"])))
+        "image": item.image_id,
+        "register_error": [item.error_code, item.error_message],
+        "max_pixels": plan.max_pixels,
+        "pdf_dpi": plan.pdf_dpi if item.format == "pdf" else None,
     }
 
 
-def _measure_all(work: ShardWork, pending: dict[str, Item], folder: str) -> Iterator[tuple[dict, dict | None]]:
+def fingerprint(work: ShardWork, item: Item) -> str:
+    plan = work.plan
+    return hashed(
+        stage="measure_and_enhance",
+        version=[VERSION, RESTORE_VERSION],
+        enhancement=plan.enhancement,
+        model=plan.models["restorer"].digest if plan.enhancement == "auto" else None,
+        **original_pixels(plan, item),
+    )
+
+
+def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
+    """Leave out readable images whose model input or enhanced pixels are gone or damaged, and errors that may pass.
+
+    Those of the program pass with another release, those of budgets with other settings.
+    """
+    inputs = _inputs(work).rows(rows, ["fingerprint"])
+
+    def is_usable(found: str) -> bool:
+        row = rows[found]
+        if row["error_code"]:
+            return row["error_code"] not in (ErrorCode.INTERNAL, ErrorCode.TOO_COSTLY)
+        return found in inputs and (not row["enhanced"] or read_enhanced(work.lake, row) is not None)
+
+    with ThreadPoolExecutor(work.settings.decode_threads) as pool:
+        kept = list(pool.map(is_usable, rows))
+    return {found: row for (found, row), is_kept in zip(rows.items(), kept, strict=True) if is_kept}
+
+
+def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
+    for results in in_batches(_measure_all(work, pending), COMMIT_EVERY):
+        _inputs(work).commit([model_input for _, model_input in results if model_input])
+        yield [row for row, _ in results]
+
+
+def columns(work: ShardWork, item: Item, row: dict) -> dict:
+    is_auto = work.plan.enhancement == "auto"
+    return {
+        **{name: row[name] for name in _PUBLISHED},
+        "enhancement_method": work.plan.enhancement,
+        "restorer_version": version_of(work.plan.models["restorer"]) if is_auto else None,
+    }
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return ["end"] if row["suspect_end"] else []
+
+
+def readable(work: ShardWork) -> list[Item]:
+    """Return the items of a shard that could be read; the others have an error in their row."""
+    rows = work.results("measure_and_enhance")
+    return [item for item in work.items if item.key in rows and not rows[item.key]["error_code"]]
+
+
+def _inputs(work: ShardWork) -> Cache:
+    """Return what the models see of the images."""
+    return Cache(work.lake, work.folder("stages/model_inputs"), INPUT_SCHEMA)
+
+
+def _measure_all(work: ShardWork, pending: dict[str, Item]) -> Iterator[tuple[dict, dict | None]]:
     """Yield a row and a model input (None for unreadable images) per item, at most ``decode_threads`` at once."""
+    engine = AutoEngine(cache(lambda: load_model("restorer", work.plan.models, work.settings)))
+    originals = Originals(work.lake)
 
     def one(entry: tuple[str, Item]) -> tuple[dict, dict | None]:
         fingerprint, item = entry
         with about_item(item):
-            return _measure_one(work, fingerprint, item, folder)
+            return _measure_one(work, fingerprint, item, originals, engine)
 
     threads = work.settings.decode_threads
-    with ThreadPoolExecutor(threads) as pool:
+    with originals, ThreadPoolExecutor(threads) as pool:
         for entries in in_batches(pending.items(), 4 * threads):
             yield from pool.map(one, entries)
 
 
-def _measure_one(work: ShardWork, fingerprint: str, item: Item, folder: str) -> tuple[dict, dict | None]:
+def _measure_one(
+    work: ShardWork, fingerprint: str, item: Item, originals: Originals, engine: AutoEngine
+) -> tuple[dict, dict | None]:
     started = time.monotonic()
     row: dict = {"fingerprint": fingerprint, "run_id": work.plan.run_id}
     model_input = None
     try:
-        original, pixels = _measure_pixels(work, fingerprint, item, folder, row)
+        if item.error_code:
+            raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
+        image = originals.decode(item, limits_of(work.plan, item, work.settings))
+        pixels = _measure_pixels(work, fingerprint, image, engine, row)
         model_input = {
             "fingerprint": fingerprint,
             "pixels": to_model_input(pixels).tobytes(),
-            "original": to_model_input(original).tobytes() if row["enhancement_accepted"] else None,
+            "original": to_model_input(image.rgb).tobytes() if row["enhancement_accepted"] else None,
         }
     except ItemError as error:
         log.warning("Cannot be used (%s): %s.", error.code, error)
@@ -145,14 +207,10 @@ def _measure_one(work: ShardWork, fingerprint: str, item: Item, folder: str) -> 
 
 
 def _measure_pixels(
-    work: ShardWork, fingerprint: str, item: Item, folder: str, row: dict
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fill ``row`` and return the pixels before and after enhancement, uint8 height x width x 3."""
-    if item.error_code:
-        raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
-    image = decode(read_original(work.lake, item), page=item.page, limits=limits_of(work.plan, item, work.settings))
+    work: ShardWork, fingerprint: str, image: DecodedImage, engine: AutoEngine, row: dict
+) -> np.ndarray:
+    """Fill ``row`` and return the pixels after enhancement, uint8 height x width x 3."""
     before = measure(image.rgb)
-    engine = AutoEngine(lambda: load_restorer(work.plan.restorer, work.settings))
     enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before, engine=engine)
     row.update(
         width_px=image.width_px,
@@ -161,17 +219,20 @@ def _measure_pixels(
         bit_depth=image.bit_depth,
         dpi=image.dpi,
         exif_orientation=image.exif_orientation,
+        suspect_end=image.suspect_end,
         phash=perceptual_hash(image.rgb),
-        **_columns(before, "before"),
-        **_columns(enhancement.after, "after"),
+        **_quality(before, "before"),
+        **_quality(enhancement.after, "after"),
         enhancement_operations=list(enhancement.operations),
         enhancement_accepted=enhancement.accepted,
         enhancement_reason=enhancement.reason,
     )
     if enhancement.accepted:
-        row["enhanced"] = enhanced_path(folder, fingerprint, image.format)
-        work.lake.write_bytes(row["enhanced"], encode(enhancement.rgb, format=image.format, dpi=image.dpi))
-    return image.rgb, enhancement.rgb
+        row["enhanced"] = enhanced_path(work.cache("measure_and_enhance").folder, fingerprint, image.format)
+        changed = encode(enhancement.rgb, format=image.format, dpi=image.dpi)
+        row["enhanced_sha256"] = hashlib.sha256(changed).hexdigest()
+        work.lake.write_bytes(row["enhanced"], changed)
+    return enhancement.rgb
 
 
 def enhanced_path(folder: str, fingerprint: str, format: str) -> str:
@@ -179,31 +240,23 @@ def enhanced_path(folder: str, fingerprint: str, format: str) -> str:
     return f"{folder}/enhanced/{fingerprint}{extension(format)}"
 
 
-def read_original(lake: Storage, item: Item) -> bytes:
-    """Return the bytes of an original.
+def read_enhanced(lake: Storage, row: dict) -> bytes | None:
+    """Return the file with the enhanced pixels of a measured image, or None if it is gone or not what was written.
 
-    Raises:
-        EnvironmentFault: it is gone.
-        ItemError: ORIGINAL_DAMAGED, if it is not what was taken in.
+    Args:
+        row: the committed row; what a release wrote that noted no hash cannot be told from damage.
     """
     try:
-        data = lake.read_bytes(item.original)
-    except FileNotFoundError as error:
-        raise EnvironmentFault(f"{lake.url(item.original)} is gone: restore it, then run again.") from error
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise ItemError(
-            ErrorCode.ORIGINAL_DAMAGED, "the original in the lake is not what was taken in: restore it from a backup"
-        )
-    return data
+        content = lake.read_bytes(row["enhanced"])
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(content).hexdigest() != row.get("enhanced_sha256"):
+        log.warning("%s does not hold what was written to it.", lake.url(row["enhanced"]))
+        return None
+    return content
 
 
-def limits_of(plan: RunPlan, item: Item, settings: Settings) -> ImageLimits:
-    """The limits of this run; how many pages a file may have was decided when it was registered."""
-    limits = settings.image_limits()
-    return replace(limits, max_pixels=plan.max_pixels, max_pages=item.pages, pdf_dpi=plan.pdf_dpi)
-
-
-def _columns(quality: Quality, suffix: str) -> dict:
+def _quality(quality: Quality, suffix: str) -> dict:
     return {
         f"blur_laplacian_var_{suffix}": quality.blur_laplacian_var,
         f"noise_sigma_{suffix}": quality.noise_sigma,
@@ -221,29 +274,10 @@ def read_inputs(
     Raises:
         EnvironmentFault: an input is gone because the stage cache was deleted during the run.
     """
-    cache = work.cache("model_inputs", INPUT_SCHEMA)
     found = 0
-    for rows in in_batches(cache.iterate(fingerprints, batch_size=batch_size), batch_size):
+    for rows in in_batches(_inputs(work).iterate(fingerprints, batch_size=batch_size), batch_size):
         chosen = [(before_enhancement and row["original"]) or row["pixels"] for row in rows]
         pixels = [np.frombuffer(data, np.uint8).reshape(299, 299, 3) for data in chosen]
         found += len(rows)
         yield [row["fingerprint"] for row in rows], np.stack(pixels)
-    work.require_all(found, len(fingerprints), STAGE)
-
-
-def read_rows(work: ShardWork, columns: list[str] | None = None) -> dict[ItemKey, dict]:
-    """Return the committed row of every item of a shard.
-
-    Raises:
-        EnvironmentFault: a row is gone because the stage cache was deleted during the run.
-    """
-    wanted = {item.key: work.fingerprints.measure(item) for item in work.items}
-    rows = work.cache(STAGE, SCHEMA).rows(wanted.values(), columns)
-    work.require_all(len(rows), len(set(wanted.values())), STAGE)
-    return {key: rows[found] for key, found in wanted.items()}
-
-
-def measured(work: ShardWork) -> list[Item]:
-    """Return the items of a shard that could be read; the others have an error in their row."""
-    rows = read_rows(work, ["fingerprint", "error_code"])
-    return [item for item in work.items if not rows[item.key]["error_code"]]
+    work.require_all(found, len(fingerprints), "measure_and_enhance")

@@ -1,89 +1,100 @@
 """Which model versions a run uses: resolved once at its start, checked against each other, then loaded by digest."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from tounum_tasks.caption.captioner import Captioner
-from tounum_tasks.classify.classifier import Classifier
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.features.extractor import Extractor
+from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.registry import PRODUCTION, ModelVersion, Registry
 from tounum_tasks.plan import ModelPin, RunRequest
 from tounum_tasks.restore.auto import AutoEngine
-from tounum_tasks.restore.restorer import Restorer
 from tounum_tasks.settings import Settings
 
 
 def pin_models(request: RunRequest, settings: Settings) -> dict[str, ModelPin]:
-    """Return the models of a run by name: classifier, extractor, captioner and restorer.
+    """Return the models of a run by name.
 
-    The extractor is the one that the captioner was made for, unless the settings name a version.
+    A model that another one was made for, as the extractor for the captioner, is the one that this one names, unless a
+    version was asked for.
 
     Raises:
-        ConfigurationError: a version is missing or damaged, or captioner and extractor do not belong together.
+        ConfigurationError: a version is missing or damaged, or two models do not belong together.
     """
-    registry = _registry(settings)
-    captioner = registry.resolve("captioner", request.captioner)
-    if settings.extractor == PRODUCTION:
-        extractor = registry.partner(captioner, "extractor")
-    else:
-        extractor = registry.resolve("extractor", settings.extractor)
-        if captioner.card.partners.get("extractor") != extractor.digest:
-            raise ConfigurationError(
-                f"Captioner {captioner.version} was not made for extractor {extractor.version}: "
-                f"set TOUNUM_EXTRACTOR={PRODUCTION} to use the one that it was made for."
-            )
-    classifier = registry.resolve("classifier", request.classifier)
-    restorer = registry.resolve("restorer", settings.restorer)
-    return {version.name: _pin(version) for version in (classifier, extractor, captioner, restorer)}
+    registry, asked = _registry(settings), _asked(request, settings)
+    found: dict[str, ModelVersion] = {}
+    for kind in sorted(KINDS.values(), key=lambda kind: kind.partner is None):  # who names another model comes first
+        if kind.name not in found:
+            found[kind.name] = registry.resolve(kind.name, asked[kind.name])
+        if kind.partner:
+            found[kind.partner] = _partner(registry, found[kind.name], kind.partner, asked[kind.partner])
+    return {name: ModelPin(name=name, version=one.version, digest=one.digest) for name, one in found.items()}
 
 
 def asked_of_production(request: RunRequest, settings: Settings) -> list[str]:
     """Return the names of the models for which a run asks for whatever is in production."""
-    asked = {
-        "classifier": request.classifier,
-        "extractor": settings.extractor,
-        "captioner": request.captioner,
-        "restorer": settings.restorer,
-    }
-    return [name for name, version in asked.items() if version == PRODUCTION]
+    return [name for name, version in _asked(request, settings).items() if version == PRODUCTION]
 
 
-def load_classifier(pin: ModelPin, settings: Settings) -> Classifier:
-    return _classifier(_folder(pin, settings))
+def load_model(name: str, pins: Mapping[str, ModelPin], settings: Settings) -> Any:
+    """Return a pinned model: a ``Classifier``, ``Extractor``, ``Captioner`` or ``Restorer``.
 
-
-def load_extractor(pin: ModelPin, settings: Settings) -> Extractor:
-    return _extractor(_folder(pin, settings))
-
-
-def load_captioner(pin: ModelPin, extractor: ModelPin, settings: Settings) -> Captioner:
-    return _captioner(_folder(pin, settings), extractor.digest)
-
-
-def load_restorer(pin: ModelPin, settings: Settings) -> Restorer:
-    return _restorer(_folder(pin, settings))
+    Raises:
+        ConfigurationError: the version is not what it was when the run began.
+    """
+    partner = KINDS[name].partner
+    return _load(name, _folder(pins[name], settings), pins[partner].digest if partner else None)
 
 
 def auto_engine(settings: Settings) -> tuple[ModelVersion, AutoEngine]:
-    """The restorer that the settings name, and the engine of mode ``auto`` with it: loaded when a page needs it.
+    """Return the restorer that the settings name, and the engine of mode ``auto``, which loads it when a page needs it.
 
     Raises:
         ConfigurationError: the version is missing or damaged.
     """
     version = _registry(settings).resolve("restorer", settings.restorer)
-    return version, AutoEngine(lambda: _restorer(version.folder))
+    return version, AutoEngine(lambda: _load("restorer", version.folder, None))
 
 
-# One process uses few versions: each is loaded once, and the last two are kept.
-_classifier = lru_cache(maxsize=2)(Classifier.load)
-_extractor = lru_cache(maxsize=2)(Extractor.load)
-_restorer = lru_cache(maxsize=2)(Restorer.load)
+def engine_named(restorer: str, settings: Settings) -> AutoEngine:
+    """Return the engine of mode ``auto`` with the restorer that a manifest names.
+
+    Args:
+        restorer: as :func:`tounum_tasks.manifest.models.version_of` writes it.
+
+    Raises:
+        ConfigurationError: that restorer is not in the registry, or another one has its name now.
+    """
+    version, _, digest = restorer.partition("@")
+    found = _registry(settings).resolve("restorer", version)
+    if not found.digest.startswith(digest):
+        raise ConfigurationError(f"The restorer {version} is another one now ({found.digest[:12]}, not {digest}).")
+    return AutoEngine(lambda: _load("restorer", found.folder, None))
 
 
-@lru_cache(maxsize=2)
-def _captioner(folder: Path, extractor_digest: str) -> Captioner:
-    return Captioner.load(folder, extractor_digest=extractor_digest)
+@lru_cache(maxsize=2 * len(KINDS))  # one process uses few versions
+def _load(name: str, folder: Path, partner_digest: str | None) -> Any:
+    kind = KINDS[name]
+    made_for = {f"{kind.partner}_digest": partner_digest} if kind.partner else {}
+    return kind.load().load(folder, **made_for)
+
+
+def _asked(request: RunRequest, settings: Settings) -> dict[str, str]:
+    """The versions that a run asks for, by model."""
+    return {name: request.models.get(name) or getattr(settings, name) for name in KINDS}
+
+
+def _partner(registry: Registry, version: ModelVersion, name: str, asked: str) -> ModelVersion:
+    if asked == PRODUCTION:
+        return registry.partner(version, name)
+    partner = registry.resolve(name, asked)
+    if version.card.partners.get(name) != partner.digest:
+        raise ConfigurationError(
+            f"{version.name.capitalize()} {version.version} was not made for {name} {partner.version}: "
+            f"set TOUNUM_{name.upper()}={PRODUCTION} to use the one that it was made for."
+        )
+    return partner
 
 
 def _folder(pin: ModelPin, settings: Settings) -> Path:
@@ -92,7 +103,7 @@ def _folder(pin: ModelPin, settings: Settings) -> Path:
     Raises:
         ConfigurationError: the version is not what it was when the run began.
     """
-    found = _registry(settings).resolve(pin.name, pin.version)
+    found = _registry(settings).find(pin.name, pin.version)
     if found.digest != pin.digest:
         raise ConfigurationError(
             f"The {pin.name} {pin.version} was replaced since the run began ({pin.digest[:12]} then, "
@@ -103,7 +114,3 @@ def _folder(pin: ModelPin, settings: Settings) -> Path:
 
 def _registry(settings: Settings) -> Registry:
     return Registry(settings.lake_root, cache=Path(settings.model_cache))
-
-
-def _pin(version: ModelVersion) -> ModelPin:
-    return ModelPin(name=version.name, version=version.version, digest=version.digest)

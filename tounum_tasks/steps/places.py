@@ -5,20 +5,27 @@ The paths follow from the item alone, so that a copy which no manifest names can
 """
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode, extension
 from tounum_tasks.images.formats import ImageFormat
 from tounum_tasks.images.limits import ImageLimits
-from tounum_tasks.items import Item
+from tounum_tasks.items import Item, read_items
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps.measure_and_enhance import read_original
+from tounum_tasks.steps.originals import Originals
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
+
+# What is appended to the name of a file in the buckets, after the number of a page.
+DERIVED_SUFFIXES = (*sorted({extension(format) for format in ImageFormat}), ".reason.json")
+PAGE = re.compile(r"\.p\d{4,}$")
 
 # Names that tell the same format, by the extension that is written.
 SAME_FORMAT = {
@@ -46,11 +53,18 @@ class Places:
 
     Args:
         settings: name the buckets.
-        is_original: whether a path below the lake is that of an original, with which a derived name must not collide.
+        originals: where the bytes of all files of the batch lie below the lake, also of those in other shards: names
+            that are derived from one file's must not be those of another file or folder.
     """
 
     settings: Settings
-    is_original: Callable[[str], bool]
+    originals: frozenset[str]
+
+    @classmethod
+    def of_batch(cls, settings: Settings, batch_date: str, batch_id: str) -> "Places":
+        """Return the places in a batch that was registered."""
+        items = read_items(open_storage(settings.lake_root), batch_date, batch_id)
+        return cls(settings, frozenset(item.original for item in items))
 
     @property
     def lake(self) -> Storage:
@@ -87,14 +101,32 @@ class Places:
     def _derived(self, item: Item, suffix: str) -> str:
         """Append ``suffix`` to the path of a file: ``a/plan.tif`` gives ``a/plan.tif.p0003.png``.
 
-        A name that would be too long for a file system, or that another file of the batch has, gets a hash instead.
+        A name that would be too long for a file system gets a hash instead; one that another file or folder of the
+        batch has, or could have for what is derived from it, gets a hash beside it.
         """
         folder, _, name = _below(item).rpartition("/")
-        if len((name + suffix).encode()) > MAX_NAME_BYTES:
-            name = safe_key(name)
-        elif self.is_original(f"originals/{folder}/{name}{suffix}"):
-            name = f"{name}.{safe_key(name)[:8]}"
-        return f"{folder}/{name}{suffix}"
+        for attempt in count():
+            mark = f".{safe_key(name if attempt == 1 else f'{name}/{attempt}')[:8]}" if attempt else ""
+            stem = name if len((name + mark + suffix).encode()) <= MAX_NAME_BYTES else safe_key(name)
+            path = f"{folder}/{stem}{mark}{suffix}"
+            if not self._is_taken(f"originals/{path}", item):
+                return path
+        raise AssertionError("a batch has fewer files than there are attempts")
+
+    def _is_taken(self, path: str, item: Item) -> bool:
+        """Whether a path is that of an original or of a folder, or is derived from another original than the item's."""
+        if path in self.originals or path in self._folders:
+            return True
+        derived_from = {path.removesuffix(suffix) for suffix in DERIVED_SUFFIXES if path.endswith(suffix)}
+        derived_from |= {PAGE.sub("", stem) for stem in derived_from}
+        return not self.originals.isdisjoint(derived_from - {item.original})
+
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        """All folders in which originals of the batch lie."""
+        return frozenset(
+            original[: slash.start()] for original in self.originals for slash in re.finditer("/", original)
+        )
 
 
 def _below(item: Item) -> str:
@@ -102,7 +134,9 @@ def _below(item: Item) -> str:
     return item.original.removeprefix("originals/")
 
 
-def photo_content(lake: Storage, item: Item, enhanced: bytes | None, dpi: float | None, limits: ImageLimits) -> bytes:
+def photo_content(
+    originals: Originals, item: Item, enhanced: bytes | None, dpi: float | None, limits: ImageLimits
+) -> bytes:
     """Return what lies in ``photos`` for a photograph: the enhanced file or the original; of several pages one as PNG.
 
     Args:
@@ -110,11 +144,8 @@ def photo_content(lake: Storage, item: Item, enhanced: bytes | None, dpi: float 
         dpi: resolution that a PNG of one page states.
     """
     if item.pages == 1:
-        return enhanced if enhanced is not None else lake.read_bytes(item.original)
-    if enhanced is not None:
-        page = decode(enhanced, limits=limits)
-    else:
-        page = decode(read_original(lake, item), page=item.page, limits=limits)
+        return enhanced if enhanced is not None else originals.lake.read_bytes(item.original)
+    page = originals.decode(item, limits) if enhanced is None else decode(enhanced, limits=limits)
     return encode(page.rgb, format=ImageFormat.PNG, dpi=dpi)
 
 

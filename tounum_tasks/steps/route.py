@@ -3,23 +3,25 @@ files to quarantine with the reason beside them. The originals stay where they a
 
 import hashlib
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
-from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps import classify as classify_stage
-from tounum_tasks.steps import measure_and_enhance as measure_stage
-from tounum_tasks.steps.measure_and_enhance import limits_of
+from tounum_tasks.steps import measure_and_enhance
+from tounum_tasks.steps.classify import label_of
+from tounum_tasks.steps.originals import Originals, limits_of
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import ShardWork
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
-STAGE = "route"
+VERSION = 1
 
 SCHEMA = pa.schema(
     [
@@ -33,20 +35,37 @@ SCHEMA = pa.schema(
 )
 
 
-def run(plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
-    """Copy every item of a shard to its destination, unless it lies there already; return counts and seconds."""
-    started = time.monotonic()
-    work = ShardWork(plan, shard, settings)
-    measured = measure_stage.read_rows(work)
-    labels = classify_stage.read_labels(work)
-    wanted = {work.fingerprints.route(item, labels.get(item.key)): item for item in work.items}
-    cache = work.cache(STAGE, SCHEMA)
-    committed = {found: row for found, row in cache.rows(wanted).items() if _lies_there(row, settings)}
-    pending = work.pending(wanted, committed)
-    cache.commit(
-        [_route(work, found, item, labels.get(item.key), measured[item.key]) for found, item in pending.items()]
+def wanted(work: ShardWork) -> list[Item]:
+    return work.items
+
+
+def fingerprint(work: ShardWork, item: Item) -> str:
+    return hashed(
+        stage="route",
+        version=VERSION,
+        input=measure_and_enhance.fingerprint(work, item),
+        item=[item.source_path, item.page],
+        label=label_of(work, item),
     )
-    return work.summary(computed=len(pending), wanted=len(wanted), started=started)
+
+
+def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
+    return {found: row for found, row in rows.items() if _lies_there(row, work.settings)}
+
+
+def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
+    places = Places.of_batch(work.settings, work.shard.batch_date, work.shard.batch_id)
+    with Originals(work.lake) as originals:
+        routing = _Routing(work, places, originals)
+        yield [routing.route(found, item) for found, item in pending.items()]
+
+
+def columns(work: ShardWork, item: Item, row: dict) -> dict:
+    return {"destination_uri": row["destination_uri"]}
+
+
+def review_reasons(work: ShardWork, row: dict) -> list[str]:
+    return []
 
 
 def _bucket(label: str | None, settings: Settings) -> Storage:
@@ -66,44 +85,59 @@ def _lies_there(row: dict, settings: Settings) -> bool:
     return path != row["destination_uri"] and bucket.exists(path)
 
 
-def _route(work: ShardWork, fingerprint: str, item: Item, label: str | None, measured: dict) -> dict:
-    started = time.monotonic()
-    places = Places(work.settings, work.lake.exists)
-    try:
-        place, sha256 = _put(work, places, item, label, measured)
-    except FileNotFoundError as error:
-        raise EnvironmentFault(
-            f"What belongs to {item.source_path} is gone from {work.lake.root}: run the task measure_and_enhance again."
-        ) from error
-    return {
-        "fingerprint": fingerprint,
-        "run_id": work.plan.run_id,
-        "seconds": time.monotonic() - started,
-        "label": label,
-        "destination_uri": place.uri,
-        "sha256": sha256,
-    }
+@dataclass(frozen=True)
+class _Routing:
+    """Copying the items of a shard. A file of which several pages go to one place is ``copied`` there once."""
 
+    work: ShardWork
+    places: Places
+    originals: Originals
+    copied: dict[Place, str] = field(default_factory=dict)
 
-def _put(work: ShardWork, places: Places, item: Item, label: str | None, measured: dict) -> tuple[Place, str]:
-    """Put one item where it belongs; return the place and the sha256 of what belongs there."""
-    if label == PHOTO:
-        return _put_photo(work, places, item, measured)
-    if label is None:
-        reason = places.of_reason(item)
-        reason.storage.write_bytes(reason.path, reason_content(item, measured["error_code"], measured["error_message"]))
-    place = places.in_quarantine(item) if label is None else places.of_class(item, label)
-    sha256, _ = place.storage.copy_from(work.lake, item.original, place.path)
-    return place, sha256
+    def route(self, fingerprint: str, item: Item) -> dict:
+        started = time.monotonic()
+        label = label_of(self.work, item)
+        measured = self.work.results("measure_and_enhance")[item.key]
+        try:
+            if label == PHOTO:
+                place, sha256 = self._put_photo(item, measured)
+            else:
+                place, sha256 = self._put_original(item, label, measured)
+        except FileNotFoundError as error:
+            raise EnvironmentFault(
+                f"What belongs to {item.source_path} is gone from {self.work.lake.root} or damaged: run the task "
+                "measure_and_enhance again."
+            ) from error
+        return {
+            "fingerprint": fingerprint,
+            "run_id": self.work.plan.run_id,
+            "seconds": time.monotonic() - started,
+            "label": label,
+            "destination_uri": place.uri,
+            "sha256": sha256,
+        }
 
+    def _put_original(self, item: Item, label: str | None, measured: dict) -> tuple[Place, str]:
+        """Put a file as it came where its class belongs, or into quarantine; return the place and its sha256."""
+        if label is None:
+            reason = self.places.of_reason(item)
+            note = reason_content(item, measured["error_code"], measured["error_message"])
+            reason.storage.write_bytes(reason.path, note)
+        place = self.places.in_quarantine(item) if label is None else self.places.of_class(item, label)
+        if place not in self.copied:
+            self.copied[place], _ = place.storage.copy_from(self.work.lake, item.original, place.path)
+        return place, self.copied[place]
 
-def _put_photo(work: ShardWork, places: Places, item: Item, measured: dict) -> tuple[Place, str]:
-    """Put a photograph into ``photos``, unless something lies there: that belongs to the manifest that is current.
+    def _put_photo(self, item: Item, measured: dict) -> tuple[Place, str]:
+        """Put a photograph into ``photos``, unless something lies there: that belongs to the manifest that is current.
 
-    If it is not what this run would put there, it is replaced when this run's manifest has been committed.
-    """
-    enhanced = work.lake.read_bytes(measured["enhanced"]) if measured["enhanced"] else None
-    place = places.of_photo(item, enhanced=enhanced is not None)
-    content = photo_content(work.lake, item, enhanced, measured["dpi"], limits_of(work.plan, item, work.settings))
-    place.storage.create_exclusively(place.path, content)
-    return place, hashlib.sha256(content).hexdigest()
+        If it is not what this run would put there, it is replaced when this run's manifest has been committed.
+        """
+        enhanced = measure_and_enhance.read_enhanced(self.work.lake, measured) if measured["enhanced"] else None
+        if measured["enhanced"] and enhanced is None:
+            raise FileNotFoundError(measured["enhanced"])
+        place = self.places.of_photo(item, enhanced=enhanced is not None)
+        limits = limits_of(self.work.plan, item, self.work.settings)
+        content = photo_content(self.originals, item, enhanced, measured["dpi"], limits)
+        place.storage.create_exclusively(place.path, content)
+        return place, hashlib.sha256(content).hexdigest()

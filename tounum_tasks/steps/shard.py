@@ -1,109 +1,31 @@
-"""What the stages share: their fingerprints, the cache of their committed rows, and the work of one shard.
+"""What the steps share: the work of one shard, the committed rows of a step, and how a step is run.
 
-A stage's result depends on its input, its version, the settings that it reads and its model, and on nothing else.
-:class:`Fingerprints` says so for every stage in one place, so that a run computes only what no earlier run did.
+A step's result depends on its input, its version, the settings that it reads and its model, and on nothing else. Its
+fingerprint says so, and a run computes only what no earlier run did.
 """
 
-import io
+import importlib
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
-from typing import TypeVar
+from typing import Protocol, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.items import Item, read_items
+from tounum_tasks.items import Item, ItemKey, read_items
 from tounum_tasks.manifest.read import failed_keys
 from tounum_tasks.plan import RunPlan, ShardRef
-from tounum_tasks.restore.enhance import RESTORE_VERSION
 from tounum_tasks.settings import Settings
+from tounum_tasks.steps.table import step_named
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
-
-# Raise a stage's number when its results change for the same input, settings and model.
-MEASURE_VERSION = 2
-CLASSIFY_VERSION = 1
-ROUTE_VERSION = 1
-FEATURES_VERSION = 1
-CAPTION_VERSION = 1
-
+from tounum_tasks.tables import parquet_bytes, read_rows
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-def in_batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of at most ``size``; only one list is held at a time."""
-    iterator = iter(things)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
-@dataclass(frozen=True)
-class Fingerprints:
-    """The fingerprint of each stage's result for an item under one plan."""
-
-    plan: RunPlan
-
-    def _original(self, item: Item) -> dict[str, object]:
-        """What the pixels of an item before enhancement depend on: classes are of them."""
-        return {
-            "image": item.image_id,
-            "register_error": [item.error_code, item.error_message],
-            "max_pixels": self.plan.max_pixels,
-            "pdf_dpi": self.plan.pdf_dpi if item.format == "pdf" else None,
-        }
-
-    def measure(self, item: Item) -> str:
-        return fingerprint(
-            stage="measure",
-            version=[MEASURE_VERSION, RESTORE_VERSION],
-            enhancement=self.plan.enhancement,
-            model=self.plan.restorer.digest if self.plan.enhancement == "auto" else None,
-            **self._original(item),
-        )
-
-    def classify(self, item: Item) -> str:
-        return fingerprint(
-            stage="classify",
-            version=[MEASURE_VERSION, CLASSIFY_VERSION],
-            model=self.plan.classifier.digest,
-            **self._original(item),
-        )
-
-    def route(self, item: Item, label: str | None) -> str:
-        """``label`` is the class, or None for an item that goes to quarantine."""
-        return fingerprint(
-            stage="route",
-            version=ROUTE_VERSION,
-            input=self.measure(item),
-            item=[item.source_path, item.page],
-            label=label,
-        )
-
-    def features(self, item: Item) -> str:
-        return fingerprint(
-            stage="features",
-            version=FEATURES_VERSION,
-            input=self.measure(item),
-            model=self.plan.extractor.digest,
-        )
-
-    def caption(self, item: Item) -> str:
-        return fingerprint(
-            stage="caption",
-            version=CAPTION_VERSION,
-            input=self.features(item),
-            model=self.plan.captioner.digest,
-            beam=self.plan.beam,
-        )
 
 
 class Cache:
@@ -129,28 +51,23 @@ class Cache:
             if not missing:
                 return
             try:
-                for row in self._read(path, columns, batch_size):
+                for row in read_rows(self.lake, path, columns, at_once=batch_size):
                     if row["fingerprint"] in missing:
                         missing.discard(row["fingerprint"])
                         yield row
-            except (pa.ArrowException, OSError) as error:
+            except (DamagedFile, KeyError) as error:
                 # A damaged file is as good as none: what it held is computed again.
-                log.warning("%s cannot be read (%s); its results are computed again.", self.lake.url(path), error)
-
-    def _read(self, path: str, columns: list[str] | None, batch_size: int) -> Iterator[dict]:
-        with self.lake.open(path) as file:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=batch_size, columns=columns):
-                yield from batch.to_pylist()
+                log.warning("%s cannot be used; its results are computed again. %s", self.lake.url(path), error)
+            except FileNotFoundError:
+                continue  # deleted since it was listed: caches may be
 
     def commit(self, rows: list[dict]) -> None:
         """Write ``rows`` as one file, named by its fingerprints so that the same work gives the same file."""
         if not rows:
             return
-        buffer = io.BytesIO()
-        table = pa.Table.from_pylist(rows, schema=self.schema)
-        pq.write_table(table, buffer, compression="zstd", row_group_size=64)
+        content = parquet_bytes(pa.Table.from_pylist(rows, schema=self.schema), row_group_size=64)
         name = fingerprint(rows=sorted(row["fingerprint"] for row in rows))[:32]
-        self.lake.write_bytes(f"{self.folder}/{name}.parquet", buffer.getvalue())
+        self.lake.write_bytes(f"{self.folder}/{name}.parquet", content)
 
     def _files(self) -> list[str]:
         """Newest first: a result that was computed again is preferred to the one that it repeats."""
@@ -159,21 +76,54 @@ class Cache:
         return [f"{self.folder}/{entry.name}" for entry in entries]
 
 
+class StepModule(Protocol):
+    """What a module of :mod:`tounum_tasks.steps` that stands in the table consists of.
+
+    Attributes:
+        VERSION: to be raised when results change for the same input, settings and model.
+        SCHEMA: of the committed rows; ``fingerprint``, ``run_id`` and ``seconds`` are among the columns.
+    """
+
+    VERSION: int
+    SCHEMA: pa.Schema
+
+    def wanted(self, work: "ShardWork") -> list[Item]:
+        """Return the items for which there should be a result."""
+
+    def fingerprint(self, work: "ShardWork", item: Item) -> str:
+        """Return what an item's result is known by."""
+
+    def usable(self, work: "ShardWork", rows: dict[str, dict]) -> dict[str, dict]:
+        """Return those of the committed rows, by fingerprint, that need not be computed again."""
+
+    def run(self, work: "ShardWork", pending: dict[str, Item]) -> Iterator[list[dict]]:
+        """Compute the results of the items ``pending``, by fingerprint; yield rows that are committed together."""
+
+    def columns(self, work: "ShardWork", item: Item, row: dict) -> dict:
+        """Return the columns of the manifest that follow from an item's row."""
+
+    def review_reasons(self, work: "ShardWork", row: dict) -> list[str]:
+        """Return why a person should look at an item, as words; none if nothing is doubtful."""
+
+
+def load_step(name: str) -> StepModule:
+    """Import and return the module of a step."""
+    return cast(StepModule, importlib.import_module(f"tounum_tasks.steps.{name}"))
+
+
 @dataclass(frozen=True)
 class ShardWork:
-    """The items of one shard, and which of their results must be computed."""
+    """The items of one shard, and the results of the steps for them; each committed table is read once."""
 
     plan: RunPlan
     shard: ShardRef
     settings: Settings
+    _fingerprints: dict[str, dict[ItemKey, str]] = field(default_factory=dict, compare=False, repr=False)
+    _results: dict[str, dict[ItemKey, dict]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def lake(self) -> Storage:
         return open_storage(self.settings.lake_root)
-
-    @cached_property
-    def fingerprints(self) -> Fingerprints:
-        return Fingerprints(self.plan)
 
     @cached_property
     def items(self) -> list[Item]:
@@ -187,34 +137,43 @@ class ShardWork:
         failed = failed_keys(self.lake, batch.batch_date, batch.batch_id, batch.base_version)
         return [item for item in items if item.key in failed]
 
-    def cache(self, stage: str, schema: pa.Schema) -> Cache:
-        """The committed rows of a stage, which may be deleted and computed again."""
-        return self.product(f"stages/{stage}", schema)
+    def folder(self, name: str) -> str:
+        """Return this shard's folder below a folder of the lake: ``stages/STEP``, ``features``, ..."""
+        return f"{name}/{self.shard.batch_date}/{self.shard.batch_id}/{self.shard.name}"
 
-    def product(self, name: str, schema: pa.Schema) -> Cache:
-        """Committed rows that people use, below a folder of their own in the lake."""
-        shard = self.shard
-        return Cache(self.lake, f"{name}/{shard.batch_date}/{shard.batch_id}/{shard.name}", schema)
+    def cache(self, name: str) -> Cache:
+        """Return the committed rows of a step."""
+        return Cache(self.lake, self.folder(step_named(name).folder), load_step(name).SCHEMA)
 
-    def require_all(self, found: int, wanted: int, stage: str) -> None:
-        """Raise EnvironmentFault if not every wanted result of an earlier stage could be read."""
+    def fingerprints(self, name: str) -> dict[ItemKey, str]:
+        """Return by item what the results of a step are known by, for the items that should have one."""
+        if name not in self._fingerprints:
+            step = load_step(name)
+            self._fingerprints[name] = {item.key: step.fingerprint(self, item) for item in step.wanted(self)}
+        return self._fingerprints[name]
+
+    def results(self, name: str) -> dict[ItemKey, dict]:
+        """Return the committed rows of a step by item; items without a result are left out.
+
+        Columns of arrays are left out, too: who needs them reads them piece by piece.
+        """
+        if name not in self._results:
+            wanted, cache = self.fingerprints(name), self.cache(name)
+            rows = cache.rows(wanted.values(), without_arrays(cache.schema))
+            self._results[name] = {key: rows[found] for key, found in wanted.items() if found in rows}
+        return self._results[name]
+
+    def require(self, name: str) -> None:
+        """Raise EnvironmentFault if not every wanted result of a step is there."""
+        self.require_all(len(self.results(name)), len(self.fingerprints(name)), name)
+
+    def require_all(self, found: int, wanted: int, step: str) -> None:
+        """Raise EnvironmentFault if not every wanted result of an earlier step could be read."""
         if found < wanted:
             raise EnvironmentFault(
-                f"{wanted - found} results of the stage {stage} of {self.shard.batch_id} {self.shard.name} are gone: "
+                f"{wanted - found} results of the task {step} of {self.shard.batch_id} {self.shard.name} are gone: "
                 "the stage cache was deleted during the run. Run it again."
             )
-
-    def summary(self, *, computed: int, wanted: int, started: float) -> dict:
-        """What a step reports: ``started`` is its ``time.monotonic()`` at the start."""
-        summary = {
-            "batch_id": self.shard.batch_id,
-            "shard": self.shard.shard,
-            "computed": computed,
-            "reused": wanted - computed,
-            "seconds": round(time.monotonic() - started, 2),
-        }
-        log.info("%(computed)d computed, %(reused)d reused, %(seconds).1f s.", summary)
-        return summary
 
     def pending(self, wanted: dict[str, Item], committed: dict[str, dict]) -> dict[str, Item]:
         """Return what must be computed of ``wanted``, given the committed rows, both by fingerprint.
@@ -227,3 +186,38 @@ class ShardWork:
             for found, item in wanted.items()
             if found not in committed or (own_only and committed[found]["run_id"] != self.plan.run_id)
         }
+
+
+def run_step(name: str, plan: RunPlan, shard: ShardRef, settings: Settings) -> dict:
+    """Compute and commit the results of a step that a shard lacks; return counts and seconds.
+
+    Raises:
+        EnvironmentFault: results of an earlier step are gone, or storage does not do what it should.
+    """
+    started = time.monotonic()
+    work = ShardWork(plan, shard, settings)
+    for earlier in step_named(name).needs:
+        work.require(earlier)
+    step, cache = load_step(name), work.cache(name)
+    wanted = {step.fingerprint(work, item): item for item in step.wanted(work)}
+    committed = cache.rows(wanted, without_arrays(cache.schema))
+    pending = work.pending(wanted, step.usable(work, committed))
+    done = 0
+    for rows in step.run(work, pending) if pending else ():
+        cache.commit(rows)
+        done += len(rows)
+        log.info("%d of %d images done.", done, len(pending))
+    summary = {
+        "batch_id": shard.batch_id,
+        "shard": shard.shard,
+        "computed": len(pending),
+        "reused": len(wanted) - len(pending),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    log.info("%(computed)d computed, %(reused)d reused, %(seconds).1f s.", summary)
+    return summary
+
+
+def without_arrays(schema: pa.Schema) -> list[str]:
+    """Return the columns of a schema that hold no arrays: those are large."""
+    return [column.name for column in schema if not pa.types.is_fixed_size_binary(column.type)]

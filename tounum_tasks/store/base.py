@@ -12,15 +12,22 @@ from typing import IO, Literal
 from tounum_tasks.errors import EnvironmentFault
 
 CHUNK_BYTES = 1 << 20
+TEMPORARY_FOLDER = ".tmp"
 STALE_AFTER_NS = 24 * 3600 * 10**9
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One directory entry. ``mtime_ns`` is nanoseconds since 1970; folders of object stores have none (0).
+    """One directory entry. Times are nanoseconds since 1970; folders of object stores have none (0).
 
-    A modification time in the future (a camera's wrong clock) says nothing; the time at which the file system last
-    saw a change takes its place. ``version`` is what an object store calls this content; folders have none.
+    Attributes:
+        mtime_ns: time of the last modification as it is stored, whatever clock made it.
+        version: what an object store calls this content; folders have none.
+        identity: what tells a file of a folder from every other that is put in its place, whatever its size and time:
+            inode and time of the last change of content or attributes. Object stores have none.
+        changed_ns: when it changed last, as far as clocks can be believed: a modification time in the future (a
+            camera's wrong clock) says nothing, and the time at which the file system last saw a change takes its place;
+            0, if that is more than a day away, too.
     """
 
     name: str
@@ -28,6 +35,8 @@ class Entry:
     size: int
     mtime_ns: int
     version: str = ""
+    identity: str = ""
+    changed_ns: int = 0
 
 
 class ChangedWhileRead(EnvironmentFault):
@@ -144,8 +153,30 @@ class Storage:
         """Create ``path`` with ``data`` in one step; return False, changing nothing, if it exists already."""
         raise NotImplementedError
 
-    def remove(self, path: str, version: str = "") -> None:
-        """Remove a file, if it is of this ``version``; it is no error if it is gone already."""
+    def replace_version(self, path: str, data: bytes, version: str) -> bool:
+        """Write ``path`` if it is of this ``version`` still; return False, changing nothing, if it is not.
+
+        Folders have no versions: there, a :meth:`lock` keeps others out.
+
+        Args:
+            version: as :meth:`entry` gave it; empty if there was no such file.
+        """
+        raise NotImplementedError
+
+    def remove(self, path: str) -> None:
+        """Remove a file; it is no error if it is gone already."""
+        raise NotImplementedError
+
+    def remove_unchanged(self, path: str, *, sha256: str, version: str) -> bool:
+        """Remove a file that others may replace at any moment, if it holds what was read from it.
+
+        Args:
+            sha256: of what was read, hex; folders compare it.
+            version: that was read; object stores compare it, in the step that deletes if they can do so (``If-Match``).
+
+        Returns:
+            Whether the file is gone. One that holds anything else stays.
+        """
         raise NotImplementedError
 
     def remove_empty_folder(self, path: str) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO, Literal
 
 from tounum_tasks.errors import EnvironmentFault
-from tounum_tasks.store.base import STALE_AFTER_NS, Entry, Storage
+from tounum_tasks.store.base import STALE_AFTER_NS, TEMPORARY_FOLDER, Entry, Storage
+from tounum_tasks.store.removal import remove_if_same
 
-TEMPORARY_FOLDER = ".tmp"
+DAY_NS = 24 * 3600 * 10**9
 
 
 class FolderStorage(Storage):
@@ -67,8 +68,9 @@ class FolderStorage(Storage):
             raise EnvironmentFault(_sentence(self.root, error)) from error
 
     def exists(self, path: str) -> bool:
-        with self._faults(path):
-            return os.path.lexists(self.local_path(path))
+        with self._faults(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return not stat.S_ISDIR(os.lstat(self.local_path(path)).st_mode)
+        return False
 
     def list_folder(self, path: str = "") -> list[Entry]:
         with self._faults(path):
@@ -131,9 +133,18 @@ class FolderStorage(Storage):
             if time.time_ns() - entry.mtime_ns > STALE_AFTER_NS:
                 self.remove(f"{TEMPORARY_FOLDER}/{entry.name}")
 
-    def remove(self, path: str, version: str = "") -> None:
+    def replace_version(self, path: str, data: bytes, version: str) -> bool:
+        self.write_bytes(path, data)
+        return True
+
+    def remove(self, path: str) -> None:
         with self._faults(path), contextlib.suppress(FileNotFoundError), self._in_folder_of(path) as (folder, name):
             os.unlink(name, dir_fd=folder)
+
+    def remove_unchanged(self, path: str, *, sha256: str, version: str) -> bool:
+        with self._faults(path), contextlib.suppress(FileNotFoundError), self._in_folder_of(path) as (folder, name):
+            return remove_if_same(name, folder, sha256)
+        return True
 
     def remove_empty_folder(self, path: str) -> None:
         with self._faults(path):
@@ -199,8 +210,15 @@ def _entry(name: str, status: os.stat_result) -> Entry:
     kind: Literal["file", "folder", "link", "other"] = (
         "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
     )
-    changed_ns = status.st_mtime_ns if status.st_mtime_ns <= time.time_ns() else status.st_ctime_ns
-    return Entry(name, kind, status.st_size, changed_ns)
+    identity = f"{status.st_ino}-{status.st_ctime_ns}"
+    return Entry(name, kind, status.st_size, status.st_mtime_ns, identity=identity, changed_ns=_changed_ns(status))
+
+
+def _changed_ns(status: os.stat_result) -> int:
+    now = time.time_ns()
+    if status.st_mtime_ns <= now:
+        return status.st_mtime_ns
+    return status.st_ctime_ns if status.st_ctime_ns <= now + DAY_NS else 0
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import IO, Any, TypeVar
 
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
-from tounum_tasks.store.base import STALE_AFTER_NS, ChangedWhileRead, Entry, Storage
+from tounum_tasks.store.base import STALE_AFTER_NS, TEMPORARY_FOLDER, ChangedWhileRead, Entry, Storage
 
 PATIENCE_SECONDS = 120.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
@@ -252,15 +252,19 @@ class ObjectStorage(Storage):
             raise
 
     def create_exclusively(self, path: str, data: bytes) -> bool:
-        # The answer may be lost after the object was created, and the repeated request is then refused: only the mark
+        return self._put_if(path, data, {"IfNoneMatch": "*"})
+
+    def _put_if(self, path: str, data: bytes, condition: dict[str, str]) -> bool:
+        """Write an object if a condition holds; return whether it did."""
+        # The answer may be lost after the object was written, and the repeated request is then refused: only the mark
         # tells whose it is.
         mark = uuid.uuid4().hex
         wanted = {"Bucket": self._bucket, "Key": self._key(path)}
         try:
             self._attempt(
-                path, lambda client: client.put_object(**wanted, Body=data, Metadata={"writer": mark}, IfNoneMatch="*")
+                path, lambda client: client.put_object(**wanted, Body=data, Metadata={"writer": mark}, **condition)
             )
-        except _Refused:
+        except (_Refused, FileNotFoundError):  # what should be replaced may have been removed
             try:
                 found = self._attempt(path, lambda client: client.head_object(**wanted))
             except FileNotFoundError:
@@ -268,29 +272,63 @@ class ObjectStorage(Storage):
             return bool(found.get("Metadata", {}).get("writer") == mark)
         return True
 
-    def remove(self, path: str, version: str = "") -> None:
-        condition = {"IfMatch": version} if version else {}
-        with contextlib.suppress(FileNotFoundError, _Refused):
-            self._attempt(
-                path, lambda client: client.delete_object(Bucket=self._bucket, Key=self._key(path), **condition)
-            )
+    def replace_version(self, path: str, data: bytes, version: str) -> bool:
+        return self._put_if(path, data, {"IfMatch": version} if version else {"IfNoneMatch": "*"})
+
+    def remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._attempt(path, lambda client: client.delete_object(Bucket=self._bucket, Key=self._key(path)))
+
+    def remove_unchanged(self, path: str, *, sha256: str, version: str) -> bool:
+        wanted = {"Bucket": self._bucket, "Key": self._key(path)}
+        try:
+            # Asked for by itself, too: not every store looks at the condition of a DELETE.
+            if self._attempt(path, lambda client: client.head_object(**wanted))["ETag"] != version:
+                return False
+            self._attempt(path, lambda client: client.delete_object(**wanted, IfMatch=version))
+        except FileNotFoundError:
+            return True
+        except _Refused:
+            return False
+        return True
 
     def remove_stale_temporaries(self) -> None:
-        """Give up uploads in parts that killed writers began more than a day ago: the store charges for them."""
-        page: dict = self._attempt(
-            "", lambda client: client.list_multipart_uploads(Bucket=self._bucket, Prefix=self._below(""))
-        )
-        oldest = dt.datetime.now(dt.UTC) - dt.timedelta(microseconds=STALE_AFTER_NS / 1000)
-        for begun in page.get("Uploads", ()):
-            if begun["Initiated"] < oldest:
-                self._abort(begun["Key"], begun["UploadId"])
+        """Give up uploads in parts that killed writers of ours began more than a day ago: the store charges for them.
 
-    def _abort(self, key: str, upload_id: str) -> None:
+        Which are ours is what the notes of :class:`_Upload` say: the bucket may be full of other people's.
+        """
+        oldest = dt.datetime.now(dt.UTC) - dt.timedelta(microseconds=STALE_AFTER_NS / 1000)
+        for note in self.list_folder(TEMPORARY_FOLDER):
+            path = f"{TEMPORARY_FOLDER}/{note.name}"
+            if note.kind == "file" and note.mtime_ns / 1e9 < oldest.timestamp():
+                with contextlib.suppress(FileNotFoundError):
+                    self._abandon_uploads(self.read_bytes(path).decode(), oldest)
+                self.remove(path)
+
+    def _abandon_uploads(self, path: str, oldest: dt.datetime) -> None:
+        """Give up every upload to ``path`` that was begun before ``oldest``."""
+        for begun in self._uploads(path):
+            if begun["Key"] == self._key(path) and begun["Initiated"] < oldest:
+                self._abort(path, begun["UploadId"])
+
+    def _uploads(self, path: str) -> Iterator[dict]:
+        """Yield the uploads in parts that are open to objects whose keys begin like ``path``."""
+        wanted = {"Bucket": self._bucket, "Prefix": self._key(path)}
+
+        def list_uploads(client: Any) -> dict:
+            return _whole(client.list_multipart_uploads(**wanted), "Bucket")
+
+        while True:
+            page = self._attempt(path, list_uploads)
+            yield from page.get("Uploads", ())
+            if not page.get("IsTruncated"):
+                return
+            wanted |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _abort(self, path: str, upload_id: str) -> None:
+        target = {"Bucket": self._bucket, "Key": self._key(path)}
         with contextlib.suppress(FileNotFoundError):
-            self._attempt(
-                key,
-                lambda client: client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id),
-            )
+            self._attempt(path, lambda client: client.abort_multipart_upload(**target, UploadId=upload_id))
 
     def remove_empty_folder(self, path: str) -> None:
         """Remove the empty object ``path/`` with which some tools mark a folder, if nothing else is in it."""
@@ -347,13 +385,18 @@ class _Reader(io.RawIOBase):
 
 
 class _Upload(io.RawIOBase):
-    """Collects what is written: a small file is one request, a large one is sent in parts and appears at the end."""
+    """Collects what is written: a small file is one request, a large one is sent in parts and appears at the end.
+
+    Parts are invisible until then, and stay if the writer is killed. So before they are begun a note in ``.tmp`` says
+    to which path; it is removed with the upload.
+    """
 
     def __init__(self, storage: ObjectStorage, path: str) -> None:
         self._storage, self._path = storage, path
         self._target = {"Bucket": storage._bucket, "Key": storage._key(path)}
         self._pending = bytearray()
         self._id, self._mark = "", uuid.uuid4().hex
+        self._note = f"{TEMPORARY_FOLDER}/{self._mark}"
         self._parts: list[dict] = []
 
     def writable(self) -> bool:
@@ -374,6 +417,11 @@ class _Upload(io.RawIOBase):
             return
         if self._pending:
             self._send(bytes(self._pending))
+        self._join()
+        self._storage.remove(self._note)
+
+    def _join(self) -> None:
+        """Make one object of the parts."""
         parts, upload_id = {"Parts": self._parts}, self._id
         try:
             self._attempt(
@@ -393,10 +441,12 @@ class _Upload(io.RawIOBase):
         """Leave no parts behind, as far as the store can be reached."""
         if self._id:
             with contextlib.suppress(EnvironmentFault):
-                self._storage._abort(self._target["Key"], self._id)
+                self._storage._abort(self._path, self._id)
+                self._storage.remove(self._note)
 
     def _send(self, content: bytes) -> None:
         if not self._id:
+            self._storage.write_bytes(self._note, self._path.encode())
             marked = {**self._target, "Metadata": {"writer": self._mark}}
             begun = self._attempt(lambda client: _whole(client.create_multipart_upload(**marked), "UploadId"))
             self._id = begun["UploadId"]
@@ -445,4 +495,4 @@ def _unusable(url: str, error: Exception) -> str:
 
 def _entry(file: dict, below: str) -> Entry:
     mtime_ns = int(file["LastModified"].timestamp() * 1000) * 10**6
-    return Entry(file["Key"][len(below) :], "file", file["Size"], mtime_ns, file["ETag"])
+    return Entry(file["Key"][len(below) :], "file", file["Size"], mtime_ns, file["ETag"], changed_ns=mtime_ns)

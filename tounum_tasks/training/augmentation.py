@@ -2,8 +2,8 @@
 
 Data sets differ in size, aspect ratio, margins, paper, colour depth and compression, and a network finds these
 differences before it finds the subject. Every operation here erases one of them, and is applied alike to every
-class: only ``bitonal`` is reserved for ink on paper, where it leaves the class as it was. Scans get dust, skew,
-shadows and show-through, as real archives have them. Nothing is inverted: white on black stays rare in life.
+class: only ``bitonal`` and ``negative`` are reserved for ink on paper, where they leave the class as it was. Scans get
+dust, skew, shadows and show-through, as real archives have them.
 
 All functions take and return uint8 RGB arrays (height x width x 3, 0..255) and draw from the given generator only.
 """
@@ -207,6 +207,16 @@ def bitonal(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.cvtColor(result, cv2.COLOR_GRAY2RGB)
 
 
+def negative(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn ink on paper into light lines on dark ground: a microfilm, chalk on a board, or a blueprint."""
+    ink = 1 - cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255
+    ground = np.full(3, rng.uniform(0, 45))
+    if rng.random() < 0.4:
+        ground = np.array([rng.uniform(0, 50), rng.uniform(30, 90), rng.uniform(90, 170)])
+    lines = rng.uniform(190, 255)
+    return np.clip(ground + ink * (lines - ground), 0, 255).astype(np.uint8)
+
+
 # In the order in which they happen to a sheet: its framing, its colours, its age, then the camera and the file.
 STEPS: tuple[tuple[float, Operation], ...] = (
     (0.65, crop),
@@ -229,18 +239,22 @@ STEPS: tuple[tuple[float, Operation], ...] = (
     (0.35, jpeg),
 )
 BITONAL_PROBABILITY = 0.10
+NEGATIVE_PROBABILITY = 0.10
 
 
 def augment(rgb: np.ndarray, rng: np.random.Generator, *, ink_on_paper: bool = False) -> np.ndarray:
     """Return a randomly framed, coloured and damaged copy of ``rgb``; each operation happens with its own probability.
 
     Images larger than 640 pixels are reduced first, so that blur, dust and noise mean the same in every source.
-    ``ink_on_paper`` allows reduction to black and white, which would turn a photograph into a drawing.
+    ``ink_on_paper`` allows reduction to black and white, which would turn a photograph into a drawing, and light lines
+    on dark ground.
     """
     longest = max(rgb.shape[:2])
     if longest > LONGEST_SIDE:
         size = [max(1, round(side * LONGEST_SIDE / longest)) for side in (rgb.shape[1], rgb.shape[0])]
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    if ink_on_paper and rng.random() < NEGATIVE_PROBABILITY:
+        rgb = negative(rgb, rng)
     for probability, operation in STEPS:
         if rng.random() < probability:
             rgb = operation(rgb, rng)

@@ -24,8 +24,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -34,26 +34,33 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Captioner, SearchOptions, set_weights
-from tounum_tasks.caption.decode import Sampling
-from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
-from tounum_tasks.caption.vocabulary import END, Vocabulary
+from tounum_tasks.caption.captioner import SearchOptions
+from tounum_tasks.caption.confidence import Confidence
+from tounum_tasks.caption.network import CaptionNetwork, set_weights
+from tounum_tasks.caption.shape import NetworkShape
+from tounum_tasks.caption.vocabulary import END, UNK, Vocabulary
 from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, read_input
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.datasets.views import FIRST_WINDOW, MIRRORED, WHOLE
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.captioner import score
-from tounum_tasks.features import extractor as inception
+from tounum_tasks.features import inception
+from tounum_tasks.features import network as extractor_network
+from tounum_tasks.features.extractor import Extractor, block_network
 from tounum_tasks.features.passage import with_passages
 from tounum_tasks.fingerprint import fingerprint
+from tounum_tasks.models.compute import best_precision, keras_policy
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
-from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
+from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, captioner_of, staircase, teacher_forcing
 from tounum_tasks.training.reward import CaptionReward, advantages
+from tounum_tasks.training.sampling import Sampling
 
 CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)
 FEATURE_SHAPE = (inception.POSITIONS, inception.CHANNELS)
 CHECKPOINT_SECONDS = 300.0
+FEWEST_IMAGES_OF_A_NEW_WORD = 3
+READ_AT_ONCE = 64
 GOING_ON = 0.4  # share of the learning rate that is right for a captioner that was trained before
 CURVES_FILE = "curves.csv"
 CURVES = ("phase", "pass", "train_loss", "train_reward", "dev_loss", "seconds", "bleu_4", "cider")
@@ -103,6 +110,9 @@ class Phase:
         return self.name in ("decoder", "reward")
 
 
+Outputs = Callable[[NDArray[np.uint8]], NDArray[Any]]
+"""What a network makes of pixels, N x 299 x 299 x 3."""
+
 Batch = tuple[list[CaptionedImage], NDArray[Any]]
 
 
@@ -113,6 +123,7 @@ class TrainedCaptioner:
     Attributes:
         weights: by name (see ``CaptionNetwork.named_weights``).
         judge: arrays of its judge; none without one.
+        estimates: of its captions' confidence, by kind of search; none without them.
     """
 
     vocabulary: Vocabulary
@@ -120,6 +131,7 @@ class TrainedCaptioner:
     weights: Mapping[str, NDArray[Any]]
     options: SearchOptions
     judge: Mapping[str, NDArray[Any]]
+    estimates: Mapping[str, Confidence] = field(default_factory=dict)
 
 
 class CaptionerTraining:
@@ -157,25 +169,27 @@ class CaptionerTraining:
         names = inception.weight_names(last_layer)
         self.drawn = [name for name in names if name.endswith("kernel") and name not in initial]
         self._check_that_the_drawn_learn()
-        self.initial = inception.fill_missing_kernels(initial, settings.seed)
+        self.initial = extractor_network.fill_missing_kernels(initial, settings.seed)
         captions = [caption for image in self.train_images for caption in image.captions]
         self.begun_with = captioner
-        self.vocabulary = captioner.vocabulary if captioner else Vocabulary.build(captions, settings.vocabulary_size)
+        self.vocabulary = self._vocabulary()
         lengths = [min(len(self.vocabulary.encode(caption)), settings.max_words) for caption in captions]
         self._lengths = lengths
         work.mkdir(parents=True, exist_ok=True)
         self._claim_work_folder()
         keras.utils.set_random_seed(settings.seed)
-        self.policy = inception.compute_policy()
+        self.policy = keras_policy(best_precision())
         shape = captioner.shape if captioner else NetworkShape(len(self.vocabulary), looks_by_word=True)
-        shape = replace(shape, dropout=settings.dropout, word_dropout=settings.word_dropout)
+        shape = replace(
+            shape, vocabulary=len(self.vocabulary), dropout=settings.dropout, word_dropout=settings.word_dropout
+        )
         self.captioner = CaptionNetwork(shape, policy=self.policy, seed=settings.seed)
         self.captioner.build()
         if captioner:
-            set_weights(self.captioner, captioner.weights)
+            set_weights(self.captioner, with_new_words(captioner.weights, self.captioner.weight_arrays()))
         self.unrewarded: dict[str, NDArray[np.float32]] = {}
-        self.network = inception.build_network(self.policy, last_layer=last_layer)
-        inception.set_weights(self.network, self.initial)
+        self.network = extractor_network.build_network(self.policy, last_layer=last_layer)
+        extractor_network.set_weights(self.network, self.initial)
 
     def run(self) -> None:
         """Runs every phase that is not done yet.
@@ -197,12 +211,27 @@ class CaptionerTraining:
 
     def finished_features(self, name: str) -> FeatureCache:
         """Features of the ``train`` or the ``dev`` images as they are, of the finished extractor."""
-        inception.set_weights(self.network, self.extractor_weights())
-        return self._cache("features", name, *self._wanted()[name], FEATURE_SHAPE, self.network)
+        outputs = self._finished_extractor().extract
+        return self._cache("features", name, *self._wanted()[name], FEATURE_SHAPE, outputs)
+
+    def _finished_extractor(self) -> Extractor:
+        return Extractor(self.extractor_weights(), digest="in training")
 
     def extractor_weights(self) -> dict[str, NDArray[np.float16]]:
         """The extractor's weights as they are stored."""
-        return {name: array.astype(np.float16) for name, array in inception.get_weights(self.network).items()}
+        return {name: array.astype(np.float16) for name, array in extractor_network.get_weights(self.network).items()}
+
+    def _vocabulary(self) -> Vocabulary:
+        """The most frequent words of the captions; or those of the captioner that is gone on with, and new ones."""
+        settings = self.settings
+        by_image = [image.captions for image in self.train_images]
+        if not self.begun_with:
+            return Vocabulary.build(
+                [caption for captions in by_image for caption in captions], settings.vocabulary_size
+            )
+        if not (settings.decoder_epochs or settings.reward_epochs):  # nothing would learn when to say them
+            return self.begun_with.vocabulary
+        return self.begun_with.vocabulary.extended(by_image, fewest_images=FEWEST_IMAGES_OF_A_NEW_WORD)
 
     def _check_that_the_drawn_learn(self) -> None:
         """Refuses weights that are not those of an InceptionV3, or half of them: nothing would ever learn the rest."""
@@ -243,12 +272,12 @@ class CaptionerTraining:
             return
         front: keras.Model | None
         if phase.name == "head":
-            _, front = inception.split_network(self.network, CUT)
+            _, front = extractor_network.split_network(self.network, CUT)
         elif phase.name == "full":
             front = self.network
         else:
             front = None
-            inception.set_weights(self.network, self.extractor_weights())
+            extractor_network.set_weights(self.network, self.extractor_weights())
         caches = self._caches(phase)
         captions = phase.batch_images * self.settings.captions_per_image
         rows = staircase(self._lengths, captions, self.settings.max_words)
@@ -272,7 +301,7 @@ class CaptionerTraining:
             warmup_steps=warmup,
         )
         factors = {}
-        for name, layer in inception.convolutions(self.network).items():
+        for name, layer in extractor_network.convolutions(self.network).items():
             factor = phase.drawn_factor if f"{name}/kernel" in self.drawn else phase.known_factor
             factors.update({layer.kernel.path: factor, layer.bias.path: factor})
         averaging = {"use_ema": True, "ema_momentum": 0.995} if phase.has_features else {}
@@ -282,10 +311,13 @@ class CaptionerTraining:
         """Filled caches of the features that the phase learns from; none for the one that learns from pixels."""
         if phase.name == "full":
             return {}
-        kind = CUT if phase.name == "head" else "features"
-        shape = CUT_SHAPE if phase.name == "head" else FEATURE_SHAPE
-        head = inception.split_network(self.network, CUT)[0] if phase.name == "head" else self.network
-        return {name: self._cache(kind, name, *view, shape, head) for name, view in self._wanted().items()}
+        if phase.name == "head":
+            below = block_network(extractor_network.get_weights(self.network), CUT, precision=best_precision())
+            return self._filled(CUT, CUT_SHAPE, lambda pixels: np.stack(below.each(pixels)))
+        return self._filled("features", FEATURE_SHAPE, self._finished_extractor().extract)
+
+    def _filled(self, kind: str, shape: tuple[int, ...], outputs: Outputs) -> dict[str, FeatureCache]:
+        return {name: self._cache(kind, name, *view, shape, outputs) for name, view in self._wanted().items()}
 
     def _cache(
         self,
@@ -294,11 +326,11 @@ class CaptionerTraining:
         images: Sequence[CaptionedImage],
         number: int,
         shape: tuple[int, ...],
-        network: keras.Model,
+        outputs: Outputs,
     ) -> FeatureCache:
         """The filled cache of what a network makes of one view of some images."""
         cache = FeatureCache(self.work / "cache" / kind / name, images, shape)
-        cache.fill(partial(extract, network, number=number))
+        cache.fill(partial(extract, outputs, number=number))
         return cache
 
     def _wanted(self) -> dict[str, tuple[list[CaptionedImage], int]]:
@@ -316,13 +348,15 @@ class CaptionerTraining:
 
     def _snapshot(self) -> dict[str, NDArray[Any]]:
         arrays = {f"captioner/{i:03}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.captioner.variables)}
-        return arrays | {f"extractor/{name}": array for name, array in inception.get_weights(self.network).items()}
+        return arrays | {
+            f"extractor/{name}": array for name, array in extractor_network.get_weights(self.network).items()
+        }
 
     def _restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         for index, variable in enumerate(self.captioner.variables):
             variable.assign(arrays[f"captioner/{index:03}"])
         prefix = "extractor/"
-        inception.set_weights(
+        extractor_network.set_weights(
             self.network, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
         )
 
@@ -375,7 +409,6 @@ class _Loop:
         self.caches = caches
         self.rows = rows
         self.steps = steps
-        self.search = Captioner(training.captioner, training.vocabulary, digest="in training")
         self.checkpoint = training.work / f"{phase.name}.checkpoint.safetensors"
         self.best = _Best()
 
@@ -539,7 +572,8 @@ class _Loop:
         if not self.phase.has_features or not training.dev_images:
             return {}
         cache = self.caches["dev"]
-        captions = [c.text for i in range(cache.shards) for c in self.search.caption(cache.read(i), beam=1)]
+        captioner = captioner_of(training.captioner, training.vocabulary)
+        captions = [c.text for i in range(cache.shards) for c in captioner.caption(cache.read(i), beam=1)]
         figures = score(captions, [image.captions for image in training.dev_images])
         return {name: figures[name] for name in ("bleu_4", "cider")}
 
@@ -626,6 +660,20 @@ def _end(caption: NDArray[np.integer]) -> int:
     return int(ends[0]) if len(ends) else len(caption)
 
 
+def with_new_words(
+    weights: Mapping[str, NDArray[Any]], drawn: Mapping[str, NDArray[np.float32]]
+) -> dict[str, NDArray[Any]]:
+    """Return weights of a captioner that knows more words, which stand behind the known ones.
+
+    A new word is embedded as it was drawn, and as unlikely to be said as the unlikeliest of the known words.
+    """
+    known = weights["words/embeddings"].shape[0]
+    bias = weights["output_bias"].astype(np.float32)
+    new = np.full(len(drawn["output_bias"]) - known, bias[UNK + 1 :].min(initial=0.0), np.float32)
+    words = np.concatenate([weights["words/embeddings"], drawn["words/embeddings"][known:]])
+    return {**weights, "words/embeddings": words, "output_bias": np.concatenate([bias, new])}
+
+
 def read_curves(work: Path) -> list[dict[str, str]]:
     """Rows of the table of the passes that a training keeps in its work folder."""
     path = work / CURVES_FILE
@@ -635,14 +683,13 @@ def read_curves(work: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def extract(network: keras.Model, images: Sequence[CaptionedImage], *, number: int = WHOLE) -> NDArray[np.float16]:
+def extract(outputs: Outputs, images: Sequence[CaptionedImage], *, number: int = WHOLE) -> NDArray[np.float16]:
     """Outputs of a network for one view (its number, see ``views``) of images on disk, float16."""
-    outputs = []
-    for start in range(0, len(images), inception.BATCH_SIZE):
-        chosen = images[start : start + inception.BATCH_SIZE]
-        batch = np.stack([read_input(image.path, number) for image in chosen])
-        outputs.append(inception.predict_padded(network, batch).astype(np.float16))
-    return np.concatenate(outputs)
+    found = []
+    for start in range(0, len(images), READ_AT_ONCE):
+        pixels = np.stack([read_input(image.path, number) for image in images[start : start + READ_AT_ONCE]])
+        found.append(outputs(pixels).astype(np.float16))
+    return np.concatenate(found)
 
 
 def _prefetched(items: Iterator[Any]) -> Iterator[Any]:

@@ -10,10 +10,19 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from tounum_tasks.caption.captioner import Captioner, SearchOptions
+from tounum_tasks.caption.decoder import Decoder
 from tounum_tasks.caption.network import CaptionNetwork, Memory
-from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
+from tounum_tasks.caption.vocabulary import END, PAD, START, UNK, Vocabulary
+from tounum_tasks.models.compute import best_precision
 
 Tensor = Any
+
+
+def captioner_of(network: CaptionNetwork, vocabulary: Vocabulary, options: SearchOptions | None = None) -> Captioner:
+    """A captioner with the weights that the network has now."""
+    decoder = Decoder(network.sizes, network.weight_arrays(), precision=best_precision())
+    return Captioner(decoder, vocabulary, digest="in training", options=options)
 
 
 def staircase(lengths: Sequence[int], captions: int, max_words: int) -> tuple[int, ...]:

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.datasets.feature_cache import FeatureCache
-from tounum_tasks.evaluation.captioner import evaluate, score
+from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, score
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
+from tounum_tasks.training.confidence import fit_confidence
 from tounum_tasks.training.judge import fit_judge
 from tounum_tasks.training.mixture import merit, try_shares
 
@@ -36,18 +38,20 @@ def write_versions(
     licence: str = "",
     notes: str = "",
     extractor_digest: str | None = None,
+    keep_judge: bool = False,
 ) -> dict[str, Any]:
     """Writes ``OUT/extractor/VERSION`` and ``OUT/captioner/VERSION``.
 
     The captioner is evaluated on the dev split, as it is stored; there, too, is chosen how far it goes with the
     rewards, how much long captions are preferred and how much a judge has to say, if the split has images enough to
-    tell. Without them a captioner that was gone on with keeps what was chosen for it, its judge included, and others
-    have none.
+    tell, and the captions' confidence is fitted. Without them a captioner that was gone on with keeps what was chosen
+    for it, its judge included, and others have none.
 
     Args:
         extractor_digest: of the registered extractor that the training began with; if the training left it as it was,
             no second version of it is written.
         licence: of the data, as the cards shall say it.
+        keep_judge: a captioner that is gone on with keeps its judge and its way of searching all the same.
 
     Returns:
         the figures on the dev split, which the captioner's card holds too.
@@ -71,12 +75,17 @@ def write_versions(
 
     judge: Mapping[str, NDArray[Any]] = {}
     can_choose = len(training.dev_images) >= ENOUGH_TO_CHOOSE
+    estimates: dict[str, Confidence] = {}
     begun_with = training.begun_with
-    if begun_with and not can_choose and digest == extractor_digest:
+    if begun_with and digest == extractor_digest and (keep_judge or not can_choose):
         options, judge = replace(begun_with.options, max_words=options.max_words), begun_with.judge
+        estimates = dict(begun_with.estimates)
 
     def write(options: SearchOptions, metrics: dict[str, Any]) -> Captioner:
-        architecture = version_files(folder, training.captioner, training.vocabulary, options, judge)
+        network = training.captioner
+        architecture = version_files(
+            folder, network.sizes, network.weight_arrays(), training.vocabulary, options, judge, estimates
+        )
         described["training"] = {**settings, **architecture}
         write_card(folder, name="captioner", version=version, metrics=metrics, **described)
         return Captioner.load(folder, extractor_digest=digest)
@@ -88,17 +97,18 @@ def write_versions(
     chosen: dict[str, dict[str, dict[str, float]]] = {}
     if can_choose:
         if training.unrewarded:
-            rewarded = Captioner(training.captioner, training.vocabulary, digest="", options=options)
-            tried = try_shares(training.captioner, training.unrewarded, rewarded, cache)
+            tried = try_shares(training.captioner, training.unrewarded, training.vocabulary, options, cache)
             chosen["dev_by_share_of_rewards"] = _by_text(tried)
-        captioner = write(options, {})
-        tried = try_length_powers(captioner, cache)
-        chosen["dev_by_length_power"] = _by_text(tried)
-        options = replace(options, length_power=best_of(tried))
-        judge = fit_judge(training.finished_features("train"), training.vocabulary)
-        tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
-        chosen["dev_by_judgement"] = _by_text(tried)
-        options = replace(options, judgement=best_of(tried))
+        if not (keep_judge and judge):
+            captioner = write(options, {})
+            tried = try_length_powers(captioner, cache)
+            chosen["dev_by_length_power"] = _by_text(tried)
+            options = replace(options, length_power=best_of(tried))
+            judge = fit_judge(training.finished_features("train"), training.vocabulary)
+            tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
+            chosen["dev_by_judgement"] = _by_text(tried)
+            options = replace(options, judgement=best_of(tried))
+        estimates, chosen["dev_confidence"] = fit_estimates(write(options, {}), cache)
     captioner = write(options, {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
     write(options, {"dev": figures, **chosen})
@@ -138,6 +148,24 @@ def try_judgements(captioner: Captioner, cache: FeatureCache) -> dict[float, dic
         options.judgement: _figures(chosen, cache, f"judgement {options.judgement}")
         for options, chosen in zip(ways, captions, strict=True)
     }
+
+
+def fit_estimates(
+    captioner: Captioner, cache: FeatureCache
+) -> tuple[dict[str, Confidence], dict[str, dict[str, float]]]:
+    """The captions' confidence by kind of search, and how well each tells good captions of the dev images from bad."""
+    estimates, told = {}, {}
+    for search, beam in ((GREEDY, 1), (BEAM, 3)):
+        found = [one for shard in range(cache.shards) for one in captioner.candidates(cache.read(shard), beam=beam)]
+        best = [candidates.ranked(captioner.options)[0] for candidates in found]
+        texts = [
+            sentence(tuple(captioner.vocabulary.decode(candidates.words[index])))
+            for candidates, index in zip(found, best, strict=True)
+        ]
+        quality = cider_of_each(texts, [image.captions for image in cache.images])
+        estimates[search], told[search] = fit_confidence(found, best, quality)
+        log.info("confidence of %s captions: %s", search, told[search])
+    return estimates, told
 
 
 def _figures(captions: Iterable[str], cache: FeatureCache, what: str) -> dict[str, float]:

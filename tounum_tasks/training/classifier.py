@@ -28,16 +28,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.classifier import BATCH_SIZE, TEMPERATURE, resize_inputs, softmax
+from tounum_tasks.classify.classifier import TEMPERATURE, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import CHANNELS, TAPS, build_inception_taps, build_network, get_weights, set_weights
 from tounum_tasks.datasets.classes import Example, balanced_weights, load, split
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_curve, plot_reliability
-from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.card import ModelCard, write_card
+from tounum_tasks.models.compute import best_precision, keras_policy
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.augmentation import augment, without_bars
 from tounum_tasks.training.linear import LinearHead, Scaling, fit_linear_head, fit_temperature
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 INK_ON_PAPER = frozenset({"Schematics", "Sketch", "Text"})
 FEATURE_BLOCK = 512
+BATCH_SIZE = 32  # of scores: one shape is compiled once
 WIDTHS = [CHANNELS[tap] for tap in TAPS]
 LOADERS = 2
 CURVE_STEPS = 10
@@ -373,7 +374,7 @@ def prepare_features(
     folder = out / f"features-{fingerprint(**state)[:16]}"
     training, _ = split(examples, recipe.validation_share)
     examples = [*examples, *render_sources(training, recipe.renderings, folder / "rendered", recipe.seed)]
-    taps = build_inception_taps(compute_policy(), names)
+    taps = build_inception_taps(keras_policy(best_precision()), names)
     set_weights(taps, initial)
     return frozen_features(taps, examples, recipe, folder / "+".join(names)), examples
 
@@ -409,7 +410,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     training, validation = split(examples, recipe.validation_share)
     data_fingerprint = _data_fingerprint(examples)
-    network = build_network(recipe.architecture, compute_policy())
+    network = build_network(recipe.architecture, keras_policy(best_precision()))
     start = get_weights(network)
     metrics: dict[str, Any] = {}
     temperature: float | None = None

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.restore.denoise import OPPONENT
+from tounum_tasks.restore.colours import OPPONENT
 
 Pixels = np.ndarray
 """float32 HxWx3, 0 to 255."""

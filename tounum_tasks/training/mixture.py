@@ -14,10 +14,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Captioner, set_weights
-from tounum_tasks.caption.network import CaptionNetwork
+from tounum_tasks.caption.captioner import SearchOptions
+from tounum_tasks.caption.network import CaptionNetwork, set_weights
+from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.evaluation.captioner import score
+from tounum_tasks.training.captioner_model import captioner_of
 
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 log = logging.getLogger(__name__)
@@ -36,14 +38,18 @@ def mix(
 
 
 def try_shares(
-    network: CaptionNetwork, before: Mapping[str, NDArray[np.float32]], captioner: Captioner, cache: FeatureCache
+    network: CaptionNetwork,
+    before: Mapping[str, NDArray[np.float32]],
+    vocabulary: Vocabulary,
+    options: SearchOptions,
+    cache: FeatureCache,
 ) -> dict[float, dict[str, float]]:
     """Gives the network the weights of the best mixture, by :func:`merit` with beam 3.
 
     Args:
         network: the rewarded one.
         before: its weights before the rewards.
-        captioner: searches with this network.
+        options: how captions are searched for.
         cache: features of the dev images.
 
     Returns:
@@ -54,6 +60,7 @@ def try_shares(
     tried = {}
     for share in SHARES:
         set_weights(network, mix(before, after, share))
+        captioner = captioner_of(network, vocabulary, options)
         captions = [caption.text for i in range(cache.shards) for caption in captioner.caption(cache.read(i), beam=3)]
         figures = score(captions, references)
         tried[share] = {name: figures[name] for name in ("bleu_4", "cider")}

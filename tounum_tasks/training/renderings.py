@@ -20,7 +20,7 @@ Rng = np.random.Generator
 
 
 def painted(rgb: Pixels, rng: Rng) -> Pixels:
-    """Return the picture as a painting: in strokes, in smooth patches, as a watercolour or in a few flat colours."""
+    """Return the picture as a painting: in strokes, in smooth patches, as a watercolour or print, in flat colours."""
     rgb = _palette(rgb, rng)
     kind = rng.random()
     if kind < 0.35:
@@ -31,18 +31,25 @@ def painted(rgb: Pixels, rng: Rng) -> Pixels:
         for _ in range(int(rng.integers(1, 3))):
             rgb = _patches(rgb, int(rng.integers(2, 6)))
         return _bristles(rgb, rng)
-    if kind < 0.8:
+    if kind < 0.75:
         return _watercolour(rgb, rng)
+    if kind < 0.9:
+        return _block_print(rgb, rng)
     return _flat_colours(rgb, rng)
 
 
 def sketched(rgb: Pixels, rng: Rng) -> Pixels:
-    """Return the picture as a drawing on paper: shaded, in outlines or hatched; often fading out towards the edges."""
+    """Return the picture as a drawing on paper: shaded, in graphite, in outlines or hatched.
+
+    Most of them fade out towards the edges.
+    """
     grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     kind = rng.random()
-    if kind < 0.3:
+    if kind < 0.2:
         tones = _pencil(grey, rng)
-    elif kind < 0.55:
+    elif kind < 0.4:
+        tones = _graphite(grey, rng)
+    elif kind < 0.6:
         tones = _shading(grey, rng) * np.sqrt(_pencil(grey, rng))
     elif kind < 0.8:
         tones = _outlines(grey, rng)
@@ -94,6 +101,22 @@ def _shading(grey: Pixels, rng: Rng) -> Tones:
     tones = np.clip((tones - dark) / (light - dark + 1e-3), 0, 1)
     grain = cv2.GaussianBlur(rng.normal(0, 1, grey.shape), (0, 0), 0.7)
     return np.clip(tones + (1 - tones) * grain * rng.uniform(0.1, 0.5), 0, 1).astype(np.float32)
+
+
+def _graphite(grey: Pixels, rng: Rng) -> Tones:
+    """Draw all tones, as realistic pencil drawings do: rubbed smooth, never black, in strokes of one direction."""
+    height, width = grey.shape
+    smooth = cv2.bilateralFilter(grey, 9, 35, 9).astype(np.float32) / 255
+    dark, light = np.percentile(smooth, [2, rng.uniform(70, 95)])
+    tones = np.clip((smooth - dark) / (light - dark + 1e-3), 0, 1)
+    tones = rng.uniform(0.1, 0.35) + (1 - rng.uniform(0.1, 0.35)) * tones
+    length = int(rng.integers(5, 12))
+    turn = cv2.getRotationMatrix2D((length / 2, length / 2), rng.uniform(0, 180), 1)
+    stroke = np.asarray(cv2.warpAffine(np.eye(length, dtype=np.float32), turn, (length, length)), np.float32)
+    grain = rng.normal(0, 1, (height, width)).astype(np.float32)
+    noise = np.asarray(cv2.filter2D(grain, -1, stroke / np.float32(length)), np.float32)
+    tones = tones + (1 - tones) * noise * rng.uniform(0.2, 0.8)
+    return np.clip(np.minimum(tones, 1) * np.sqrt(_pencil(grey, rng)), 0, 1).astype(np.float32)
 
 
 def _outlines(grey: Pixels, rng: Rng) -> Tones:
@@ -170,6 +193,15 @@ def _watercolour(rgb: Pixels, rng: Rng) -> Pixels:
         bare = _fading(height, width, rng)[..., None]
         result = np.clip(result * (1 - bare) + paper(height, width, rng) * bare, 0, 255).astype(np.uint8)
     return result
+
+
+def _block_print(rgb: Pixels, rng: Rng) -> Pixels:
+    """Print a few flat colours and dark outlines on paper, as woodblock and lithograph prints are made."""
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    height, width = grey.shape
+    sheet = paper(height, width, rng) / 255 * np.array([1, rng.uniform(0.92, 1), rng.uniform(0.75, 0.95)])
+    inks = _flat_colours(rgb, rng) * rng.uniform(0.7, 1) + 255 * rng.uniform(0, 0.3)
+    return np.clip(np.clip(inks, 0, 255) * sheet * _outlines(grey, rng)[..., None], 0, 255).astype(np.uint8)
 
 
 def _flat_colours(rgb: Pixels, rng: Rng) -> Pixels:

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.datasets.pictures import Picture, fingerprint_of, patch_of
-from tounum_tasks.features.extractor import compute_policy
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.card import ModelCard, write_card
+from tounum_tasks.models.compute import best_precision, keras_policy
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.restore.network import build_network, get_weights, set_weights
 from tounum_tasks.training.classifier import Checkpoint
@@ -128,7 +128,7 @@ def train(
     import keras
 
     keras.utils.set_random_seed(recipe.seed)  # of the first weights
-    network = build_network(compute_policy())
+    network = build_network(keras_policy(best_precision()))
     warm_up = min(500, max(recipe.steps // 10, 1))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(recipe.steps - warm_up, 1), warmup_target=recipe.learning_rate, warmup_steps=warm_up

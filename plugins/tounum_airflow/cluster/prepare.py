@@ -40,7 +40,7 @@ def _make_pool(slots: int) -> None:
     from airflow.models.pool import Pool
 
     Pool.create_or_update_pool(
-        MODEL_POOL, slots, "Tasks that load TensorFlow; see TOUNUM_MODEL_SLOTS", include_deferred=False
+        MODEL_POOL, slots, "Tasks that load models; see TOUNUM_MODEL_SLOTS", include_deferred=False
     )
     print(f"Pool {MODEL_POOL}: {slots} slots.")
 

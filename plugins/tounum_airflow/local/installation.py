@@ -177,7 +177,7 @@ class LocalAirflow(Startable):
         stamp = self.home / "prepared.json"
         if not stamp.exists() or json.loads(stamp.read_text()) != state:
             self.airflow("db", "migrate")
-            self.airflow("pools", "set", MODEL_POOL, str(slots), "Tasks that load TensorFlow; see TOUNUM_MODEL_SLOTS")
+            self.airflow("pools", "set", MODEL_POOL, str(slots), "Tasks that load models; see TOUNUM_MODEL_SLOTS")
             stamp.write_text(json.dumps(state))
 
     def start(self) -> None:

@@ -1,0 +1,84 @@
+"""Measures what mode ``auto`` makes of prints and other things whose texture belongs to them.
+
+    python benchmarks/prints.py FOLDER [--images N]
+
+FOLDER holds clean photographs. Each is printed and scanned in every way that ``PRINTS`` names. Printed for each: how
+many were touched, and how many of these lie further from the photograph than the scan does (PSNR).
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from skimage.metrics import peak_signal_noise_ratio
+
+from tests.unit.printed import dithered, engraved, printed, stochastic, woven
+from tounum_tasks.datasets.pictures import Source, files_of, load_picture
+from tounum_tasks.quality.metrics import measure
+from tounum_tasks.restore.enhance import enhance
+
+ANGLES = {"15/75/0": (15, 75, 0), "45/15/75": (45, 15, 75), "equal": (45, 45, 45)}
+SCANS = (
+    (65, 200),
+    (85, 200),
+    (65, 300),
+    (85, 300),
+    (133, 300),
+    (150, 300),
+    (150, 400),
+    (200, 400),
+    (65, 600),
+    (133, 600),
+    (200, 600),
+)
+PRINTS = {
+    **{
+        f"{lpi} lpi at {dpi} dpi, {name}": partial(printed, pitch=dpi / lpi, angles=angles)
+        for lpi, dpi in SCANS
+        for name, angles in ANGLES.items()
+    },
+    "stochastic": stochastic,
+    "dithered": dithered,
+    "dithered by a matrix": partial(dithered, ordered=True),
+    "weave": woven,
+    "engraving": engraved,
+}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--images", type=int, default=4, help="use only the first so many")
+    arguments = parser.parse_args()
+    photographs = [load_picture(file) for file in files_of(Source(arguments.folder))[: arguments.images]]
+    print("| | scans | touched | of these, came out worse | the same as JPEG 90 | worse |\n|---|---|---|---|---|---|")
+    for name, draw in PRINTS.items():
+        counts = np.zeros(4, int)
+        for photograph in photographs:
+            scan = draw(photograph)
+            for column, page in ((0, scan), (2, compressed(scan))):
+                result = enhance(page, mode="auto", before=measure(page))
+                counts[column : column + 2] += (result.accepted, is_worse(photograph, page, result.rgb))
+        print(f"| {name} | {len(photographs)} |", " | ".join(map(str, counts)), "|", flush=True)
+
+
+def compressed(page: np.ndarray) -> np.ndarray:
+    """Return a page, uint8 HxWx3, after JPEG of quality 90."""
+    _, data = cv2.imencode(".jpg", page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def is_worse(photograph: np.ndarray, page: np.ndarray, restored: np.ndarray) -> bool:
+    """Whether a restored page lies further from the photograph than the page."""
+    return peak_signal_noise_ratio(photograph, restored) < peak_signal_noise_ratio(photograph, page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Builds the image of the Dockerfile without Docker, full and lean, and runs it; needs root."""

@@ -1,0 +1,75 @@
+"""Pictures as prints, weaves and dithering show them, as scanned without any noise."""
+
+import cv2
+import numpy as np
+
+_FINE = 4
+"""Pixels of the print to a pixel of the scan, each way."""
+
+
+def printed(rgb, pitch, angles=(15, 75, 0)):
+    """Return a scan of a colour print, uint8 HxWx3: its dots lie ``pitch`` pixels apart, at an angle for each ink."""
+    large = _enlarged(rgb)
+    y, x = np.mgrid[: large.shape[0], : large.shape[1]] * (2 * np.pi / (pitch * _FINE))
+    inks = []
+    for channel, angle in enumerate(np.deg2rad(angles)):
+        u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        inks.append((np.cos(u) + np.cos(v)) / 4 + 0.5 < large[..., channel] / 255)
+    return _scanned(np.dstack(inks))
+
+
+def stochastic(rgb, dot=1.5):
+    """Return a scan of a print whose dots, ``dot`` pixels wide, lie at random but evenly."""
+    size = tuple(int(side / dot) for side in rgb.shape[1::-1])
+    dots = dithered(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), jitter=40)
+    return _scanned(cv2.resize(dots, (rgb.shape[1] * _FINE, rgb.shape[0] * _FINE), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def dithered(rgb, ordered=False, jitter=0):
+    """Return a picture of 0 and 255 alone, after Floyd and Steinberg or by Bayer's matrix, softened by a scan."""
+    if ordered:
+        matrix = np.array([[0]])
+        for _ in range(3):
+            matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
+        tiled = np.tile(matrix, (rgb.shape[0] // 8 + 1, rgb.shape[1] // 8 + 1))[: rgb.shape[0], : rgb.shape[1]]
+        return _soft(np.where(rgb > (tiled[..., None] + 0.5) * 4, 255, 0))
+    rest = np.pad(rgb.astype(np.float32), ((0, 1), (1, 1), (0, 0)))
+    thresholds = 127.5 + np.random.default_rng(1).uniform(-jitter, jitter, rgb.shape)
+    dots = np.zeros(rgb.shape, np.uint8)
+    for row in range(rgb.shape[0]):
+        for column in range(1, rgb.shape[1] + 1):
+            dot = rest[row, column] > thresholds[row, column - 1]
+            dots[row, column - 1] = dot * 255
+            error = rest[row, column] - dot * 255
+            rest[row, column + 1] += error * (7 / 16)
+            rest[row + 1, column - 1 : column + 2] += error * np.array([[3], [5], [1]]) / 16
+    return dots if jitter else _soft(dots)
+
+
+def woven(rgb, pitch=5.0):
+    """Return a picture on a weave of coloured threads."""
+    y, x = np.mgrid[: rgb.shape[0], : rgb.shape[1]] * (2 * np.pi / pitch)
+    threads = np.dstack([np.sin(x + shift) * np.sin(y - shift) for shift in (0, 1, 2)])
+    return np.clip(np.rint(rgb * 0.8 + 25 + 25 * threads), 0, 255).astype(np.uint8)
+
+
+def engraved(rgb, pitch=5.0):
+    """Return a picture as lines of changing width, in grey."""
+    large = cv2.cvtColor(_enlarged(rgb), cv2.COLOR_RGB2GRAY)
+    y, x = np.mgrid[: large.shape[0], : large.shape[1]] * (2 * np.pi / (pitch * _FINE))
+    lines = np.cos(x * 0.6 + y * 0.8) / 2 + 0.5 < large / 255
+    return _scanned(np.dstack([lines] * 3))
+
+
+def _enlarged(rgb):
+    return cv2.resize(rgb, (rgb.shape[1] * _FINE, rgb.shape[0] * _FINE))
+
+
+def _scanned(inks):
+    soft = cv2.GaussianBlur(inks.astype(np.float32) * 255, (0, 0), _FINE / 2)
+    size = (inks.shape[1] // _FINE, inks.shape[0] // _FINE)
+    return np.clip(np.rint(cv2.resize(soft, size, interpolation=cv2.INTER_AREA) * 0.8 + 35), 0, 255).astype(np.uint8)
+
+
+def _soft(dots):
+    return np.rint(cv2.GaussianBlur(dots.astype(np.float32), (0, 0), 0.6) * 0.8 + 35).astype(np.uint8)

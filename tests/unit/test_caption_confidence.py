@@ -1,0 +1,117 @@
+"""How good a caption is likely to be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_captioner import features, make_captioner
+from tounum_tasks.caption.captioner import Candidates, Captioner, SearchOptions, version_files
+from tounum_tasks.caption.confidence import BEAM, EVIDENCE, GREEDY, Confidence, evidence, load, review_reasons, save
+from tounum_tasks.caption.decoder import Decoder
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.card import write_card
+from tounum_tasks.training.confidence import fit_confidence
+
+SIMPLE = Confidence((0.0, 0.1, 0.0, 0.0, 0.0, 0.0), 0.5)
+
+
+def candidates(log_probability: list[float], words: list[list[int]], worth: list[float]) -> Candidates:
+    lengths = np.array([len(said) + 1 for said in words], np.float32)
+    attention = [np.zeros((len(said), 64), np.float32) for said in words]
+    return Candidates(words, np.array(log_probability, np.float32), lengths, attention, np.array(worth, np.float32))
+
+
+def test_the_evidence_is_what_the_search_found():
+    found = candidates([-2.0, -2.0], [[4, 5, 6], [4, 5, 7]], [1.0, 0.2])
+    known = dict(zip(EVIDENCE, evidence(found, 0), strict=True))
+    assert known["log_probability_per_word"] == -0.5
+    assert known["mean_worth"] == pytest.approx(0.6)
+    assert known["agreement"] == pytest.approx((1 + 2 / 4) / 2)  # with itself, and with the other one
+
+
+def drawn(count: int, seed: int) -> tuple[list[Candidates], list[float]]:
+    """Searches whose captions are the better, the likelier they are and the more the judge expects of them."""
+    generator = np.random.default_rng(seed)
+    quality = generator.gamma(1.0, 0.6, count)
+    searches = []
+    for value in quality:
+        length = int(generator.integers(4, 10))
+        total = (value - 2 + generator.normal(0, 0.5)) * length
+        worth = value + generator.normal(0, 0.5)
+        words = [list(range(4, 4 + length)), list(range(5, 5 + length))]
+        searches.append(candidates([total, total - 1], words, [worth, worth / 2]))
+    return searches, quality.tolist()
+
+
+def test_good_captions_are_told_from_bad_ones_that_it_was_not_fitted_to():
+    found, quality = drawn(200, seed=1)
+    estimate, told = fit_confidence(found, [0] * len(found), quality)
+    others, truth = drawn(200, seed=2)
+    order = np.argsort([estimate.of(one, 0) for one in others])
+    worse, better = np.array(truth)[order[:100]].mean(), np.array(truth)[order[100:]].mean()
+    assert better > 1.5 * worse
+    assert told["rank_correlation"] > 0.5
+    assert told["better_half"] / told["other_half"] == pytest.approx(better / worse, rel=0.5)
+
+
+def test_the_estimate_is_right_on_average():
+    found, quality = drawn(400, seed=3)
+    estimate, _ = fit_confidence(found, [0] * len(found), quality)
+    expected = [value / (1 + value) for value in quality]
+    assert np.mean([estimate.of(one, 0) for one in found]) == pytest.approx(np.mean(expected), abs=0.02)
+
+
+def test_evidence_that_is_always_the_same_says_nothing():
+    found, quality = drawn(120, seed=4)
+    alone = [replace(one, words=one.words[:1], log_probability=one.log_probability[:1],
+                     lengths=one.lengths[:1], worth=np.zeros(1, np.float32)) for one in found]  # fmt: skip
+    estimate, told = fit_confidence(alone, [0] * len(alone), quality)
+    weights = dict(zip(EVIDENCE, estimate.weights, strict=True))
+    assert (weights["worth"], weights["mean_worth"], weights["agreement"]) == (0, 0, 0)
+    assert told["rank_correlation"] > 0.3
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-5, 5))
+def test_a_confidence_lies_between_nothing_and_all(weight, bias):
+    found = candidates([-3.0], [[4, 5]], [0.5])
+    assert 0 <= Confidence((0.0, weight, 0.0, 0.0, 0.0, 0.0), bias).of(found, 0) <= 1
+
+
+def test_captions_come_with_the_confidence_of_their_search():
+    captioner, network = make_captioner()
+    assert captioner.caption(features(2))[0].confidence is None
+    estimates = {GREEDY: SIMPLE, BEAM: replace(SIMPLE, bias=0.9)}
+    decoder = Decoder(network.sizes, network.weight_arrays(), precision="float32")
+    knowing = Captioner(decoder, captioner.vocabulary, digest="d", options=captioner.options, estimates=estimates)
+    for beam, bias in ((1, 0.5), (3, 0.9)):
+        caption = knowing.caption(features(2), beam=beam)[0]
+        length = min(len(caption.words) + 1, captioner.options.max_words)
+        assert caption.confidence == pytest.approx(bias + 0.1 * caption.log_probability / length, abs=1e-6)
+
+
+def test_a_stored_captioner_keeps_its_confidence(tmp_path):
+    captioner, network = make_captioner()
+    estimates = {GREEDY: SIMPLE, BEAM: SIMPLE}
+    weights, options = network.weight_arrays(), SearchOptions(4, 0.7)
+    training = version_files(tmp_path, network.sizes, weights, captioner.vocabulary, options, None, estimates)
+    write_card(tmp_path, name="captioner", version="v1", training=training, partners={"extractor": "e" * 64})
+    assert Captioner.load(tmp_path, extractor_digest="e" * 64).caption(features(1))[0].confidence is not None
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"greedy": {"weights": [1], "bias": 0}}'])
+def test_a_damaged_file_is_refused_by_name(tmp_path, content):
+    save(tmp_path / "confidence.json", {GREEDY: SIMPLE, BEAM: SIMPLE})
+    assert load(tmp_path / "confidence.json") == {GREEDY: SIMPLE, BEAM: SIMPLE}
+    (tmp_path / "confidence.json").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"confidence\.json cannot be read"):
+        load(tmp_path / "confidence.json")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "reasons"), [(None, []), (0.2, []), (0.19, ["caption"]), (float("nan"), ["caption"])]
+)
+def test_doubtful_captions_are_to_be_read(confidence, reasons):
+    assert review_reasons(confidence, 0.2) == reasons

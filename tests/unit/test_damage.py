@@ -1,0 +1,213 @@
+"""What is damaged is noticed, named, and stops nothing but its own batch; what can be made again is made again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.unit.published import DATE, Night, caption_all, pin, process
+from tounum_tasks.cli.main import main
+from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, FailureRateExceeded
+from tounum_tasks.history.restore import restore
+from tounum_tasks.intake.register import register
+from tounum_tasks.manifest.commit import mend_latest
+from tounum_tasks.manifest.read import history_path, manifest_path, read_version
+from tounum_tasks.plan import RunRequest
+from tounum_tasks.publish import verdict
+from tounum_tasks.report.examples import choose
+from tounum_tasks.report.figures import read_figures
+from tounum_tasks.report.page import render
+from tounum_tasks.reprocess.outdated import outdated_dates
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Night:
+    """Two versions of a batch of noisy photographs, some of which were enhanced."""
+    found = Night(tmp_path, noisy=True)
+    for name in ("lake", "non_photos", "quarantine"):
+        monkeypatch.setenv(f"TOUNUM_{name.upper()}_ROOT", str(tmp_path / name))
+    for run_id in ("first", "second"):
+        plan = found.plan(run_id, enhancement="classic", captioner=pin("captioner", run_id))
+        caption_all(plan, found.settings, f"the {run_id} caption")
+        found.publish(plan)
+    return found
+
+
+def file_of(night: Night, path: str) -> Path:
+    return night.root / "lake" / path
+
+
+def change_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def photographs(night: Night) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in file_of(night, "photos").rglob("*.png")}
+
+
+# Caches
+
+
+@pytest.mark.parametrize("damage", [change_a_bit, cut])
+def test_a_damaged_enhanced_image_never_replaces_a_photograph(night: Night, damage) -> None:
+    before = photographs(night)
+    enhanced = [path for path in file_of(night, "stages").rglob("enhanced/*") if path.is_file()]
+    assert before and enhanced
+    for path in enhanced:
+        damage(path)
+    shutil.rmtree(file_of(night, "stages/route"))
+    plan = night.plan("third", enhancement="classic", captioner=pin("captioner", "second"))
+    caption_all(plan, night.settings, "the second caption")
+    assert night.publish(plan)["outcome"] == "unchanged"
+    assert photographs(night) == before
+
+
+def test_going_back_does_not_take_a_damaged_enhanced_image_either(night: Night) -> None:
+    before = photographs(night)
+    for path in file_of(night, "stages").rglob("enhanced/*"):
+        change_a_bit(path)
+    shutil.rmtree(file_of(night, "photos"))
+    restore(night.settings, DATE, night.batch_id, 1)
+    assert photographs(night) == before
+
+
+@pytest.mark.parametrize("damage", [change_a_bit, cut])
+@pytest.mark.parametrize("name", ["measure_and_enhance", "model_inputs", "route"])
+def test_a_damaged_cache_is_computed_again(night: Night, name: str, damage) -> None:
+    files = list(file_of(night, f"stages/{name}").rglob("*.parquet"))
+    good = {path: path.read_bytes() for path in files}
+    for path in files:
+        damage(path)
+    plan = night.plan("third", enhancement="classic", captioner=pin("captioner", "second"))
+    caption_all(plan, night.settings, "the second caption")
+    assert night.publish(plan)["outcome"] == "unchanged"
+    for path, content in good.items():
+        assert path.read_bytes() != content or name == "model_inputs"  # the run and its time are in the rows
+    assert read_version(night.lake, DATE, night.batch_id, 2)["status"].to_pylist().count("ok") == 3
+
+
+# Manifests and their history
+
+
+@pytest.mark.parametrize("damage", [change_a_bit, cut])
+def test_a_damaged_version_is_made_whole_from_the_manifest(night: Night, damage) -> None:
+    path = file_of(night, history_path(DATE, night.batch_id, 2))
+    good = path.read_bytes()
+    damage(path)
+    with pytest.raises(DamagedFile, match=r"2\.parquet is damaged"):
+        read_version(night.lake, DATE, night.batch_id, 2)
+    request = RunRequest(run_id="third", batch_id=night.batch_id)
+    assert [batch.base_version for batch in register(request, night.settings).batches] == [2]
+    assert path.read_bytes() == good
+
+
+def test_a_damaged_manifest_is_made_whole_by_the_next_run(night: Night) -> None:
+    path = file_of(night, manifest_path(DATE, night.batch_id))
+    good = path.read_bytes()
+    change_a_bit(path)
+    assert outdated_dates(night.settings, {}) == [DATE]
+    plan = night.plan("third", enhancement="classic", captioner=pin("captioner", "second"))
+    caption_all(plan, night.settings, "the second caption")
+    assert night.publish(plan)["outcome"] == "unchanged" and path.read_bytes() == good
+
+
+def test_damage_that_nothing_can_mend_is_named_and_keeps_its_batch_out(night: Night) -> None:
+    cut(file_of(night, history_path(DATE, night.batch_id, 2)))
+    cut(file_of(night, manifest_path(DATE, night.batch_id)))
+    with pytest.raises(DamagedFile, match=r"2\.parquet is damaged"):
+        mend_latest(night.lake, DATE, night.batch_id)
+    with pytest.raises(EnvironmentFault, match=r"2\.parquet is damaged .*: restore it from a backup"):
+        register(RunRequest(run_id="third", batch_id=night.batch_id), night.settings)
+
+
+def test_verdict_and_report_name_a_damaged_manifest(night: Night) -> None:
+    plan = night.plan("third")
+    cut(file_of(night, history_path(DATE, night.batch_id, 2)))
+    with pytest.raises(FailureRateExceeded, match=r"2\.parquet is damaged"):
+        verdict.check(plan, night.settings)
+    figures = read_figures(plan, night.settings)
+    assert figures.verdict.level == "bad" and "2.parquet is damaged" in figures.verdict.sentences[0]
+    cut(file_of(night, manifest_path(DATE, night.batch_id)))
+    figures = read_figures(plan, night.settings)
+    assert "manifest.parquet is damaged" in " ".join(figures.verdict.sentences)
+    assert "manifest.parquet is damaged" in render(
+        figures, choose(figures, night.settings), night.settings, made_at=plan.started_at
+    )
+
+
+def test_commands_name_the_damage_in_one_sentence_and_show_the_rest(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = night.batch_id
+    other = file_of(night, manifest_path(DATE, "other-0123456789"))
+    other.parent.mkdir()
+    other.write_bytes(file_of(night, manifest_path(DATE, batch)).read_bytes())
+    cut(file_of(night, manifest_path(DATE, batch)))
+    assert main(["show", "--json", "-"]) == 2
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["batch_id"] for line in out.splitlines()] == ["other-0123456789"]
+    assert_one_sentence(err, "manifest.parquet")
+    assert main(["show"]) == 2 and "other-0123456789" in capsys.readouterr().out
+    assert main(["show", "--batch", batch]) == 2
+    assert_one_sentence(capsys.readouterr().err, "manifest.parquet")
+
+    cut(file_of(night, history_path(DATE, batch, 1)))
+    assert main(["history", "--batch", batch, "--json", "-"]) == 2
+    out, err = capsys.readouterr()
+    assert [bool(json.loads(line)["damage"]) for line in out.splitlines()] == [True, False]
+    assert_one_sentence(err, "1.parquet")
+    assert main(["history", "--batch", batch]) == 2 and "damaged" in capsys.readouterr().out
+    for command in (["restore", "--version", "1"], ["diff"]):
+        assert main([*command, "--batch", batch]) == 2
+        assert_one_sentence(capsys.readouterr().err, "1.parquet")
+    assert main(["prune", "--yes"]) == 2
+    assert_one_sentence(capsys.readouterr().err, "1.parquet")
+
+
+def assert_one_sentence(said: str, file: str) -> None:
+    (line,) = [line for line in said.splitlines() if line.startswith("tounum: ")]
+    assert f"{file} is damaged" in line and "restore it from a backup" in line and "Traceback" not in said
+
+
+def test_going_back_to_a_whole_version_leaves_a_damaged_one_behind(night: Night) -> None:
+    cut(file_of(night, history_path(DATE, night.batch_id, 2)))
+    cut(file_of(night, manifest_path(DATE, night.batch_id)))
+    done = restore(night.settings, DATE, night.batch_id, 1)
+    assert (done.version, done.is_new) == (3, True)
+    assert night.lake_table(night.batch_id)["caption"].to_pylist()[0] == "the first caption"
+
+
+def test_prune_leaves_a_batch_alone_of_which_it_cannot_know_what_is_needed(night: Night) -> None:
+    cut(file_of(night, history_path(DATE, night.batch_id, 2)))
+    before = sorted(file_of(night, "stages").rglob("*"))
+    assert main(["prune", "--keep-days", "1", "--yes"]) == 2
+    assert sorted(file_of(night, "stages").rglob("*")) == before
+
+
+def test_a_register_with_other_columns_is_damaged(night: Night) -> None:
+    register_file = file_of(night, f"registers/{DATE}/{night.batch_id}/items.parquet")
+    shutil.copy(file_of(night, manifest_path(DATE, night.batch_id)), register_file)
+    with pytest.raises((ConfigurationError, EnvironmentFault), match=r"items\.parquet"):
+        register(RunRequest(run_id="third", batch_id=night.batch_id), night.settings)
+
+
+@pytest.mark.parametrize("confidence", [float("nan"), 0.1])
+def test_a_confidence_that_is_no_number_is_never_sure(tmp_path: Path, confidence: float) -> None:
+    night = Night(tmp_path)
+    plan = night.plan("first")
+    process(plan, night.settings)
+    from tounum_tasks.steps.shard import ShardWork
+
+    for shard in plan.shards():
+        cache = ShardWork(plan, shard, night.settings).cache("classify")
+        wanted = ShardWork(plan, shard, night.settings).fingerprints("classify").values()
+        cache.commit([{**row, "confidence": confidence} for row in cache.rows(wanted).values()])
+    night.publish(plan)
+    assert night.column(plan, "needs_review") == [True, True, True, None]

@@ -1,0 +1,142 @@
+"""Parquet files of ours: written so that damage is noticed, and read so that it is.
+
+Two things are in every file. Each page has the checksum that the format provides (``write_page_checksum``), which
+other readers can check, too. It covers neither the footer nor the heads of the pages, where one bit turns into another
+column, number of rows or statistic; so between the data and the footer, where readers look at nothing, stand a word
+and the sha256 of everything else in the file. Files of the first releases have neither: of them, what cannot be
+decoded is noticed.
+"""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tounum_tasks.errors import DamagedFile
+from tounum_tasks.store.base import Storage
+
+SEAL = b"tounum sha256 "
+SEAL_BYTES = len(SEAL) + 2 * hashlib.sha256().digest_size
+MAGIC = b"PAR1"
+TAIL_BYTES = 4 + len(MAGIC)  # the length of the footer, and the magic word
+
+
+def parquet_bytes(table: pa.Table, *, row_group_size: int | None = None) -> bytes:
+    """Return ``table`` as a Parquet file: the same table gives the same bytes.
+
+    Args:
+        row_group_size: how many rows at most a reader takes at once.
+    """
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=row_group_size, write_page_checksum=True)
+    content = buffer.getvalue()
+    at = _footer_at(content)
+    seal = SEAL + hashlib.sha256(content).hexdigest().encode()
+    return content[:at] + seal + content[at:]
+
+
+def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a Parquet file of ours.
+
+    Args:
+        columns: which; those that the file does not have are left out.
+
+    Raises:
+        DamagedFile: it does not hold what was written.
+        FileNotFoundError: it does not exist.
+    """
+    content = storage.read_bytes(path)
+    with _damage_named(storage, path):
+        file = _checked(content)
+        if columns is not None:
+            there = set(file.schema_arrow.names)
+            columns = [name for name in columns if name in there]
+        table = file.read(columns=columns)
+        table.validate(full=True)
+        return table
+
+
+def read_rows(
+    storage: Storage, path: str, columns: Sequence[str] | None = None, *, at_once: int = 64
+) -> Iterator[dict]:
+    """Yield the rows of a Parquet file of ours, of which ``at_once`` are unpacked at a time.
+
+    Raises:
+        DamagedFile: it does not hold what was written.
+        FileNotFoundError: it does not exist.
+    """
+    content = storage.read_bytes(path)
+    with _damage_named(storage, path):
+        batches = _checked(content).iter_batches(batch_size=at_once, columns=columns)
+    while True:
+        with _damage_named(storage, path):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            batch.validate(full=True)
+            rows = batch.to_pylist()
+        yield from rows
+
+
+def read_column(storage: Storage, path: str, column: str) -> list[Any]:
+    """Return the values of one column; of a large file little more than it is read, so that only its pages are checked.
+
+    Raises:
+        DamagedFile: it does not hold what was written.
+        FileNotFoundError: it does not exist.
+    """
+    with storage.open(path) as file, _damage_named(storage, path):
+        return list(pq.ParquetFile(file, page_checksum_verification=True).read([column])[column].to_pylist())
+
+
+def read_metadata(storage: Storage, path: str) -> dict[bytes, bytes]:
+    """Return what a Parquet file of ours says about itself as a whole.
+
+    Raises:
+        DamagedFile: it does not hold what was written.
+        FileNotFoundError: it does not exist.
+    """
+    content = storage.read_bytes(path)
+    with _damage_named(storage, path):
+        return dict(_checked(content).schema_arrow.metadata or {})
+
+
+def _checked(content: bytes) -> pq.ParquetFile:
+    at = _footer_at(content)
+    seal = content[at - SEAL_BYTES : at]
+    if seal.startswith(SEAL):
+        digest = hashlib.sha256(memoryview(content)[: at - SEAL_BYTES])
+        digest.update(memoryview(content)[at:])
+        if seal != SEAL + digest.hexdigest().encode():
+            raise ValueError("its content does not have the sha256 that was written with it")
+    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+
+
+def _footer_at(content: bytes) -> int:
+    """Where the footer of a Parquet file begins: the file ends in its length and the magic word."""
+    length = int.from_bytes(content[-TAIL_BYTES : -len(MAGIC)], "little")
+    at = len(content) - TAIL_BYTES - length
+    if not content.endswith(MAGIC) or at < len(MAGIC):
+        raise ValueError("it is no Parquet file, or its end is missing")
+    return at
+
+
+@contextlib.contextmanager
+def _damage_named(storage: Storage, path: str) -> Iterator[None]:
+    """Turn what reading a damaged file provokes into DamagedFile."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise DamagedFile(
+            f"{storage.url(path)} is damaged ({_reason(error)}): restore it from a backup, then run again."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    said: Any = error.args[0] if error.args else ""
+    return (str(said).strip().partition("\n")[0] or type(error).__name__).rstrip(".")[:200]
