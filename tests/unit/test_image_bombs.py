@@ -136,6 +136,8 @@ def test_a_file_that_needs_more_memory_than_the_limit_is_too_costly() -> None:
     with pytest.raises(ItemError) as refused:
         decode(data, limits=ImageLimits(max_pixels=9_000_000, decode_memory=-130_000_000))
     assert refused.value.code == ErrorCode.TOO_COSTLY
+    large = tiff(np.zeros((4000, 4000, 3), np.uint16), photometric="rgb")  # its limit is its own
+    assert decode(large).width_px == 4000
 
 
 def test_a_tiff_that_promises_too_much_is_refused_by_its_header() -> None:

@@ -47,6 +47,7 @@ def main() -> None:
         assert file is not None
         _limit(base + file.size, order)
         answer = _answer(file, order, buffer)
+        _lift_memory_limit()
         socket.send_fds(connection, [json.dumps(answer).encode()], [buffer.descriptor] if "shape" in answer else [])
 
 
@@ -67,6 +68,12 @@ def _limit(base: int, order: dict[str, Any]) -> None:
     for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (int(most if hard == resource.RLIM_INFINITY else min(most, hard)), hard))
+
+
+def _lift_memory_limit() -> None:
+    """The next file is mapped before its own limit is known."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def _answer(file: OpenFile, order: dict[str, Any], buffer: "_PixelBuffer") -> dict[str, Any]:
