@@ -178,13 +178,74 @@ def test_impossible_sizes_are_refused(table, options):
     ("content", "sentence"),
     [
         (b"image\tsplit\tcaption\na.png\ttrain\n", "line 2 has too few columns"),
-        (b"image\tsplit\tcaption\na.png\ttrain\t\xff\n", "cannot be read"),
+        (b"image\tsplit\tcaption\na.png\ttrain\t\xff\n", "line 2 is not written in UTF-8"),
     ],
 )
 def test_a_damaged_table_is_refused(tmp_path, content, sentence):
     (tmp_path / "captions.tsv").write_bytes(content)
     with pytest.raises(ConfigurationError, match=sentence):
         load_captions(tmp_path)
+
+
+def test_a_split_that_lacks_in_one_line_is_refused_with_the_line(table):
+    """Dealt anew, images of the test split would be trained on."""
+    lines = table.read_text().splitlines(keepends=True)
+    lines[5] = lines[5].replace("\ttrain\t", "\t  \t")
+    lines[6] = lines[6].replace("\ttrain\t", "\t\t")
+    table.write_text("".join(lines))
+    with pytest.raises(ConfigurationError, match=r"line 6 has no split, while others have one"):
+        load_captions(table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le with a mark"])
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path, encoding):
+    write_images(tmp_path, ["größe.png"])
+    text = "image\tsplit\tcaption\r\ngröße.png\ttrain\tein Hund läuft\r\n"
+    content = text.encode(encoding) if " " not in encoding else "\ufeff".encode("utf-16-le") + text.encode("utf-16-le")
+    (tmp_path / "captions.tsv").write_bytes(content)
+    (image,) = load_captions(tmp_path).images
+    assert (image.name, image.split, image.captions) == ("größe.png", "train", ("ein Hund läuft",))
+
+
+@pytest.mark.parametrize("caption", [None, 5, ["a dog"]])
+def test_a_coco_caption_that_is_no_text_is_refused_with_its_image(tmp_path, caption):
+    write_images(tmp_path, ["1.png"])
+    annotations = [{"image_id": 0, "caption": "a cat"}, {"image_id": 0, "caption": caption}]
+    content = {"images": [{"id": 0, "file_name": "1.png"}], "annotations": annotations}
+    (tmp_path / "captions_all.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match=r"a caption of 1\.png is .*, which is no text"):
+        load_captions(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["scans/1.tif", "scans/1.jp2", "scans/1.bmp", "scans/1.GIF"])
+def test_coco_images_of_every_kind_are_found_below(tmp_path, name):
+    write_images(tmp_path, [name])
+    content = {"images": [{"id": 0, "file_name": name[6:]}], "annotations": [{"image_id": 0, "caption": "x"}]}
+    (tmp_path / "captions_all.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    assert load_captions(tmp_path).images[0].path == tmp_path / name
+
+
+def test_splits_by_karpathy_are_read(tmp_path):
+    write_images(tmp_path, ["val2014/1.png", "val2014/2.png", "val2014/3.png"])
+    images = [
+        {"filepath": "val2014", "filename": f"{number}.png", "split": split, "sentences": [{"raw": "A dog."}]}
+        for number, split in ((1, "restval"), (2, "val"), (3, "test"))
+    ]
+    (tmp_path / "dataset_coco.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
+    data = load_captions(tmp_path)
+    assert [(image.name, image.split) for image in data.images] == [
+        ("val2014/1.png", "train"), ("val2014/2.png", "dev"), ("val2014/3.png", "test"),
+    ]  # fmt: skip
+    assert data.images[0].captions == ("A dog.",)
+
+
+def test_captions_of_flickr8k_are_read(tmp_path):
+    write_images(tmp_path, ["Images/1.png", "Images/2.png"])
+    lines = ["image,caption", '1.png,"A dog, a cat and a bird ."', "1.png,Two animals .", "2.png,A bird ."]
+    (tmp_path / "captions.txt").write_text("\n".join(lines))
+    data = load_captions(tmp_path, train_share=1)
+    assert data.images[0].path == tmp_path / "Images" / "1.png"
+    assert [image.captions for image in data.images] == [("A dog, a cat and a bird .", "Two animals ."), ("A bird .",)]
 
 
 def test_data_that_is_not_there_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """Training of the classifier: folders, augmentation, head, resuming, the version that comes out."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,14 @@ from tounum_tasks.datasets.classes import balanced_weights, read_class_folders, 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate
 from tounum_tasks.training.augmentation import STEPS, augment, bitonal, without_bars
-from tounum_tasks.training.classifier import Recipe, fine_tune, leave_one_source_out, train, without_improvement
+from tounum_tasks.training.classifier import (
+    Recipe,
+    _data_fingerprint,
+    fine_tune,
+    leave_one_source_out,
+    train,
+    without_improvement,
+)
 from tounum_tasks.training.linear import Scaling, fit_linear_head, fit_temperature
 from tounum_tasks.training.rendered_sources import render_sources
 from tounum_tasks.training.renderings import painted, sketched
@@ -103,6 +111,20 @@ def test_each_operation_leaves_its_input_alone(operation) -> None:  # type: igno
     result = operation(rgb, np.random.default_rng(1))
     assert result.dtype == np.uint8
     assert rgb.tobytes() == before.tobytes()
+
+
+def test_features_of_an_image_that_was_mended_are_not_those_that_it_had(data: Path) -> None:
+    """The cache of features is found by what images show: not by their names, sizes or times."""
+    examples = read_class_folders(data)
+    before = _data_fingerprint(examples)
+    changed = examples[0].path
+    content, status = changed.read_bytes(), changed.stat()
+    other = next(one.path.read_bytes() for one in examples if one.path.read_bytes() != content)
+    changed.write_bytes(other)
+    os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert _data_fingerprint(examples) != before
+    changed.write_bytes(content)
+    assert _data_fingerprint(examples) == before
 
 
 def test_linear_head_separates_what_is_separable() -> None:

@@ -82,7 +82,7 @@ def test_a_closed_file_is_given_back(worker) -> None:
         assert "memfd:file" in Path(f"/proc/{worker.pid}/maps").read_text()
     decode(PNG)
     decode(saved(picture(8, 8), "BMP"))
-    assert len(os.listdir("/proc/self/fd")) < 100
+    assert len(list(Path("/proc/self/fd").iterdir())) < 100
     held = [line for line in Path(f"/proc/{worker.pid}/maps").read_text().splitlines() if "memfd" in line]
     assert len(held) <= 1
 

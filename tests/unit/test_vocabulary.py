@@ -1,5 +1,7 @@
 """The words that the captioner knows."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,22 @@ from tounum_tasks.errors import ConfigurationError
 
 def test_normalise_keeps_letters_and_digits_of_every_script():
     assert normalise("Größe: 3 m,\tпривет_мир -- don't!") == ["größe", "3", "m", "привет", "мир", "don", "t"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Gro\u0308\u00dfe in Zu\u0308rich", ["größe", "in", "zürich"]),  # as macOS writes it
+        ("सड़क पर कुत्ता।", ["सड़क", "पर", "कुत्ता"]),
+        ("நாய் ஓடுகிறது", ["நாய்", "ஓடுகிறது"]),
+        ("مُدَرِّسٌ هنا", ["مُدَرِّسٌ", "هنا"]),
+        ("می\u200cرود", ["می\u200cرود"]),
+        ("Tie\u0302\u0301ng Vie\u0323\u0302t", ["tiếng", "việt"]),
+        ("ที่นี่ มีหมา", ["ที่นี่", "มีหมา"]),
+    ],
+)
+def test_marks_are_part_of_words_and_letters_are_composed(text, words):
+    assert normalise(text) == [unicodedata.normalize("NFC", word) for word in words]
 
 
 def test_most_frequent_words_come_first_and_ties_by_alphabet():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,15 +13,28 @@ from tounum_tasks.errors import ConfigurationError
 
 PAD, START, END, UNK = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
+_JOINERS = "\u200c\u200d"
 
 
 def normalise(text: str) -> list[str]:
-    """Words of a text: lower case, everything but letters and digits is a space.
+    """Return the words of a text: lower case, everything but letters, digits and the marks on them is a space.
+
+    Letters are composed (Unicode's form NFC), so that it does not matter how a system writes an umlaut. Marks are
+    part of words, as Unicode Standard Annex 29 asks for: vowel signs of Indic scripts, Thai tone marks, Arabic
+    vocalisation, joiners between letters. Scripts without spaces are not split: a Chinese sentence is one word.
 
     >>> normalise("A dog's tail, wagging.")
     ['a', 'dog', 's', 'tail', 'wagging']
     """
-    return re.sub(r"[\W_]+", " ", text.lower()).split()
+    text = text.lower()
+    if text.isascii():
+        return re.sub(r"[\W_]+", " ", text).split()
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(one if _is_of_a_word(one) else " " for one in composed).split()
+
+
+def _is_of_a_word(character: str) -> bool:
+    return character.isalnum() or character in _JOINERS or unicodedata.category(character).startswith("M")
 
 
 class Vocabulary:

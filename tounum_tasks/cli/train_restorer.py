@@ -70,8 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     names = ("steps", "batch_size", "patch", "learning_rate", "drawn_share", "checkpoint_steps", "seed")
     recipe = Recipe(**{name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None})
-    if recipe.patch % 4 or recipe.patch < 32:
-        raise ConfigurationError(f"--patch {recipe.patch}: give a multiple of 4, at least 32.")
     sources = [_source(text, reduced=False) for text in arguments.data]
     reduced = [_source(text, reduced=True) for text in arguments.reduced]
     kept_back = read_stems(arguments.validate_on) if arguments.validate_on else set()

@@ -1,4 +1,4 @@
-"""Captioned images for training: MS-COCO annotation files and tab-separated tables.
+"""Captioned images for training: MS-COCO annotation files, tab-separated tables, and the files of two data sets.
 
 A *data set* is a list of images, each with its captions and one split: ``train``, ``dev`` or ``test``. The split is
 always by image: no image has captions in two.
@@ -6,13 +6,16 @@ always by image: no image has captions in two.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +25,14 @@ from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.names import is_ignored
 
 TRAIN_SHARE = 0.8
 SPLITS = ("train", "dev", "test")
 # What MS-COCO calls its files, and what we call the splits.
 COCO_SPLITS = {"train": "train", "val": "dev", "test": "test"}
+KARPATHY_SPLITS = {"val": "dev", "restval": "train"}
+FLICKR8K_FILE = "captions.txt"
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,15 @@ class CaptionData:
         return [image for image in self.images if image.split == name]
 
 
+@dataclass
+class Listed:
+    """What one file lists, by name of the image; an empty split is none."""
+
+    captions: dict[str, list[str]] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+
+
 def load_captions(
     data: Path, *, seed: int = 0, limit: int | None = None, train_share: float = TRAIN_SHARE
 ) -> CaptionData:
@@ -60,7 +75,8 @@ def load_captions(
         data: a ``.tsv`` file with the header ``image<TAB>split<TAB>caption`` (images relative to the file), a COCO
             ``captions_*.json``, or a folder that holds one of them, or ``captions_train*.json`` beside
             ``captions_val*.json`` (which is then the dev split). A COCO file's images are looked for anywhere below
-            the folder of the JSON file, or below its parent when that folder is ``annotations``.
+            the folder of the JSON file, or below its parent when that folder is ``annotations``. Also read are the
+            splits by A. Karpathy (``dataset_*.json``) and Flickr8k's ``captions.txt`` beside its folder ``Images``.
         seed: of the split, where the data brings none.
         limit: take only so many images of each split (a random but fixed choice).
         train_share: share of the images, above 0 and at most 1, that is trained on, where the data brings no split.
@@ -78,17 +94,17 @@ def load_captions(
     splits: dict[str, str] = {}
     paths: dict[str, Path] = {}
     for file, split in sources.items():
-        found, found_splits, found_paths = _read_tsv(file) if file.suffix == ".tsv" else _read_coco(file, split)
-        both = captions.keys() & found.keys()
+        found = _read(file, split)
+        both = captions.keys() & found.captions.keys()
         if both:
             raise ConfigurationError(f"{data}: {min(both)} is in two splits.")
-        captions |= found
-        splits |= found_splits
-        paths |= found_paths
+        captions |= found.captions
+        splits |= found.splits
+        paths |= found.paths
     if not captions:
         raise ConfigurationError(f"{source} holds no captions.")
     names = sorted(captions)
-    if not all(splits.get(name) for name in names):
+    if not any(splits.get(name) for name in names):
         splits = split_by_name(names, seed, train_share)
     unknown = sorted(set(splits.values()) - set(SPLITS))
     if unknown:
@@ -144,9 +160,10 @@ def _find_sources(data: Path) -> dict[Path, str]:
     if not data.is_dir():
         raise ConfigurationError(f"{data} does not exist.")
     found = sorted(data.glob("captions_*.json")) or sorted(data.glob("annotations/captions_*.json"))
-    found = found or sorted(data.glob("*.tsv"))
+    found = found or sorted(data.glob("*.tsv")) or sorted(data.glob("dataset_*.json"))
+    found = found or sorted(data.glob(FLICKR8K_FILE))
     if not found:
-        raise ConfigurationError(f"{data}: no captions_*.json and no .tsv.")
+        raise ConfigurationError(f"{data}: no captions_*.json, no .tsv, no dataset_*.json and no {FLICKR8K_FILE}.")
     if len(found) == 1:
         return {found[0]: ""}
     named = {path: split for path in found for part, split in COCO_SPLITS.items() if f"captions_{part}" in path.name}
@@ -159,51 +176,123 @@ def _listed(paths: Sequence[Path]) -> str:
     return ", ".join(path.name for path in paths)
 
 
-def _read_tsv(source: Path) -> tuple[dict[str, list[str]], dict[str, str], dict[str, Path]]:
-    captions: dict[str, list[str]] = {}
-    splits: dict[str, str] = {}
+def _read(source: Path, split: str) -> Listed:
+    """Read one file of captions; ``split`` is what a COCO file's images are in, if its name says it."""
+    if source.suffix == ".tsv":
+        return _read_table(source, "\t", source.parent)
+    if source.name == FLICKR8K_FILE:
+        images = source.parent / "Images"
+        return _read_table(source, ",", images if images.is_dir() else source.parent)
+    content = _json(source)
+    return _read_karpathy(source, content) if _is_karpathy(content) else _read_coco(source, content, split)
+
+
+def _text(source: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 if it says so by its first bytes, as spreadsheets write it."""
+    content = source.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        with source.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            if not {"image", "caption"} <= set(reader.fieldnames or ()):
-                raise ConfigurationError(f"{source}: the first line must be image<TAB>split<TAB>caption.")
-            for row in reader:
-                name, split, caption = row["image"], row.get("split") or "", row["caption"]
-                if not name or caption is None:
-                    raise ConfigurationError(f"{source}: line {reader.line_num} has too few columns.")
-                if splits.setdefault(name, split) != split:
-                    raise ConfigurationError(f"{source}: {name} is in two splits.")
-                captions.setdefault(name, []).append(caption)
-    except (UnicodeDecodeError, csv.Error) as error:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigurationError(f"{source}: line {line} is not written in UTF-8; save the file as UTF-8.") from error
+
+
+def _read_table(source: Path, delimiter: str, images: Path) -> Listed:
+    """A table with a line of names of columns: ``image``, ``caption``, and perhaps ``split``."""
+    found = Listed()
+    lines = io.StringIO(_text(source), newline="")
+    layout: dict[str, Any] = {
+        "delimiter": delimiter,
+        "quoting": csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+    }
+    first_line: dict[str, int] = {}
+    try:
+        reader = csv.DictReader(lines, **layout)
+        if not {"image", "caption"} <= set(reader.fieldnames or ()):
+            names = delimiter.join(("image", "split", "caption")).replace("\t", "<TAB>")
+            raise ConfigurationError(f"{source}: the first line must be {names}.")
+        for row in reader:
+            name, split, caption = row["image"], (row.get("split") or "").strip(), row["caption"]
+            if not name or caption is None:
+                raise ConfigurationError(f"{source}: line {reader.line_num} has too few columns.")
+            if found.splits.setdefault(name, split) != split:
+                raise ConfigurationError(f"{source}: {name} is in two splits.")
+            first_line.setdefault(name, reader.line_num)
+            found.captions.setdefault(name, []).append(caption)
+    except csv.Error as error:
         raise ConfigurationError(f"{source} cannot be read: {error}.") from error
-    return captions, splits, {name: source.parent / name for name in captions}
+    blank = next((name for name, split in found.splits.items() if not split), None)
+    if blank and any(found.splits.values()):
+        raise ConfigurationError(
+            f"{source}: line {first_line[blank]} has no split, while others have one: write train, dev or test into "
+            "it, or leave the column empty in every line."
+        )
+    found.paths = {name: images / name for name in found.captions}
+    return found
 
 
-def _read_coco(source: Path, split: str) -> tuple[dict[str, list[str]], dict[str, str], dict[str, Path]]:
+def _json(source: Path) -> Any:
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        return json.loads(_text(source))
+    except ValueError as error:
+        raise ConfigurationError(f"{source} is no JSON file: {error}.") from error
+
+
+def _is_karpathy(content: Any) -> bool:
+    """Whether sentences stand with the images, as in the splits by A. Karpathy (``dataset_flickr8k.json``, ...)."""
+    images = content.get("images") if isinstance(content, dict) else None
+    return bool(images) and isinstance(images, list) and isinstance(images[0], dict) and "sentences" in images[0]
+
+
+def _read_karpathy(source: Path, content: Any) -> Listed:
+    found = Listed()
+    try:
+        for image in content["images"]:
+            name = str(Path(image.get("filepath", "")) / image["filename"])
+            split = KARPATHY_SPLITS.get(image["split"], image["split"])
+            found.captions[name] = [_caption(source, name, sentence["raw"]) for sentence in image["sentences"]]
+            found.splits[name] = split
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(f"{source} is no file of captions: {error!r}.") from error
+    found.paths = _paths_below(source.parent, source, found.captions)
+    return found
+
+
+def _read_coco(source: Path, content: Any, split: str) -> Listed:
+    try:
         listed = [(image["id"], str(image["file_name"])) for image in content["images"]]
-        annotations = [(entry["image_id"], str(entry["caption"])) for entry in content["annotations"]]
+        annotations = [(entry["image_id"], entry["caption"]) for entry in content["annotations"]]
         names = dict(listed)
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ConfigurationError(f"{source} is no COCO captions file: {error!r}.") from error
     if len(names) < len(listed):
         twice = next(number for number, count in Counter(number for number, _ in listed).items() if count > 1)
         raise ConfigurationError(f"{source}: two images have the id {twice}.")
-    captions: dict[str, list[str]] = {}
+    found = Listed()
     for number, caption in annotations:
         if number not in names:
             raise ConfigurationError(f"{source} has a caption for the image {number}, which it does not list.")
-        captions.setdefault(names[number], []).append(caption)
-    return captions, dict.fromkeys(captions, split), _coco_paths(source, captions)
-
-
-def _coco_paths(source: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Where the images lie: where their names say, or else the only file of that name below the data set's folder."""
+        found.captions.setdefault(names[number], []).append(_caption(source, names[number], caption))
+    found.splits = dict.fromkeys(found.captions, split)
     root = source.parent.parent if source.parent.name == "annotations" else source.parent
+    found.paths = _paths_below(root, source, found.captions)
+    return found
+
+
+def _caption(source: Path, name: str, caption: object) -> str:
+    if not isinstance(caption, str):
+        raise ConfigurationError(
+            f"{source}: a caption of {name} is {json.dumps(caption)}, which is no text: take it out, or write one."
+        )
+    return caption
+
+
+def _paths_below(root: Path, source: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Where the images lie: where their names say, or else the only file of that name below the data set's folder."""
     lying: dict[str, list[Path]] = {}
     for path in root.rglob("*"):
-        if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}:
+        if path.is_file() and not is_ignored(path.name):
             lying.setdefault(path.name, []).append(path)
     paths = {}
     for name in names:

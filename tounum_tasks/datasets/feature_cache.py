@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from tounum_tasks.datasets.captions import CaptionedImage
+from tounum_tasks.files import whole_file
 
 SHARD_IMAGES = 256
 log = logging.getLogger(__name__)
@@ -56,9 +57,8 @@ class FeatureCache:
             column = pa.FixedSizeBinaryArray.from_buffers(
                 pa.binary(features.shape[1] * 2), len(members), [None, pa.py_buffer(features)]
             )
-            staged = path.with_suffix(".part")
-            feather.write_feather(pa.table({"features": column}), staged, compression="zstd", compression_level=1)
-            staged.replace(path)
+            with whole_file(path) as staged:
+                feather.write_feather(pa.table({"features": column}), staged, compression="zstd", compression_level=1)
             log.info("features: shard %d of %d", shard + 1, self.shards)
 
     def read(self, shard: int) -> NDArray[np.float16]:

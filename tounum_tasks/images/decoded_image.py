@@ -23,7 +23,8 @@ class DecodedImage:
         dpi: resolution as the file gives it, or the one that a PDF page was rendered at; None if it gives
             none.
         exif_orientation: 1 to 8 as the file gives it (already applied to ``rgb``), or None.
-        suspect_end: share of the page, 0..1, that is zeros up to the end of the pixel data where a copy seems to have broken
+        suspect_end: share of the page, 0..1, that is zeros up to the end of the pixel data where a copy seems to have
+        broken
             off (see :mod:`~.zero_end`); None if nothing points to that.
     """
 

@@ -1,7 +1,8 @@
 """The process in which files are opened and decoded (see :mod:`~.decoder_pool`); it knows no setting and no secret.
 
 Orders come as messages on a socket: JSON, and with it the descriptor of a file that is not open yet. Each order has a
-limit on processor time and on memory; whoever exceeds it is ended by the system. The process ends when the other end of the
+limit on processor time and on memory; whoever exceeds it is ended by the system. The process ends when the other end
+of the
 socket is closed.
 """
 
@@ -93,7 +94,7 @@ class _PixelBuffer:
 
     def write(self, pixels: NDArray[np.uint8]) -> None:
         """Replace the content."""
-        content = memoryview(pixels).cast("B")
+        content = memoryview(pixels.data).cast("B")
         os.ftruncate(self.descriptor, len(content))
         at = 0
         while at < len(content):

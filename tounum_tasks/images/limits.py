@@ -43,7 +43,9 @@ class ImageLimits:
             )
 
     def check_samples(self, width: int, height: int, bytes_per_pixel: float) -> None:
-        """Raise ItemError if the samples of a page would take more than 8 bytes (16 bits RGBA) for every pixel allowed."""
+        """Raise ItemError if the samples of a page would take more than 8 bytes (16 bits RGBA) for every pixel
+        allowed.
+        """
         if width * height * bytes_per_pixel > BYTES_PER_PIXEL * self.max_pixels:
             raise ItemError(
                 ErrorCode.TOO_MANY_PIXELS,

@@ -125,7 +125,7 @@ def read_samples(data: bytes) -> NDArray[np.generic]:
     shape = (header.height, header.width) + ((header.samples,) if header.samples > 1 else ())
     samples = samples.reshape(shape)
     if header.kind in ("P1", "P4"):  # 1 is black
-        return (1 - samples) * np.uint8(255)
+        return np.where(samples == 0, np.uint8(255), np.uint8(0))
     if header.bits == 32:
         return samples[::-1]  # PFM files are written from bottom to top
     return _scaled(samples, int(header.maximum))

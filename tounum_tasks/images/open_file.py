@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from io import BytesIO
 from math import isfinite
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from tounum_tasks.images.headers import PILLOW_READERS, header_size
 from tounum_tasks.images.limits import ImageLimits, hostile_input
 from tounum_tasks.images.tiff_pages import page_offsets, point_to, with_photometric
 
+_LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
 _ORIENTATION, _X_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 296
 
@@ -100,7 +102,7 @@ class OpenFile:
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:
-            self._offsets = page_offsets(self._mapped, limits)
+            self._offsets = page_offsets(cast(bytes, self._mapped), limits)
         limits.check_pages(len(self._offsets))
         return self._offsets
 
@@ -126,6 +128,7 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
         colour_mode = "grey" if components == 1 else colour_mode
     dpi = _dpi(image, exif)
     if deep:
+        _check_sides(image)
         samples, key = _opencv_samples(data), image.info.get("transparency")
         rgb = _deep_to_rgb(samples, profile)
         if samples.ndim == 2 and isinstance(key, int):  # one grey is declared transparent; OpenCV leaves that out
@@ -138,13 +141,23 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
     return DecodedImage(rgb, found, 1, colour_mode, depth, dpi, orientation, _suspect_end(data, found, rgb))
 
 
+def _check_sides(image: ImageFile.ImageFile) -> None:
+    """Raise ItemError for what libpng does not read."""
+    if image.format == "PNG" and max(image.size) > _LIBPNG_LONGEST_SIDE:
+        raise ItemError(
+            ErrorCode.UNSUPPORTED,
+            f"PNG files of 16 bits with a side of more than {_LIBPNG_LONGEST_SIDE} pixels are not read; use 8 bits",
+        )
+
+
 def _loaded_to_rgb(
     image: ImageFile.ImageFile, data: bytes, found: ImageFormat, profile: bytes | None
 ) -> NDArray[np.uint8]:
     try:
         image.load()
     except OSError:
-        # Pillow does not read what Photoshop's plug-in for JPX writes; OpenCV does, and both use OpenJPEG, which refuses
+        # Pillow does not read what Photoshop's plug-in for JPX writes; OpenCV does, and both use OpenJPEG, which
+        # refuses
         # streams that are damaged.
         if found is not ImageFormat.JPEG2000:
             raise
@@ -155,13 +168,11 @@ def _loaded_to_rgb(
 def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> float | None:
     if found is ImageFormat.BMP:
         return raw_pixels.bmp_suspect_end(data)
-    if found is ImageFormat.PCX:  # run lengths: zeros that follow are black pixels
-        return zero_end.share_of(zero_end.cut_in_rows(rgb.__getitem__, len(rgb)), *rgb.shape[:2])
-    if found is ImageFormat.WEBP:
-        start, end = structure.webp_pixel_data(data)
-        return zero_end.zeros_behind(data[start:end])
-    if found is ImageFormat.AVIF:
-        return zero_end.zeros_behind(data)
+    if found is ImageFormat.PCX:
+        return raw_pixels.pcx_suspect_end(rgb)
+    if found in (ImageFormat.WEBP, ImageFormat.AVIF):
+        start, end = structure.webp_pixel_data(data) if found is ImageFormat.WEBP else structure.avif_pixel_data(data)
+        return zero_end.zeros_behind(data[start:end], rgb.shape[0] * rgb.shape[1])
     return None
 
 
@@ -179,18 +190,21 @@ def _decode_netpbm(data: bytes, limits: ImageLimits) -> DecodedImage:
 
 
 def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits) -> DecodedImage:
-    completed = with_photometric(mapped, offset)
-    data = BytesIO(completed) if completed else mapped
+    completed = with_photometric(cast(bytes, mapped), offset)
+    data: Any = BytesIO(completed) if completed else mapped
     if not completed:
         point_to(mapped, offset)
     header = tiff.read_header(data, len(data.getvalue()))
     limits.check_size(header.width, header.height)
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
-    samples = tiff.read_deep(data, header) if header.is_deep else None
+    samples = tiff.read_deep(data, header) if header.is_deep or header.is_premultiplied else None
+    image: Image.Image | None = _load_tiff(data, header) if samples is None else None
+    if image and image.mode.startswith("I;16") and header.photometric == 1:
+        samples = np.asarray(image)
     if samples is not None:
         rgb = _deep_tiff_to_rgb(samples, header)
     else:
-        image = _load_tiff(data, header)
+        assert image
         if image.mode == "RGBA" and not _has_alpha(np.asarray(image), 3, header):
             image = image.convert("RGB")
         rgb = _pillow_to_rgb(image, header.icc_profile)
@@ -205,7 +219,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     return DecodedImage(rgb, ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation, suspect_end)
 
 
-def _load_tiff(data: MappedFile | BytesIO, header: tiff.TiffHeader) -> ImageFile.ImageFile:
+def _load_tiff(data: Any, header: tiff.TiffHeader) -> ImageFile.ImageFile:
     """Let Pillow read a page; unlike for other formats, it turns the page upright itself."""
     data.seek(0)
     try:
@@ -238,7 +252,7 @@ def _banded_mode(image: Image.Image) -> str:
     if image.mode.startswith(("I", "F")):
         raise ItemError(ErrorCode.UNSUPPORTED, f"pixels of the kind {image.mode} are not read in this layout")
     if image.has_transparency_data:
-        if image.mode in _ALPHA_MODES and _is_unfilled(image.getextrema(), image.format):
+        if image.mode in _ALPHA_MODES and _is_unfilled(cast(Any, image.getextrema()), image.format):
             return "L" if image.mode in ("LA", "La") else "RGB"
         return "LA" if image.mode in ("LA", "La") else "RGBA"
     return "L" if image.mode in ("1", "L") else "RGB"
@@ -280,16 +294,18 @@ def _extremes(samples: NDArray[np.generic]) -> list[tuple[float, float]]:
 
 
 def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHeader) -> bool:
-    """Whether the sample behind the colours is transparency: declared as such and filled, or undeclared but like a mask.
+    """Whether the sample behind the colours is transparency: declared as such and filled, or undeclared but like a
+    mask.
 
-    A fourth sample without a tag is an alpha channel in some files and infrared in others, which is never all or nothing.
+    A fourth sample without a tag is an alpha channel in some files and infrared in others, which is never all or
+    nothing.
     """
     if not header.has_alpha or _is_unfilled(_extremes(samples[..., : colours + 1]), None):
         return False
     if header.extra_samples:
         return True
     alpha = samples[..., colours]
-    full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
+    full = np.iinfo(cast(Any, alpha.dtype)).max if alpha.dtype.kind in "ui" else 1
     return bool(np.mean((alpha == 0) | (alpha == full)) >= 0.5)
 
 
@@ -314,7 +330,7 @@ def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> 
         pixels = to_srgb(Image.fromarray(band[..., 0] if colours == 1 else band, mode))
         if alpha_to_8bit:
             alpha = alpha_to_8bit(samples[top:bottom, :, colours])
-            pixels = on_white(pixels, alpha, premultiplied=header.extra_samples[:1] == (1,))
+            pixels = on_white(pixels, alpha, premultiplied=header.is_premultiplied)
         rgb[top:bottom] = pixels
     return rgb
 

@@ -11,7 +11,9 @@ from tounum_tasks.images.tiff import TiffHeader
 
 
 def tiff_suspect_end(data: Any, header: TiffHeader) -> float | None:
-    """Return the share of a TIFF page behind a cut; None without one, or for pages that are compressed or below 8 bits."""
+    """Return the share of a TIFF page behind a cut; None without one, or for pages that are compressed or below 8
+    bits.
+    """
     if header.compression != 1 or header.bits not in (8, 16, 32, 64) or not header.segments:
         return None
     planes = header.samples if header.planar else 1
@@ -43,7 +45,15 @@ def _segment(data: Any, header: TiffHeader, number: int, per_plane: int) -> NDAr
     offset, size = header.segments[number]
     whole = min(rows, size // (columns * samples * kind.itemsize))
     pixels = np.frombuffer(data, kind, whole * columns * samples, offset)
-    return pixels.reshape((whole, columns) if samples == 1 else (whole, columns, samples))
+    pixels = pixels.reshape((whole, columns) if samples == 1 else (whole, columns, samples))
+    return _inside(pixels, header, number % per_plane) if header.tiled else pixels
+
+
+def _inside(tile: NDArray[np.generic], header: TiffHeader, number: int) -> NDArray[np.generic]:
+    """Return what of a tile lies within the page; the rest is padding."""
+    rows, columns = header.segment_shape
+    down, right = divmod(number, -(-header.width // columns))
+    return tile[: max(0, header.height - down * rows), : max(0, header.width - right * columns)]
 
 
 def bmp_suspect_end(data: bytes) -> float | None:
@@ -61,6 +71,16 @@ def bmp_suspect_end(data: bytes) -> float | None:
     rows = np.frombuffer(data, np.uint8, stride * height, start).reshape(height, stride)
     pixels = rows[:, : width * bits // 8].reshape(height, width, bits // 8)
     return zero_end.share_of(zero_end.cut_in_rows(pixels.__getitem__, height), height, width)
+
+
+def pcx_suspect_end(rgb: NDArray[np.uint8]) -> float | None:
+    """Return the share of a PCX file behind a cut, by its decoded pixels: zeros are black in its run lengths.
+
+    A row holds its reds, then its greens, then its blues.
+    """
+    height, width = rgb.shape[:2]
+    cut = zero_end.cut_in_rows(lambda number: rgb[number].T.reshape(-1), height)
+    return zero_end.share_of(cut, height, 3 * width)
 
 
 def pnm_suspect_end(data: bytes) -> float | None:

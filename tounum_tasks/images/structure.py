@@ -18,7 +18,8 @@ _CODE_STREAM = b"\xff\x4f\xff\x51"
 _JPEG_SCAN = 0xDA
 _MAX_JPEG_SCANS = 100  # each costs a pass over all pixels; encoders write 10, those that search for the best up to 64
 _JPEG_UNREAD = {
-    0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless hierarchical", 0xC9: "arithmetic-coded",
+    0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless hierarchical", 0xC9:
+    "arithmetic-coded",
     0xCA: "arithmetic-coded progressive", 0xCB: "lossless arithmetic-coded", 0xCD: "hierarchical arithmetic-coded",
     0xCE: "hierarchical arithmetic-coded", 0xCF: "lossless arithmetic-coded",
 }  # fmt: skip
@@ -124,7 +125,9 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def without_bulk(data: bytes) -> bytes:
-    """Return a PNG file without long texts and profiles, which decoders refuse to unpack; they say nothing of pixels."""
+    """Return a PNG file without long texts and profiles, which decoders refuse to unpack; they say nothing of
+    pixels.
+    """
     left_out: list[tuple[int, int]] = []
     texts = 0
     for kind, start, end in _png_chunks(data):
@@ -203,6 +206,12 @@ def avif_size(data: bytes) -> tuple[int, int]:
     if not sizes:
         raise ItemError(ErrorCode.CORRUPT, "the AVIF file does not say how large its picture is")
     return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def avif_pixel_data(data: bytes) -> tuple[int, int]:
+    """Return (start, end) of the coded pixels of an AVIF file; (0, 0) if there are none."""
+    found = ((start, end) for kind, start, end in _boxes(data, 0, len(data)) if kind == b"mdat")
+    return next(found, (0, 0))
 
 
 def check_avif(data: bytes) -> None:

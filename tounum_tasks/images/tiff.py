@@ -62,6 +62,13 @@ class TiffHeader:
         return self.bits > 8 or self.sample_format in (2, 3)
 
     @property
+    def is_premultiplied(self) -> bool:
+        """Whether colours are multiplied with their alpha; Pillow divides them again, and loses those with an alpha
+        of 0.
+        """
+        return self.extra_samples[:1] == (1,)
+
+    @property
     def has_alpha(self) -> bool:
         """Whether the first sample behind the colours is an alpha channel; a missing tag means that it is."""
         colours = {2: 3, 5: 4, 6: 3, 8: 3}.get(self.photometric, 1)
@@ -129,7 +136,7 @@ def _dpi(page: tifffile.TiffPage) -> float | None:
 
 
 def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
-    """Return the samples of the first page of mapped ``data``, upright; None if Pillow has to read it.
+    """Return the samples of the first page of ``data`` as they are stored, upright; None if Pillow has to read it.
 
     Returns:
         HxW or HxWxC in the order of the file (RGB, RGBA, ...), in the file's own type.
@@ -138,11 +145,17 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
     layouts go through tifffile, which knows every layout but few compressions without further packages.
     """
     is_half = header.sample_format == 3 and header.bits < 32
-    by_opencv = not header.planar and not is_half and header.samples in (1, 3, 4) and header.photometric in (0, 1, 2)
+    by_opencv = (
+        header.is_deep
+        and not header.planar
+        and not is_half
+        and header.samples in (1, 3, 4)
+        and header.photometric in (0, 1, 2)
+    )
     if by_opencv and header.compression in _OPENCV_CODECS:
         return _opencv_samples(data)
     if header.compression not in _TIFFFILE_CODECS:
-        if header.planar or is_half:  # Pillow would take one plane for another
+        if header.is_deep and (header.planar or is_half):  # Pillow would take one plane for another
             raise ItemError(
                 ErrorCode.UNSUPPORTED,
                 f"TIFF pages of {header.bits} bits in this layout with compression {header.compression} are not read; "

@@ -26,9 +26,10 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _CFA, _LINEAR_RAW = 32_803, 34_892
 _RAW_COMPRESSIONS = (32_767, 32_769, 32_770, 32_867, 34_713, 65_000, 65_535)  # of cameras alone
 _RAW_OF_MAKE = {
-    b"NIKON": "Nikon NEF", b"SONY": "Sony ARW", b"PENTAX": "Pentax PEF", b"RICOH": "Pentax PEF", b"SAMSUNG": "Samsung SRW",
-    b"HASSELBLAD": "Hasselblad 3FR", b"KODAK": "Kodak DCR", b"EASTMAN": "Kodak DCR", b"MAMIYA": "Mamiya MEF",
-    b"LEAF": "Leaf MOS", b"SEIKO": "Epson ERF", b"PHASE": "Phase One IIQ", b"CANON": "Canon TIFF",
+    b"NIKON": "Nikon NEF", b"SONY": "Sony ARW", b"PENTAX": "Pentax PEF", b"RICOH": "Pentax PEF",
+    b"SAMSUNG": "Samsung SRW", b"HASSELBLAD": "Hasselblad 3FR", b"KODAK": "Kodak DCR", b"EASTMAN": "Kodak DCR",
+    b"MAMIYA": "Mamiya MEF", b"LEAF": "Leaf MOS", b"SEIKO": "Epson ERF", b"PHASE": "Phase One IIQ",
+    b"CANON": "Canon TIFF",
 }  # fmt: skip
 
 
@@ -188,7 +189,7 @@ def _is_level_of(directory: Directory, page: Directory, others: list[Directory])
     if any(directory.integers(tag) != above.integers(tag) for tag in alike):
         return False
     return any(
-        all(side * ratio - ratio < large < side * ratio + ratio for side, large in zip(directory.shape, above.shape))
+        all(abs(large - side * ratio) < ratio for side, large in zip(directory.shape, above.shape, strict=True))
         for ratio in (2, 4)
     )
 
@@ -221,8 +222,10 @@ def point_to(data: Any, offset: int) -> None:
 def with_photometric(data: bytes, offset: int) -> bytes | None:
     """Return the file with the photometric interpretation that a page lacks, None if it has one.
 
-    libtiff (``TIFFRGBAImageBegin``) takes three samples for RGB, fax for white on zero, and anything else for black on zero;
-    the tag is required (TIFF 6.0, page 37), so decoders answer in different ways. The directory is written anew at the end.
+    libtiff (``TIFFRGBAImageBegin``) takes three samples for RGB, fax for white on zero, and anything else for black
+    on zero;
+    the tag is required (TIFF 6.0, page 37), so decoders answer in different ways. The directory is written anew at
+    the end.
     """
     layout = Layout(data)
     directory = _directory(data, layout, offset)

@@ -1,7 +1,9 @@
 """Copies that broke off and were filled up with zeros, in formats that have no checksum.
 
-Programs that copy allocate the whole file first; when the connection breaks, the rest of it stays zeros. In raw pixels that is a
-black end (white where zero means white), which looks like a picture. What tells it from a picture with a black end is that it
+Programs that copy allocate the whole file first; when the connection breaks, the rest of it stays zeros. In raw
+pixels that is a
+black end (white where zero means white), which looks like a picture. What tells it from a picture with a black end is
+that it
 begins in the middle of a row:
 
 - in the order of the file, the last pixel that is not zero lies left of 98 % of the row;
@@ -27,7 +29,8 @@ Row = Callable[[int], NDArray[np.generic]]
 
 
 def cut_in_rows(row: Row, rows: int) -> tuple[int, int] | None:
-    """Return (row, column) at which a raster of ``rows`` rows in the order of the file turns to zeros, None if it does not.
+    """Return (row, column) at which a raster of ``rows`` rows in the order of the file turns to zeros, None if it
+    does not.
 
     Args:
         row: returns the samples of a row by its number, W or WxC.
@@ -66,16 +69,17 @@ def share_of(cut: tuple[int, int] | None, rows: int, width: int) -> float | None
     return None if cut is None else round(1 - (cut[0] * width + cut[1]) / (rows * width), 4)
 
 
-def zeros_behind(coded: bytes) -> float | None:
-    """Return the share, 0..1, of coded pixels that is zeros at their end, None if those are as many as a coder may write.
+def zeros_behind(coded: bytes, pixels: int) -> float | None:
+    """Return the share, 0..1, of the coded bytes of ``pixels`` pixels that is zeros at their end, None if a coder may
+    write those.
 
-    What an entropy coder writes looks like noise: 64 zero bytes in a row do not happen, but for plain pictures, which take a
-    few bytes for many pixels. So the zeros must also be more than a fiftieth of the whole, and what is before them must be
-    noise-like.
+    What an entropy coder writes looks like noise: 64 zero bytes in a row do not happen, but for plain pictures, which
+    take
+    next to no bytes. So the zeros must also be more than a fiftieth of the whole, and the whole more than a byte for
+    50 pixels.
     """
     content = coded.rstrip(b"\0")
     zeros = len(coded) - len(content)
-    if zeros < _MIN_ZERO_BYTES or zeros * 50 < len(coded) or len(content) < _MIN_ZERO_BYTES:
+    if zeros < _MIN_ZERO_BYTES or zeros * 50 < len(coded) or len(coded) * 50 < pixels:
         return None
-    counts = np.bincount(np.frombuffer(content, np.uint8), minlength=256)
-    return round(zeros / len(coded), 4) if counts.max() < max(16, 0.05 * len(content)) else None
+    return round(zeros / len(coded), 4)

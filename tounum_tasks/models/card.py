@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tounum_tasks import __version__
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.files import write_json
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.visible import display_name
 
@@ -117,9 +117,7 @@ def write_card(folder: Path, *, name: str, version: str, **described: Any) -> Mo
     }
     described.setdefault("code_version", __version__)
     card = ModelCard(name=name, version=version, files=files, digest=digest_of(files), **described)
-    staged = folder / (CARD_FILE + ".part")
-    staged.write_text(json.dumps(card.model_dump(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    staged.replace(folder / CARD_FILE)
+    write_json(folder / CARD_FILE, card.model_dump())
     return card
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.files import whole_file
 
 if TYPE_CHECKING:
     import keras
@@ -67,9 +69,13 @@ def write_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes arrays by name; the file appears whole or not at all."""
     from safetensors.numpy import save
 
-    staged = path.with_name(path.name + ".part")
-    staged.write_bytes(save({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}))
-    staged.replace(path)
+    with whole_file(path) as staged:
+        staged.write_bytes(save({name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}))
+
+
+def hashes_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Return the sha256 (hex) of each array: what tells weights from others."""
+    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
 
 
 def check_weights(weights: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], *, model: str) -> None:

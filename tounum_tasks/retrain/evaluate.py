@@ -7,18 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tounum_tasks.files import write_json
 from tounum_tasks.models.card import ModelCard, read_version
 from tounum_tasks.models.registry import ModelVersion
 from tounum_tasks.retrain.data_set import read_caption_data, read_class_data
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.retrain.train import check_data_is_the_same, initial_version
-from tounum_tasks.retrain.work_folder import (
-    EVALUATION_FILE,
-    candidate_folder,
-    registry_of,
-    work_folder,
-    write_json,
-)
+from tounum_tasks.retrain.work_folder import EVALUATION_FILE, candidate_folder, registry_of, work_folder
 from tounum_tasks.settings import Settings
 
 EXAMPLES = 5

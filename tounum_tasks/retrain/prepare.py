@@ -7,20 +7,14 @@ from pathlib import Path
 
 from tounum_tasks.datasets.views import MOST_WINDOWS
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
+from tounum_tasks.files import write_json
 from tounum_tasks.models.registry import ModelVersion
 from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.names import safe_key
 from tounum_tasks.plan import ModelPin
 from tounum_tasks.retrain.data_set import read_caption_data, read_class_data
 from tounum_tasks.retrain.plan import DEFAULT_EPOCHS, RetrainPlan, RetrainRequest
-from tounum_tasks.retrain.work_folder import (
-    PLAN_FILE,
-    read_json,
-    registry_of,
-    remove_abandoned,
-    work_folder,
-    write_json,
-)
+from tounum_tasks.retrain.work_folder import PLAN_FILE, read_json, registry_of, remove_abandoned, work_folder
 from tounum_tasks.settings import Settings
 
 BYTES_PER_VIEW = 64 * 2048 * 2  # features of an image as it is, mirrored, or through a window: float16, uncompressed

@@ -50,20 +50,8 @@ def candidate_folder(plan: RetrainPlan, settings: Settings, name: str | None = N
     return work_folder(plan, settings) / (name or plan.model) / plan.version
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a file whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    staged = path.with_name(path.name + ".part")
-    staged.write_text(text, encoding="utf-8")
-    staged.replace(path)
-
-
 def read_json(path: Path) -> Any:
-    """Return the content of a file that :func:`write_json` wrote.
+    """Return the content of a file of JSON that an earlier step wrote.
 
     Raises:
         EnvironmentFault: there is none, because an earlier step did not run or ran on a machine with another disk.

@@ -48,9 +48,10 @@ from tounum_tasks.features import inception
 from tounum_tasks.features import network as extractor_network
 from tounum_tasks.features.extractor import Extractor, block_network
 from tounum_tasks.features.passage import with_passages
+from tounum_tasks.files import whole_file, write_json
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.compute import best_precision, keras_policy
-from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.models.weights import hashes_of, read_safetensors, write_safetensors
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, captioner_of, staircase, teacher_forcing
 from tounum_tasks.training.reward import CaptionReward, advantages
 from tounum_tasks.training.sampling import Sampling
@@ -246,11 +247,7 @@ class CaptionerTraining:
             )
 
     def _claim_work_folder(self) -> None:
-        weights = {name: float(np.abs(array.astype(np.float64)).sum()) for name, array in self.initial.items()}
-        if self.begun_with:
-            weights |= {
-                name: float(np.abs(array.astype(np.float64)).sum()) for name, array in self.begun_with.weights.items()
-            }
+        weights = hashes_of({**self.initial, **(self.begun_with.weights if self.begun_with else {})})
         settings = asdict(self.settings)
         if not self.settings.windows:  # a training that began before there were windows goes on
             del settings["windows"]
@@ -261,7 +258,7 @@ class CaptionerTraining:
                 f"{self.work} holds a training with other data or settings: choose another folder, or delete it."
             )
         content = {"identity": identity, "settings": asdict(self.settings)}
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(path, content)
 
     # Phases
 
@@ -453,7 +450,7 @@ class _Loop:
         saved = time.monotonic()
         found: list[float] = []
         for step, (images, features) in _prefetched(self._batches(epoch, first_step)):
-            generator = np.random.default_rng([self.training.settings.seed, len(self.phase.name), epoch, step])
+            generator = np.random.default_rng([self.training.settings.seed, *self.phase.name.encode(), epoch, step])
             self.model.reset_metrics()
             found.append(self._train_step(images, features, generator))
             if step % 20 == 19:
@@ -516,7 +513,7 @@ class _Loop:
 
     def _batches(self, epoch: int, first_step: int) -> Iterator[tuple[int, Batch]]:
         """Batches of one pass, in an order that depends on seed, phase and pass only."""
-        generator = np.random.default_rng([self.training.settings.seed, len(self.phase.name), epoch])
+        generator = np.random.default_rng([self.training.settings.seed, *self.phase.name.encode(), epoch])
         source = self._pixel_batches(generator) if not self.caches else self._cached_batches(generator)
         for step, (images, load) in enumerate(source):
             if step >= first_step:
@@ -583,12 +580,10 @@ class _Loop:
         this = {"phase": self.phase.name, "pass": str(epoch + 1)}
         rows = [row for row in read_curves(self.training.work) if {**row, **this} != row]
         rows.append({**this, **{name: f"{value:.4f}" for name, value in figures.items()}})
-        staged = path.with_suffix(".part")
-        with staged.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as staged, staged.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, CURVES, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        staged.replace(path)
 
     def _save_checkpoint(self, done: int) -> None:
         arrays = {f"model/{i:04}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.model.variables)}

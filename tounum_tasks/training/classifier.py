@@ -34,11 +34,12 @@ from tounum_tasks.classify.network import CHANNELS, TAPS, build_inception_taps, 
 from tounum_tasks.datasets.classes import Example, balanced_weights, load, split
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_curve, plot_reliability
+from tounum_tasks.files import whole_file
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
-from tounum_tasks.models.weights import write_safetensors
+from tounum_tasks.models.weights import hashes_of, write_safetensors
 from tounum_tasks.training.augmentation import augment, without_bars
 from tounum_tasks.training.linear import LinearHead, Scaling, fit_linear_head, fit_temperature
 from tounum_tasks.training.rendered_sources import render_sources
@@ -143,11 +144,8 @@ def frozen_features(
 
 def _save(path: Path, array: NDArray[Any]) -> None:
     """Write an array whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(".part")
-    with staged.open("wb") as file:
+    with whole_file(path) as staged, staged.open("wb") as file:
         np.save(file, array)
-    staged.replace(path)
 
 
 class HeadFitter:
@@ -324,15 +322,12 @@ class Checkpoint:
         """Write the state whole or not at all; ``best`` are the weights to end with, as things stand."""
         from keras import ops
 
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
             f"v{index}": ops.convert_to_numpy(variable) for index, variable in enumerate(self._variables)
         }
         arrays |= {f"best/{name}": array for name, array in best.items()}
-        staged = self._path.with_suffix(".part")
-        with staged.open("wb") as file:
+        with whole_file(self._path) as staged, staged.open("wb") as file:
             np.savez(file, step=np.array(step), curve=np.array(json.dumps(curve)), **arrays)
-        staged.replace(self._path)
 
     def restore(self) -> tuple[int, list[dict[str, Any]], dict[str, NDArray[np.float32]]]:
         """Set the variables to the saved state; return step, curve and best weights, nothing where none is saved."""
@@ -365,7 +360,7 @@ def prepare_features(
     """
     state = {
         "data": _data_fingerprint(examples),
-        "initial": _hashes(initial),
+        "initial": hashes_of(initial),
         "validation_share": recipe.validation_share,
         "views": recipe.views,
         "renderings": recipe.renderings,
@@ -430,7 +425,7 @@ def train(
         start |= {"scores/kernel": head.kernel, "scores/bias": head.bias}
     sources = _sources(examples)
     log.info("%d training and %d validation images of %d sources", len(training), len(validation), len(sources))
-    state = fingerprint(data=data_fingerprint, initial=_hashes(initial), recipe=asdict(recipe))
+    state = fingerprint(data=data_fingerprint, initial=hashes_of(initial), recipe=asdict(recipe))
     tuning_folder = out / f"tuning-{state[:16]}"
     set_weights(network, start)
     curve = fine_tune(network, training, validation, recipe, tuning_folder) if recipe.passes > 0 else []
@@ -474,7 +469,13 @@ def train(
 
 
 def _data_fingerprint(examples: Sequence[Example]) -> str:
-    return fingerprint(examples=[[example.source, example.path.name] for example in examples])
+    """Of what the images show, not of their names: one that was mended must not keep the features that it had."""
+    return fingerprint(
+        examples=[
+            [example.source, example.path.name, hashlib.sha256(example.path.read_bytes()).hexdigest()]
+            for example in examples
+        ]
+    )
 
 
 def _positions(some: Sequence[Example], examples: Sequence[Example]) -> list[int]:
@@ -488,10 +489,6 @@ def _labels(examples: Sequence[Example]) -> NDArray[np.int64]:
 
 def _sources(examples: Sequence[Example]) -> dict[str, int]:
     return dict(Counter(example.source for example in examples))
-
-
-def _hashes(weights: Mapping[str, NDArray[Any]]) -> dict[str, str]:
-    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in weights.items()}
 
 
 def _figures(measures: Mapping[str, Any]) -> dict[str, Any]:

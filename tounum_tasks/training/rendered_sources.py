@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.datasets.classes import Example, load
+from tounum_tasks.files import whole_file
 from tounum_tasks.images.encode import encode
 from tounum_tasks.training.renderings import painted, sketched
 
@@ -65,7 +66,5 @@ def _render(original: Example, rendering: Rendering, generator: np.random.Genera
     factor = generator.uniform(200, 360) / min(rgb.shape[:2])
     size = (max(round(rgb.shape[1] * factor * generator.uniform(0.8, 1.2)), 1), max(round(rgb.shape[0] * factor), 1))
     rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(".part")
-    staged.write_bytes(encode(rendering(rgb, generator), format="png"))
-    staged.replace(path)
+    with whole_file(path) as staged:
+        staged.write_bytes(encode(rendering(rgb, generator), format="png"))

@@ -9,6 +9,7 @@ the same draws as if it had never stopped.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.datasets.pictures import Picture, fingerprint_of, patch_of
+from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
@@ -49,6 +51,9 @@ class Recipe:
         drawn_share: share of drawn pages of text.
         checkpoint_steps: steps between two checkpoints.
         seed: of drawing and degrading.
+
+    Raises:
+        ConfigurationError: nothing could be trained with these values.
     """
 
     steps: int = 40_000
@@ -59,6 +64,18 @@ class Recipe:
     drawn_share: float = 0.5
     checkpoint_steps: int = 2_000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigurationError(f"{option} {getattr(self, name)}: give a whole number from 1 on.")
+        if self.patch % 4 or self.patch < 32:
+            raise ConfigurationError(f"--patch {self.patch}: give a multiple of 4, at least 32.")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigurationError(f"--learning-rate {self.learning_rate}: give a number above 0.")
+        if not 0 <= self.drawn_share <= 1:
+            raise ConfigurationError(f"--drawn-share {self.drawn_share}: give a number from 0 to 1.")
 
 
 @dataclass(frozen=True)

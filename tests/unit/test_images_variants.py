@@ -1,0 +1,226 @@
+"""What is there is said rightly: rare variants are read as libtiff, Photoshop and vips read them, or named."""
+
+import struct
+from io import BytesIO
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tests.image_files import picture, png16, saved, tiff
+from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.images.decode import decode
+from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.images.pages import FileInfo, ImageFormat, inspect
+
+RGB = picture()
+EMPTY = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
+FTYP = b"\0\0\0\x18ftyp%s\0\0\0\0mif1%s"
+
+
+def retagged(data: bytes, tag: int, *, to: int | None = None, value: int | None = None) -> bytes:
+    """Return a TIFF with another tag in the place of ``tag``, or another value in it."""
+    changed = bytearray(data)
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        at = file.pages[0].tags[tag].offset
+    if to is not None:
+        struct.pack_into("<H", changed, at, to)
+    if value is not None:
+        struct.pack_into("<H", changed, at + 8, value)
+    return bytes(changed)
+
+
+def directories(*tables: list[tuple[int, int, int]], order: str = "<") -> bytes:
+    """Return a TIFF with one directory per list of (tag, type, value), without pixels."""
+    out = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    for number, table in enumerate(tables, 1):
+        out += struct.pack(order + "H", len(table))
+        for tag, kind, value in table:
+            value_bytes = struct.pack(order + ("H" if kind == 3 else "I"), value).ljust(4, b"\0")
+            out += struct.pack(order + "HHI", tag, kind, 1) + value_bytes
+        out += struct.pack(order + "I", len(out) + 4 if number < len(tables) else 0)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n<!DOCTYPE svg [<!ENTITY a "b">]>\n<svg/>', "SVG"),
+        ('<?xml version="1.0"?><svg:svg xmlns:svg="x"/>'.encode("utf-16"), "SVG"),
+        *((FTYP % (brand, brand), "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim")),
+        *((FTYP % (brand, brand), "HEIF") for brand in (b"msf1", b"mif1")),
+        (FTYP % (b"crx ", b"crx "), "Canon CR3"),
+        (FTYP % (b"jxl ", b"jxl "), "JPEG XL"),
+        (b"\xff\x0a" + bytes(9), "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(9), "JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjpm \0\0\0\0jpm ", "JPM"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypmjp2\0\0\0\0mjp2", "Motion JPEG 2000"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(30), "DOS EPS"),
+        (bytes(128) + b"DICM" + bytes(9), "DICOM"),
+        (b"8BPS\0\2" + bytes(30), "PSB"),
+        (b"AT&TFORM" + bytes(9), "DjVu"),
+        (b"FUJIFILMCCD-RAW 0201" + bytes(9), "Fujifilm RAF"),
+        (b"IIU\0\x18\0\0\0" + bytes(30), "Panasonic RW2"),
+        (b"IIRO\x08\0\0\0" + bytes(30), "Olympus ORF"),
+        (b"II\x1a\0\0\0HEAPCCDR" + bytes(30), "Canon CRW"),
+        (b"FOVb" + bytes(30), "Sigma X3F"),
+        (b"\0MRM" + bytes(30), "Minolta MRW"),
+        (b"II*\0\x10\0\0\0CR\x02\0" + bytes(30), "Canon CR2"),
+        (b"MM\0*\0\0\0\x10MMMMRaw" + bytes(30), "Phase One IIQ"),
+        (directories([(254, 4, 1), (50706, 4, 0x0401)]), "DNG"),
+        (directories([(256, 4, 9), (262, 3, 32803)], order=">"), "TIFF/EP"),
+        (directories([(256, 4, 9), (259, 3, 34713), (262, 3, 1)]), "TIFF/EP"),
+    ],
+)
+def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
+    for question in (lambda: inspect(data, limits=ImageLimits()), lambda: decode(data)):
+        with pytest.raises(ItemError) as refused:
+            question()
+        assert refused.value.code == ErrorCode.UNSUPPORTED and name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "page", [b"<html><body><svg/></body></html>", b"<!-- svg --><p>", b"<?xml version='1.0'?><mets/>"]
+)
+def test_a_page_that_only_mentions_a_drawing_is_no_svg(page: bytes) -> None:
+    with pytest.raises(ItemError) as refused:
+        inspect(page, limits=ImageLimits())
+    assert refused.value.code == ErrorCode.NOT_AN_IMAGE
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC9, 0xCA, 0xCB])
+def test_rare_kinds_of_jpeg_are_unsupported(marker: int) -> None:
+    data = bytearray(saved(RGB, "JPEG"))
+    data[data.index(b"\xff\xc0") + 1] = marker
+    with pytest.raises(ItemError) as refused:
+        decode(bytes(data))
+    assert refused.value.code == ErrorCode.UNSUPPORTED
+
+
+@pytest.mark.parametrize("samples", [RGB[..., 0], RGB[..., 0].astype(np.uint16)])
+@pytest.mark.parametrize("compression", [34887, 34712, 34661])
+def test_compressions_that_no_library_here_knows_are_named(samples: np.ndarray, compression: int) -> None:
+    data = retagged(tiff(samples.copy(), photometric="minisblack", metadata=None), 259, value=compression)
+    with pytest.raises(ItemError) as refused:
+        decode(data)
+    assert refused.value.code == ErrorCode.UNSUPPORTED
+
+
+def test_complex_numbers_are_unsupported() -> None:
+    with pytest.raises(ItemError) as refused:
+        decode(tiff(RGB[..., 0].astype(np.complex64), photometric="minisblack"))
+    assert refused.value.code == ErrorCode.UNSUPPORTED and "complex" in str(refused.value)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_half_floats_are_read(compression: str | None) -> None:
+    decoded = decode(tiff((RGB / 255).astype(np.float16), photometric="rgb", compression=compression))
+    assert np.abs(decoded.rgb.astype(int) - RGB).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "tolerance"),
+    [
+        (saved(RGB, "PPM"), 0),
+        (saved(RGB, "PCX"), 0),
+        (saved(RGB, "AVIF", quality=100, subsampling="4:4:4"), 3),
+        (b"P6 60 40 65535\n" + (RGB.astype(">u2") * 257).tobytes(), 0),
+        (b"P3\n# plain\n60 40\n255\n" + b" ".join(b"%d" % value for value in RGB.ravel()), 0),
+        (b"P7\nWIDTH 60\nHEIGHT 40\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n" + RGB.tobytes(), 0),
+        (b"PF\n60 40\n-1.0\n" + (RGB[::-1] / 255).astype("<f4").tobytes(), 1),
+    ],
+    ids=["ppm", "pcx", "avif", "ppm 16", "plain", "pam", "pfm"],
+)
+def test_formats_that_scanners_write_are_read(data: bytes, tolerance: int) -> None:
+    assert inspect(data, limits=ImageLimits()).pages == 1
+    assert np.abs(decode(data).rgb.astype(int) - RGB).max() <= tolerance
+    for share in (0.3, 0.6, 0.95):
+        with pytest.raises(ItemError) as refused:
+            decode(data[: int(share * len(data))])
+        assert refused.value.code == ErrorCode.TRUNCATED
+
+
+def test_bitmaps_of_netpbm_are_black_where_they_are_one() -> None:
+    for data in (b"P1\n3 2\n101 010", b"P4 3 2\n\xa0\x40"):
+        assert decode(data).rgb[..., 0].tolist() == [[0, 255, 0], [255, 0, 255]]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(EMPTY, "PNG"),
+        png16(EMPTY.astype(np.uint16) * 257),
+        saved(EMPTY, "WEBP", lossless=True, exact=True),
+        tiff(EMPTY, photometric="rgb", extrasamples=["unassalpha"]),
+        tiff(EMPTY, photometric="rgb", extrasamples=["assocalpha"]),
+        tiff(EMPTY.astype(np.uint16) * 257, photometric="rgb", extrasamples=["assocalpha"]),
+    ],
+    ids=["png", "png 16", "webp", "tiff", "premultiplied", "premultiplied 16"],
+)
+def test_an_alpha_channel_that_nobody_filled_hides_nothing(data: bytes) -> None:
+    assert np.array_equal(decode(data).rgb, RGB)
+
+
+def test_a_picture_that_is_empty_on_purpose_is_white() -> None:
+    assert decode(saved(np.zeros((8, 8, 4), np.uint8), "PNG")).rgb.min() == 255
+
+
+def test_infrared_that_is_not_declared_is_no_transparency() -> None:
+    infrared = np.random.default_rng(0).integers(100, 250, RGB.shape[:2], dtype=np.uint8)
+    for depth, kind in ((1, np.uint8), (257, np.uint16)):
+        data = tiff(
+            np.dstack([RGB, infrared]).astype(kind) * kind(depth), photometric="rgb", extrasamples=["unassalpha"]
+        )
+        assert np.array_equal(decode(retagged(data, 338, to=333)).rgb, RGB)
+
+
+@pytest.mark.parametrize("depth", [1, 257])
+@pytest.mark.parametrize("colours", [1, 3])
+def test_a_missing_photometric_tag_is_answered_as_libtiff_does(depth: int, colours: int) -> None:
+    samples = (RGB if colours == 3 else RGB[..., 0]).astype(np.uint8 if depth == 1 else np.uint16) * depth
+    data = tiff(samples, photometric="rgb" if colours == 3 else "minisblack", metadata=None)
+    expected = RGB if colours == 3 else np.dstack([RGB[..., 0]] * 3)
+    assert np.array_equal(decode(retagged(data, 262, to=263)).rgb, expected)
+
+
+@pytest.mark.parametrize("thumbnail_first", [True, False])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_thumbnails_do_not_count_where_pages_are_decoded(thumbnail_first: bool, byteorder: str) -> None:
+    out = BytesIO()
+    pages = [(RGB[::4, ::4], 1), (RGB, 0)]
+    with tifffile.TiffWriter(out, byteorder=byteorder) as writer:
+        for pixels, kind in pages if thumbnail_first else pages[::-1]:
+            writer.write(np.ascontiguousarray(pixels), photometric="rgb", subfiletype=kind, metadata=None)
+    data = out.getvalue()
+    if byteorder == ">":  # some programs write the tag as a SHORT
+        with tifffile.TiffFile(BytesIO(data)) as file:
+            places = [(page.tags[254].offset, page.tags[254].value) for page in file.pages if 254 in page.tags]
+        changed = bytearray(data)
+        for at, value in places:
+            struct.pack_into(">HIHH", changed, at + 2, 3, 1, value, 0)
+        data = bytes(changed)
+    assert inspect(data, limits=ImageLimits(max_pages=1)) == FileInfo(ImageFormat.TIFF, 1)
+    assert np.array_equal(decode(data, limits=ImageLimits(max_pages=1)).rgb, RGB)
+
+
+def test_smaller_levels_of_a_pyramid_are_no_pages() -> None:
+    large, out = picture(256, 192), BytesIO()
+    with tifffile.TiffWriter(out) as writer:
+        for step in (1, 2, 4):
+            writer.write(np.ascontiguousarray(large[::step, ::step]), photometric="rgb", tile=(32, 32), metadata=None)
+    assert inspect(out.getvalue(), limits=ImageLimits()).pages == 1
+    assert np.array_equal(decode(out.getvalue(), limits=ImageLimits(max_pages=1)).rgb, large)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma"])
+def test_16_bits_in_rare_compressions_are_read(compression: str) -> None:
+    grey = Image.fromarray(RGB[..., 0].astype(np.uint16) * 257)
+    assert np.array_equal(decode(saved(grey, "TIFF", compression=compression)).rgb[..., 0], RGB[..., 0])
+
+
+def test_a_16_bit_png_that_is_too_wide_for_its_library_is_unsupported() -> None:
+    with pytest.raises(ItemError) as refused:
+        decode(png16(np.full((1, 1_000_001), 9, np.uint16)))
+    assert refused.value.code == ErrorCode.UNSUPPORTED

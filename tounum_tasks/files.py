@@ -1,0 +1,30 @@
+"""Files on a local disk that appear whole or not at all."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Context with the name of a file that becomes ``path`` when the block ends, and vanishes if it raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(path.name + ".part")
+    try:
+        yield staged
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, in UTF-8."""
+    with whole_file(path) as staged:
+        staged.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON as a person reads it."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
