@@ -152,7 +152,7 @@ def test_a_stored_judge_is_asked_again(tmp_path, training):
         ("image/kernel", np.ones((6, 32), np.float16), "made for 3 channels, its network for 8"),
         ("image/kernel", np.ones((17, 32), np.float16), r"image/kernel has shape \(17, 32\), expected \(16, 32\)"),
         ("image/bias", np.float32(0), r"groups/kernel has shape \(76, 32\), expected \(76, 1\)"),
-        ("rarity", np.full(77, np.nan, np.float32), "rarity holds what is no number"),
+        ("rarity", np.full(77, np.nan, np.float32), "hold NaN or infinity in rarity"),
     ],
 )
 def test_a_judge_that_does_not_fit_is_refused(tmp_path, training, name, array, sentence):
