@@ -16,6 +16,7 @@ from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import STARTERS, Registry, version_order
 from tounum_tasks.retrain.compare import compare, comparison_of, escaped, remember_question
+from tounum_tasks.retrain.data_set import datasets_folder
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.promote import may_promote_unasked, promote, tidy
@@ -105,6 +106,31 @@ def test_the_plan_is_the_same_for_every_attempt(settings: Settings) -> None:
     assert plan.images == {"train": 10, "test": 10}
     assert (plan.epochs, plan.seed, plan.initial.name) == (0.5, 3, "classifier")
     assert prepare(request(run_id="manual__2"), settings).work != plan.work
+
+
+def test_prepare_names_every_damaged_picture_of_every_split(settings: Settings) -> None:
+    archive = datasets_folder(settings) / "archive"
+    damaged = [archive / "Photo" / "source" / "0.png", archive / "test" / "Text" / "source" / "1.png"]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ConfigurationError, match="2 of 20 pictures cannot be trained on") as refused:
+        prepare(request(), settings)
+    assert all(str(path) in str(refused.value) for path in damaged)
+    assert "1.png" not in str(refused.value).replace(str(damaged[1]), "")
+    assert not list(Path(settings.training_root.removeprefix("file://")).glob("*/plan.json"))
+
+
+def test_prepare_names_a_damaged_captioned_picture_that_only_the_test_split_has(settings: Settings) -> None:
+    folder = datasets_folder(settings) / "captioned"
+    folder.mkdir()
+    lines = ["image\tsplit\tcaption"]
+    for index, split in enumerate(["train"] * 3 + ["dev", "test"]):
+        cv2.imwrite(str(folder / f"{index}.jpg"), np.full((40, 40, 3), 40 * index, np.uint8))
+        lines.append(f"{index}.jpg\t{split}\ta grey square")
+    (folder / "captions.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "4.jpg").write_bytes(b"no picture")
+    with pytest.raises(ConfigurationError, match=r"1 of 5 pictures cannot be trained on.*4\.jpg"):
+        prepare(request(model="captioner", data="captioned"), settings)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from tounum_tasks.datasets.check import check_pictures
 from tounum_tasks.datasets.views import MOST_WINDOWS
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.files import write_json
@@ -28,8 +29,8 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
     between, the work that was done on the old one is thrown away.
 
     Raises:
-        ConfigurationError: a parameter or the data set cannot be used, the run's model is registered already, or
-            this machine lacks what trains.
+        ConfigurationError: a parameter, the data set or a picture of it cannot be used, the run's model is
+            registered already, or this machine lacks what trains.
         EnvironmentFault: there is not enough space.
     """
     require_keras("A retraining")
@@ -82,9 +83,11 @@ def _checked_epochs(request: RetrainRequest) -> float:
 def _describe_data(request: RetrainRequest, settings: Settings) -> dict:
     if request.model == "captioner":
         captions = read_caption_data(request.data, settings)
+        check_pictures([image.path for image in captions.data.images])
         counts = {split: len(captions.data.split(split)) for split in ("train", "dev", "test")}
         return {"data_fingerprint": captions.data.fingerprint, "images": counts, "test": captions.test_source}
     classes = read_class_data(request.data, settings)
+    check_pictures([example.path for example in (*classes.training, *classes.test)])
     counts = {"train": len(classes.training), "test": len(classes.test)}
     return {"data_fingerprint": classes.fingerprint, "images": counts, "test": classes.test_source}
 
