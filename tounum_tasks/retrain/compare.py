@@ -12,21 +12,13 @@ from typing import Any
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.files import write_text
 from tounum_tasks.retrain.plan import RetrainPlan
+from tounum_tasks.retrain.training import Row
+from tounum_tasks.retrain.trainings import TRAININGS
 from tounum_tasks.retrain.work_folder import COMPARISON_FILE, EVALUATION_FILE, QUESTION_FILE, read_json, work_folder
 from tounum_tasks.settings import Settings
 from tounum_tasks.visible import display_name
 
 FEW_IMAGES = 200
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure of both models; ``digits`` after the point are shown."""
-
-    label: str
-    production: float
-    candidate: float
-    digits: int = 3
 
 
 @dataclass(frozen=True)
@@ -94,14 +86,12 @@ def remember_question(plan: RetrainPlan, settings: Settings, page: str) -> None:
 
 def comparison_of(evaluation: Mapping[str, Any]) -> Comparison:
     """Return the comparison of two models from what ``evaluate`` wrote."""
-    figures = evaluation["figures"]
-    rows = _caption_rows(figures, evaluation["beam"]) if evaluation["model"] == "captioner" else _class_rows(figures)
     return Comparison(
         model=evaluation["model"],
         candidate=evaluation["candidate"]["version"],
         production=evaluation["production"]["version"],
         images=evaluation["images"],
-        rows=tuple(rows),
+        rows=tuple(TRAININGS[evaluation["model"]].rows(evaluation)),
         examples=tuple(
             (example["image"], example["production"], example["candidate"])
             for example in evaluation.get("examples", [])
@@ -160,34 +150,6 @@ def _table(comparison: Comparison) -> Iterator[str]:
             f"{row.candidate - row.production:+,.{row.digits}f}",
         ]
         yield f"| {' | '.join(f'**{cell}**' if index == 0 else cell for cell in cells)} |"
-
-
-def _caption_rows(figures: Mapping[str, Any], beam: int) -> Iterator[Row]:
-    wide = "greedy" if beam == 1 else f"beam_{beam}"
-    search = "greedy" if beam == 1 else f"beam {beam}"
-    wanted = [(wide, "cider", f"CIDEr, {search}", 3)]
-    wanted += [(wide, f"bleu_{n}", f"BLEU-{n}, {search}", 3) for n in (1, 2, 3, 4)]
-    wanted += [(wide, "rouge_l", f"ROUGE-L, {search}", 3)]
-    if beam > 1:
-        wanted += [("greedy", "cider", "CIDEr, greedy", 3), ("greedy", "bleu_4", "BLEU-4, greedy", 3)]
-    wanted += [
-        (wide, "distinct_captions", "distinct captions", 0),
-        (wide, "vocabulary_used", "words used", 0),
-        (wide, "words_per_caption", "words per caption", 1),
-        (wide, "share_with_repeated_bigram", "share with a repeated pair of words", 3),
-    ]
-    for way, figure, label, digits in wanted:
-        yield Row(label, figures["production"][way][figure], figures["candidate"][way][figure], digits)
-
-
-def _class_rows(figures: Mapping[str, Any]) -> Iterator[Row]:
-    production, candidate = figures["production"], figures["candidate"]
-    yield Row("macro F1", production["macro_f1"], candidate["macro_f1"])
-    yield Row("accuracy", production["accuracy"], candidate["accuracy"])
-    for name, of_production in production["per_class"].items():
-        for figure in ("precision", "recall"):
-            yield Row(f"{name}: {figure}", of_production[figure], candidate["per_class"][name][figure])
-    yield Row("calibration error (lower is better)", production["calibration_error"], candidate["calibration_error"])
 
 
 def escaped(text: str) -> str:

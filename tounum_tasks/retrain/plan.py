@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from tounum_tasks.plan import ModelPin
 
 Trainable = Literal["captioner", "classifier"]
-DEFAULT_EPOCHS: dict[str, float] = {"captioner": 10, "classifier": 0.5}
 
 
 class _Frozen(BaseModel):

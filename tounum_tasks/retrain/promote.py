@@ -7,6 +7,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE, read_version
 from tounum_tasks.retrain.compare import comparison_of
 from tounum_tasks.retrain.plan import RetrainPlan
+from tounum_tasks.retrain.trainings import TRAININGS
 from tounum_tasks.retrain.work_folder import (
     EVALUATION_FILE,
     candidate_folder,
@@ -60,10 +61,11 @@ def promote(plan: RetrainPlan, settings: Settings, *, approved_by: str | None) -
         folder = registry.resolve(plan.model, plan.version).folder
     if read_version(folder, name=plan.model).digest != digests["candidate"]:
         raise ConfigurationError(f"{folder} is not what was measured and approved: start a new run.")
-    extractor = candidate_folder(plan, settings, "extractor")
-    if plan.model == "captioner" and (extractor / CARD_FILE).exists():
-        partner = registry.register(extractor)  # before the captioner that names it
-        log.info("Registered extractor %s.", partner.version)
+    for name in TRAININGS[plan.model].trains_too:
+        trained = candidate_folder(plan, settings, name)
+        if (trained / CARD_FILE).exists():
+            partner = registry.register(trained)  # before the candidate that names it
+            log.info("Registered %s %s.", name, partner.version)
     registered = registry.register(folder)
     registry.promote(plan.model, registered.version)
     log.info("%s %s is in production; before it was %s.", plan.model, registered.version, comparison.production)

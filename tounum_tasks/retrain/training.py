@@ -1,0 +1,98 @@
+"""What a model brings so that it can be retrained. The steps of a retraining know nothing else of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.models.card import ModelCard
+from tounum_tasks.models.registry import ModelVersion, Registry
+from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
+from tounum_tasks.retrain.work_folder import registry_of
+from tounum_tasks.settings import Settings
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set, divided.
+
+    Attributes:
+        fingerprint: of everything that a training depends on.
+        images: number of images by split.
+        test_source: where the test images come from, for people.
+        pictures: all images.
+        content: what the model's own training reads.
+    """
+
+    fingerprint: str
+    images: dict[str, int]
+    test_source: str
+    pictures: list[Path]
+    content: Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of both models; ``digits`` after the point are shown."""
+
+    label: str
+    production: float
+    candidate: float
+    digits: int = 3
+
+
+class Training(Protocol):
+    """One model.
+
+    Attributes:
+        default_epochs: passes over the training images, unless a person gives another number.
+        trains_too: other models of which it may train a version of its own.
+    """
+
+    default_epochs: float
+    trains_too: tuple[str, ...]
+
+    def check(self, request: RetrainRequest, epochs: float) -> None:
+        """Raise ConfigurationError for parameters that this model cannot be trained with."""
+
+    def initial(self, registry: Registry) -> ModelVersion:
+        """Return the version that the training begins with."""
+
+    def read(self, name: str, settings: Settings) -> DataSet:
+        """Return a data set, or raise ConfigurationError if it cannot be used."""
+
+    def bytes_needed(self, plan: RetrainPlan) -> int:
+        """Return what the caches of a training take on disk."""
+
+    def train(self, plan: RetrainPlan, settings: Settings, data: DataSet) -> dict[str, Any]:
+        """Train the candidate in the work folder; return figures on the images that the training validates on."""
+
+    def measure(
+        self, plan: RetrainPlan, settings: Settings, data: DataSet, card: ModelCard, production: ModelVersion
+    ) -> dict[str, Any]:
+        """Measure candidate and production on the test images.
+
+        Args:
+            card: of the candidate.
+
+        Returns:
+            What goes into ``evaluation.json``: ``figures`` by ``candidate`` and ``production``, perhaps ``examples``.
+        """
+
+    def rows(self, evaluation: Mapping[str, Any]) -> Iterator[Row]:
+        """Yield the figures for people from ``evaluation.json``; the first one decides."""
+
+
+def initial_version(plan: RetrainPlan, settings: Settings) -> ModelVersion:
+    """Return the version that the training begins with.
+
+    Raises:
+        ConfigurationError: it is missing, damaged or was replaced since ``prepare``.
+    """
+    found = registry_of(settings).resolve(plan.initial.name, plan.initial.version)
+    if found.digest != plan.initial.digest:
+        raise ConfigurationError(
+            f"The {plan.initial.name} {plan.initial.version} was replaced since the run began: start a new run."
+        )
+    return found
