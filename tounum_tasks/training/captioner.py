@@ -18,11 +18,8 @@ Everything is in one work folder: caches, checkpoints, curves. A run that was ki
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -48,13 +45,16 @@ from tounum_tasks.features import inception
 from tounum_tasks.features import network as extractor_network
 from tounum_tasks.features.extractor import Extractor, block_network
 from tounum_tasks.features.passage import with_passages
-from tounum_tasks.files import whole_file, write_json
+from tounum_tasks.files import write_json
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.compute import best_precision, keras_policy
 from tounum_tasks.models.weights import hashes_of, read_safetensors, write_safetensors
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, captioner_of, staircase, teacher_forcing
+from tounum_tasks.training.curve import read_curve, write_curve
+from tounum_tasks.training.prefetch import prefetched
 from tounum_tasks.training.reward import CaptionReward, advantages
 from tounum_tasks.training.sampling import Sampling
+from tounum_tasks.training.schedule import warmed_up_cosine
 
 CUT = "mixed8"
 CUT_SHAPE = (8, 8, 1280)
@@ -289,14 +289,8 @@ class CaptionerTraining:
         write_safetensors(result, self._snapshot())
 
     def _optimizer(self, phase: Phase, model: TrainingModel, steps: int) -> keras.optimizers.Optimizer:
-        warmup = min(200, steps // 10)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            phase.learning_rate / 20,
-            decay_steps=max(1, steps - warmup),
-            alpha=0.02,
-            warmup_target=phase.learning_rate,
-            warmup_steps=warmup,
-        )
+        warm_up = min(200, steps // 10)
+        schedule = warmed_up_cosine(phase.learning_rate, steps, warm_up=warm_up, first=0.05, last=0.02)
         factors = {}
         for name, layer in extractor_network.convolutions(self.network).items():
             factor = phase.drawn_factor if f"{name}/kernel" in self.drawn else phase.known_factor
@@ -449,7 +443,7 @@ class _Loop:
         """Mean figure of the steps that were still to do."""
         saved = time.monotonic()
         found: list[float] = []
-        for step, (images, features) in _prefetched(self._batches(epoch, first_step)):
+        for step, (images, features) in prefetched(self._batches(epoch, first_step)):
             generator = np.random.default_rng([self.training.settings.seed, *self.phase.name.encode(), epoch, step])
             self.model.reset_metrics()
             found.append(self._train_step(images, features, generator))
@@ -580,10 +574,7 @@ class _Loop:
         this = {"phase": self.phase.name, "pass": str(epoch + 1)}
         rows = [row for row in read_curves(self.training.work) if {**row, **this} != row]
         rows.append({**this, **{name: f"{value:.4f}" for name, value in figures.items()}})
-        with whole_file(path) as staged, staged.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, CURVES, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_curve(path, rows, CURVES)
 
     def _save_checkpoint(self, done: int) -> None:
         arrays = {f"model/{i:04}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self.model.variables)}
@@ -671,11 +662,7 @@ def with_new_words(
 
 def read_curves(work: Path) -> list[dict[str, str]]:
     """Rows of the table of the passes that a training keeps in its work folder."""
-    path = work / CURVES_FILE
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_curve(work / CURVES_FILE)
 
 
 def extract(outputs: Outputs, images: Sequence[CaptionedImage], *, number: int = WHOLE) -> NDArray[np.float16]:
@@ -685,26 +672,3 @@ def extract(outputs: Outputs, images: Sequence[CaptionedImage], *, number: int =
         pixels = np.stack([read_input(image.path, number) for image in images[start : start + READ_AT_ONCE]])
         found.append(outputs(pixels).astype(np.float16))
     return np.concatenate(found)
-
-
-def _prefetched(items: Iterator[Any]) -> Iterator[Any]:
-    """The same items, with the next two made by a thread while one is used."""
-    made: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=2)
-
-    def make() -> None:
-        try:
-            for item in items:
-                made.put(("item", item))
-        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
-            made.put(("error", error))
-        else:
-            made.put(("end", None))
-
-    threading.Thread(target=make, daemon=True).start()
-    while True:
-        kind, item = made.get()
-        if kind == "end":
-            return
-        if kind == "error":
-            raise item
-        yield item

@@ -14,7 +14,6 @@ Features and checkpoints lie in the working folder; a training that was interrup
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import logging
@@ -41,6 +40,8 @@ from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
 from tounum_tasks.models.weights import hashes_of, write_safetensors
 from tounum_tasks.training.augmentation import augment, without_bars
+from tounum_tasks.training.checkpoint import Checkpoint
+from tounum_tasks.training.curve import write_curve
 from tounum_tasks.training.linear import LinearHead, Scaling, fit_linear_head, fit_temperature
 from tounum_tasks.training.rendered_sources import render_sources
 
@@ -238,11 +239,11 @@ def fine_tune(
     """
     import keras
 
+    from tounum_tasks.training.schedule import warmed_up_cosine
+
     steps = round(recipe.passes * len(examples) / recipe.batch_size)
     warm_up = max(steps // 10, 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(steps - warm_up, 1), warmup_target=recipe.learning_rate, warmup_steps=warm_up
-    )
+    schedule = warmed_up_cosine(recipe.learning_rate, steps, warm_up=warm_up)
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
     network.compile(optimizer, loss=loss, metrics=["accuracy"])
@@ -309,35 +310,6 @@ def predict_scores(network: keras.Model, examples: Sequence[Example], architectu
         padded[: len(batch)] = batch
         outputs.append(np.asarray(network.predict_on_batch(padded))[: len(batch)])
     return np.concatenate(outputs)
-
-
-class Checkpoint:
-    """The state of a training on disk: variables in their order, the best weights, the step reached, the curve."""
-
-    def __init__(self, path: Path, variables: Sequence[keras.Variable]) -> None:
-        self._path = path
-        self._variables = variables
-
-    def save(self, step: int, curve: Sequence[Mapping[str, Any]], best: Mapping[str, NDArray[np.float32]]) -> None:
-        """Write the state whole or not at all; ``best`` are the weights to end with, as things stand."""
-        from keras import ops
-
-        arrays: dict[str, Any] = {
-            f"v{index}": ops.convert_to_numpy(variable) for index, variable in enumerate(self._variables)
-        }
-        arrays |= {f"best/{name}": array for name, array in best.items()}
-        with whole_file(self._path) as staged, staged.open("wb") as file:
-            np.savez(file, step=np.array(step), curve=np.array(json.dumps(curve)), **arrays)
-
-    def restore(self) -> tuple[int, list[dict[str, Any]], dict[str, NDArray[np.float32]]]:
-        """Set the variables to the saved state; return step, curve and best weights, nothing where none is saved."""
-        if not self._path.exists():
-            return 0, [], {}
-        with np.load(self._path, allow_pickle=False) as saved:
-            for index, variable in enumerate(self._variables):
-                variable.assign(saved[f"v{index}"])
-            best = {name.removeprefix("best/"): saved[name] for name in saved.files if name.startswith("best/")}
-            return int(saved["step"]), json.loads(str(saved["curve"])), best
 
 
 def without_improvement(curve: Sequence[Mapping[str, Any]]) -> int:
@@ -536,9 +508,5 @@ def _write_source_table(
 def _write_curve(curve: Sequence[Mapping[str, Any]], out: Path) -> None:
     if not curve:
         return
-    names = list(dict.fromkeys(name for row in curve for name in row))
-    with (out / "curve.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(curve)
+    write_curve(out / "curve.csv", curve)
     plot_curve(curve, out / "curve.png")

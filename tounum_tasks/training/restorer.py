@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,15 @@ from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.restore.network import build_network, get_weights, set_weights
-from tounum_tasks.training.classifier import Checkpoint
+from tounum_tasks.training.checkpoint import Checkpoint
+from tounum_tasks.training.curve import write_curve
 from tounum_tasks.training.degradation import MARGIN, Pair, degrade
+from tounum_tasks.training.prefetch import prefetched
 
 UNJUDGED = 4
 """Outer pixels of a patch that do not count: the network sees too little of their surroundings."""
 
 AVERAGE_EVERY = 10
-AHEAD = 3
 log = logging.getLogger(__name__)
 
 
@@ -103,14 +103,7 @@ def draw_batch(pictures: Sequence[Picture], borders: NDArray[np.float64], recipe
 def batches(pictures: Sequence[Picture], recipe: Recipe, first: int) -> Iterator[Batch]:
     """Yield the batches of the steps after ``first``, made by another thread while the network learns."""
     borders = np.cumsum([picture.weight for picture in pictures])
-    with ThreadPoolExecutor(1) as pool:
-        waiting: list[Future[Batch]] = []
-        for step in range(first, recipe.steps):
-            waiting.append(pool.submit(draw_batch, pictures, borders, recipe, step))
-            if len(waiting) > AHEAD:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+    return prefetched(draw_batch(pictures, borders, recipe, step) for step in range(first, recipe.steps))
 
 
 def patch_error(wanted: Any, restored: Any) -> Any:
@@ -144,12 +137,12 @@ def train(
     """
     import keras
 
+    from tounum_tasks.training.schedule import warmed_up_cosine
+
     keras.utils.set_random_seed(recipe.seed)  # of the first weights
     network = build_network(keras_policy(best_precision()))
     warm_up = min(500, max(recipe.steps // 10, 1))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(recipe.steps - warm_up, 1), warmup_target=recipe.learning_rate, warmup_steps=warm_up
-    )
+    schedule = warmed_up_cosine(recipe.learning_rate, recipe.steps, warm_up=warm_up)
     optimizer = keras.optimizers.Adam(schedule, beta_2=0.99, global_clipnorm=10.0)
     network.compile(optimizer, loss=patch_error)
     optimizer.build(network.trainable_variables)
@@ -181,7 +174,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: array.astype(np.float16) for name, array in average.items()}
     write_safetensors(folder / "weights.safetensors", weights)
-    (out / "curve.csv").write_text(_as_csv(curve), encoding="utf-8")
+    write_curve(out / "curve.csv", curve)
     set_weights(network, weights)
     return write_card(
         folder,
@@ -210,8 +203,3 @@ def _validate(network: Any, weights: Mapping[str, NDArray[Any]], validation: Seq
     set_weights(network, latest)
     restored_mean, given_mean = np.mean(decibels, axis=0)
     return {"psnr": round(float(restored_mean), 3), "psnr_untouched": round(float(given_mean), 3)}
-
-
-def _as_csv(curve: Sequence[Mapping[str, Any]]) -> str:
-    names = list(curve[-1]) if curve else []
-    return "\n".join([",".join(names), *(",".join(str(row.get(name, "")) for name in names) for row in curve)]) + "\n"
