@@ -131,7 +131,7 @@ class KerasNetwork:
     def __call__(self, *inputs: Array) -> list[Array]:
         """Return the outputs for these inputs."""
         with self._lock:
-            return [np.asarray(output) for output in self._function(*inputs)]
+            return [np.array(output) for output in self._function(*inputs)]  # a tensor's own numbers are read-only
 
     def each(self, images: Iterable[Array]) -> list[Array]:
         """Return the first output for each image, without the axis of a batch."""
