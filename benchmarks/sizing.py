@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tounum_tasks.cli.items import find_files
-from tounum_tasks.cli.run import STEPS
 from tounum_tasks.intake.register import register
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.publish import stage as publish_stage
 from tounum_tasks.report import stage as report_stage
 from tounum_tasks.settings import load_settings
+from tounum_tasks.steps.shard import run_step
+from tounum_tasks.steps.table import STEPS
 
 # ru_maxrss counts KiB on Linux and bytes on macOS.
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -80,9 +82,9 @@ def measure(files: list[Path], scratch: Path, shards: int, megapixels: float | N
     plan = timed("register", lambda: register(RunRequest(run_id="sizing"), settings))
     computed: dict[str, list[int]] = {}
     for shard in plan.shards():
-        for name, step in STEPS.items():
-            summary = timed(name, lambda step=step, shard=shard: step(plan, shard, settings))  # type: ignore[misc]
-            computed.setdefault(name, []).append(summary["computed"])
+        for step in STEPS:
+            summary = timed(step.name, partial(run_step, step.name, plan, shard, settings))
+            computed.setdefault(step.name, []).append(summary["computed"])
     published = timed("publish", lambda: publish_stage.run(plan, settings))
     timed("report", lambda: report_stage.run(plan, settings))
     (batch_result,) = published["batches"]

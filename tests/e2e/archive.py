@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 from tests.e2e.airflow_installation import AirflowInstallation
 from tests.pipeline.second_models import register_second_captioner
 from tounum_tasks.cli.main import main
-from tounum_tasks.cli.run import STEPS
 from tounum_tasks.manifest.read import latest_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.sample.photos import photographs
+from tounum_tasks.steps.shard import run_step
+from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.open import open_storage
 
 FIRST, SECOND = "2025-07-01", "2025-07-02"
@@ -84,7 +85,7 @@ def build_archive(airflow: AirflowInstallation) -> Archive:
         files = {f"{name}.png": cv2.imencode(".png", shown[name][..., ::-1])[1].tobytes() for name in names}
         plans[day] = plan = airflow.take_in_earlier(day, f"Photographs of {day}", files)
         for shard in plan.shards():
-            for step in STEPS.values():
-                step(plan, shard, airflow.settings)
+            for step in STEPS:
+                run_step(step.name, plan, shard, airflow.settings)
         publish.run(plan, airflow.settings)
     return Archive(airflow, plans)
