@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tounum_tasks.restore.colours import OPPONENT
 from tounum_tasks.restore.evidence import spread_squares
@@ -37,8 +39,8 @@ _RADIUS = np.hypot(np.fft.fftfreq(_BLOCK)[:, None], np.fft.rfftfreq(_BLOCK)[None
 _RINGS = np.rint(_RADIUS * _BLOCK).astype(int)
 
 _PEAKS_FROM = (45.0, 60.0)
-"""Peaks of prints in the brightness and the colour planes; training photographs of BSDS500 stay below 24 and 34,
-whatever their noise, blur and compression."""
+"""Peaks of prints in the brightness and the colour planes; 24 training photographs of BSDS500 stay below 24 and 34 with
+noise of 25, blur of 1 and 1.6, both, and JPEG of quality 30."""
 
 _BLUE_FROM = 2.0
 """Blueness of dithering; the same photographs stay below 1.2."""
@@ -49,8 +51,7 @@ class Spectrum:
     """How the power of a page lies in its spectrum, in the brightness plane and in the colour planes.
 
     Attributes:
-        peak: power of the strongest frequency over the median of equally fine ones; white noise has 1.3 on large
-            pages, up to 3 on small ones.
+        peak: power of the strongest frequency over the median of equally fine ones.
         blueness: power of the fine frequencies over the coarse ones, in the more even blocks: about 1 for white noise,
             less for noise that was smeared and for pictures, more for dithering.
     """
@@ -87,7 +88,7 @@ def _powers(square: NDArray[np.uint8]) -> np.ndarray:
     blocks = opponent[:, : rows * _BLOCK, : columns * _BLOCK].reshape(3, rows, _BLOCK, columns, _BLOCK)
     blocks = blocks.transpose(1, 3, 0, 2, 4).reshape(-1, 3, _BLOCK, _BLOCK)
     blocks = blocks - blocks.mean((2, 3), keepdims=True)
-    return np.asarray(np.abs(np.fft.rfft2(blocks * _WINDOW)) ** 2, np.float32)
+    return np.asarray(np.abs(scipy.fft.rfft2(blocks * _WINDOW)) ** 2, np.float32)
 
 
 def _peak(powers: np.ndarray) -> float:
@@ -95,7 +96,7 @@ def _peak(powers: np.ndarray) -> float:
     is_fine = _RADIUS > _COARSEST
     strengths = powers[:, is_fine].mean(1)
     mean = (powers / np.maximum(strengths, 1e-3)[:, None, None]).mean(0)
-    rings = np.array([np.median(mean[ring == _RINGS]) for ring in range(_RINGS.max() + 1)])
+    rings = np.asarray(ndimage.median(mean, _RINGS, np.arange(_RINGS.max() + 1)))
     # JPEG leaves next to nothing at some frequencies: there, little is no peak.
     return float((mean / np.maximum(rings[_RINGS], _LEAST))[is_fine & ~_OF_JPEG].max())
 
