@@ -3,17 +3,26 @@
 import datetime as dt
 import json
 import os
+import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import skimage.data
 
-from tests.unit.published import DATE, Night, caption_all, pin, process
+from tests.unit.published import DATE, Night, caption_all, pin, plan_for, process, small_settings
 from tounum_tasks.cli.main import main
+from tounum_tasks.history.restore import restore
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
 from tounum_tasks.manifest.schema import without_publication
+from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import Registry
+from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.plan import ModelPin
+from tounum_tasks.publish import stage as publish
 
 CAPTIONER_2 = pin("captioner", "2")
 
@@ -198,3 +207,34 @@ def test_restore_refuses_buckets_that_it_does_not_know(
     monkeypatch.setenv("TOUNUM_QUARANTINE_ROOT", str(night.root / "elsewhere"))
     assert main(["restore", "--batch", night.batch_id, "--version", "1"]) == 2
     assert "lies in none of the configured buckets: set TOUNUM_LAKE_ROOT" in capsys.readouterr().err
+
+
+def test_restore_enhances_again_with_the_restorer_that_the_row_names(tmp_path: Path) -> None:
+    """The cache is gone, and another restorer is newer: the pixels are those of then all the same."""
+    settings = small_settings(tmp_path)
+    registry = Registry(settings.lake_root)
+    folder = shutil.copytree(registry.resolve("restorer").folder, tmp_path / "own")
+    weights = read_safetensors(folder / "weights.safetensors")
+    write_safetensors(folder / "weights.safetensors", {name: 0.9 * array for name, array in weights.items()})
+    (folder / "model.json").unlink()
+    write_card(folder, name="restorer", version="own-1")
+    own = registry.register(folder)
+    box = tmp_path / "ingest" / "Box"
+    box.mkdir(parents=True)
+    picture = skimage.data.astronaut()[100:356, 100:356]
+    noise = np.random.default_rng(0).normal(0, 25, picture.shape)
+    cv2.imwrite(str(box / "0.png"), np.clip(picture + noise, 0, 255).astype(np.uint8))
+    (box / "_READY").touch()
+    pin = ModelPin(name="restorer", version=own.version, digest=own.digest)
+    enhanced = plan_for(settings, "enhanced", enhancement="auto", restorer=pin)
+    process(enhanced, settings, label="Photo")
+    publish.run(enhanced, settings)
+    photo = next((tmp_path / "lake" / "photos").rglob("0.png"))
+    was = photo.read_bytes()
+    plain = plan_for(settings, "plain", enhancement="off")
+    process(plain, settings, label="Photo")
+    publish.run(plain, settings)
+    assert photo.read_bytes() != was
+    shutil.rmtree(tmp_path / "lake" / "stages")
+    restore(settings, DATE, plain.batches[0].batch_id, 1)
+    assert photo.read_bytes() == was
