@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-OWN = {"tounum_tasks", "tounum_airflow", "tests"}
+OWN = {"tounum_tasks", "tounum_airflow", "tests", "benchmarks"}
 # Which files of requirements/ each folder may rely on.
 USES = {
     "tounum_tasks": {"run", "measure", "train"},
