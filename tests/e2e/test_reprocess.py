@@ -80,6 +80,6 @@ def test_dates_are_brought_to_a_promoted_captioner_one_after_the_other(
         assert archive.version(day) == versions[day] + 1
         assert read_publication(lake, day, archive.batch_id(day), versions[day] + 1).run_id == run["dag_run_id"]
         log = airflow.log(run["dag_run_id"], "publish")
-        assert "measure 0 computed, 2 reused" in log and "caption 2 computed, 0 reused" in log
+        assert "measure_and_enhance 0 computed, 2 reused" in log and "caption 2 computed, 0 reused" in log
     # Its own runs published two dates; that started nothing.
     assert len(airflow.api.runs(REPROCESS)) == before + 2
