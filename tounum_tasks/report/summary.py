@@ -67,7 +67,7 @@ def _print_totals(figures: RunFigures, file: TextIO) -> None:
     print(f"  Classes: {classes or 'none'}", file=file)
     print(
         f"  Enhanced: {figures.enhanced:,}; captioned: {figures.captioned:,}; "
-        f"class to be reviewed: {figures.needing_review:,}",
+        f"to be reviewed: {figures.needing_review:,}",
         file=file,
     )
 
