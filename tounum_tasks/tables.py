@@ -1,17 +1,18 @@
 """Parquet files of ours: written so that damage is noticed, and read so that it is.
 
 Two things are in every file. Each page has the checksum that the format provides (``write_page_checksum``), which
-other readers can check, too. It covers neither the footer nor the heads of the pages, where one bit turns into another
-column, number of rows or statistic; so between the data and the footer, where readers look at nothing, stand a word
-and the sha256 of everything else in the file. Files of the first releases have neither: of them, what cannot be
-decoded is noticed.
+other readers can check, too. It does not cover the footer, where one bit turns into another column, number of rows or
+statistic; so before the footer, where readers look at nothing, stand a word and the sha256 of the footer. Whoever reads
+a few columns reads and checks the footer and the pages of these alone. Files of the first releases have neither: of
+them, what cannot be decoded is noticed.
 """
 
 import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,9 +35,8 @@ def parquet_bytes(table: pa.Table, *, row_group_size: int | None = None) -> byte
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", row_group_size=row_group_size, write_page_checksum=True)
     content = buffer.getvalue()
-    at = _footer_at(content)
-    seal = SEAL + hashlib.sha256(content).hexdigest().encode()
-    return content[:at] + seal + content[at:]
+    at = _footer_at(content[-TAIL_BYTES:], len(content))
+    return content[:at] + _seal(content[at:]) + content[at:]
 
 
 def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -49,9 +49,8 @@ def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None
         DamagedFile: it does not hold what was written.
         FileNotFoundError: it does not exist.
     """
-    content = storage.read_bytes(path)
-    with _damage_named(storage, path):
-        file = _checked(content)
+    with storage.open(path) as source, _damage_named(storage, path):
+        file = _checked(source)
         if columns is not None:
             there = set(file.schema_arrow.names)
             columns = [name for name in columns if name in there]
@@ -69,58 +68,50 @@ def read_rows(
         DamagedFile: it does not hold what was written.
         FileNotFoundError: it does not exist.
     """
-    content = storage.read_bytes(path)
-    with _damage_named(storage, path):
-        batches = _checked(content).iter_batches(batch_size=at_once, columns=columns)
-    while True:
+    with storage.open(path) as source:
         with _damage_named(storage, path):
-            batch = next(batches, None)
-            if batch is None:
-                return
-            batch.validate(full=True)
-            rows = batch.to_pylist()
-        yield from rows
-
-
-def read_column(storage: Storage, path: str, column: str) -> list[Any]:
-    """Return the values of one column; of a large file little more than it is read, so that only its pages are checked.
-
-    Raises:
-        DamagedFile: it does not hold what was written.
-        FileNotFoundError: it does not exist.
-    """
-    with storage.open(path) as file, _damage_named(storage, path):
-        return list(pq.ParquetFile(file, page_checksum_verification=True).read([column])[column].to_pylist())
+            batches = _checked(source).iter_batches(batch_size=at_once, columns=columns)
+        while True:
+            with _damage_named(storage, path):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                batch.validate(full=True)
+                rows = batch.to_pylist()
+            yield from rows
 
 
 def read_metadata(storage: Storage, path: str) -> dict[bytes, bytes]:
-    """Return what a Parquet file of ours says about itself as a whole.
+    """Return what a Parquet file of ours says about itself as a whole; no more than its end is read.
 
     Raises:
         DamagedFile: it does not hold what was written.
         FileNotFoundError: it does not exist.
     """
-    content = storage.read_bytes(path)
-    with _damage_named(storage, path):
-        return dict(_checked(content).schema_arrow.metadata or {})
+    with storage.open(path) as source, _damage_named(storage, path):
+        return dict(_checked(source).schema_arrow.metadata or {})
 
 
-def _checked(content: bytes) -> pq.ParquetFile:
-    at = _footer_at(content)
-    seal = content[at - SEAL_BYTES : at]
-    if seal.startswith(SEAL):
-        digest = hashlib.sha256(memoryview(content)[: at - SEAL_BYTES])
-        digest.update(memoryview(content)[at:])
-        if seal != SEAL + digest.hexdigest().encode():
-            raise ValueError("its content does not have the sha256 that was written with it")
-    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+def _checked(source: IO[bytes]) -> pq.ParquetFile:
+    """The file behind ``source``, whose footer is what was written."""
+    size = source.seek(0, os.SEEK_END)
+    source.seek(max(0, size - TAIL_BYTES))
+    at = _footer_at(source.read(), size)
+    source.seek(max(0, at - SEAL_BYTES))
+    seal, footer = source.read(min(at, SEAL_BYTES)), source.read()
+    if seal.startswith(SEAL) and seal != _seal(footer):
+        raise ValueError("its footer does not have the sha256 that was written with it")
+    return pq.ParquetFile(source, page_checksum_verification=True)
 
 
-def _footer_at(content: bytes) -> int:
-    """Where the footer of a Parquet file begins: the file ends in its length and the magic word."""
-    length = int.from_bytes(content[-TAIL_BYTES : -len(MAGIC)], "little")
-    at = len(content) - TAIL_BYTES - length
-    if not content.endswith(MAGIC) or at < len(MAGIC):
+def _seal(footer: bytes) -> bytes:
+    return SEAL + hashlib.sha256(footer).hexdigest().encode()
+
+
+def _footer_at(tail: bytes, size: int) -> int:
+    """Where the footer begins in a file of ``size`` bytes, which ends in its length and the magic word."""
+    at = size - TAIL_BYTES - int.from_bytes(tail[: -len(MAGIC)], "little")
+    if not tail.endswith(MAGIC) or at < len(MAGIC):
         raise ValueError("it is no Parquet file, or its end is missing")
     return at
 

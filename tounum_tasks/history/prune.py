@@ -22,7 +22,7 @@ from tounum_tasks.manifest.read import history_path, read_publication, read_vers
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Entry, Storage
-from tounum_tasks.tables import read_column
+from tounum_tasks.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ def _results(lake: Storage, kind: str, folder: str, needed: set[str], since: dt.
 def _held(lake: Storage, path: str) -> set[str]:
     """The fingerprints of the rows of a file; a damaged file holds none."""
     try:
-        return set(read_column(lake, path, "fingerprint"))
-    except DamagedFile as error:
+        return set(read_table(lake, path, ["fingerprint"])["fingerprint"].to_pylist())
+    except (DamagedFile, KeyError) as error:
         log.warning("%s It holds nothing that can be used.", error)
         return set()
 
