@@ -355,3 +355,22 @@ def test_a_batch_that_was_kept_out_is_the_headline(settings: Settings) -> None:
     plan = make_plan(batch).model_copy(update={"faults": ["Batch 'large' stays in ingest: it needs 9 GiB."]})
     page, _ = page_of(plan, settings)
     assert "A batch was kept out" in page and "stays in ingest: it needs 9 GiB" in page
+
+
+def test_page_says_why_an_image_needs_a_look_the_most_doubtful_first(settings: Settings) -> None:
+    doubts = {
+        "class.png": {"review_reasons": ["class"], "confidence": 0.5},
+        "broken off.png": {"review_reasons": ["end"], "confidence": 0.99},
+        "words.png": {"review_reasons": ["caption"], "confidence": 0.99, "caption_confidence": 0.1},
+        "sure.png": {"review_reasons": [], "confidence": 0.99},
+    }
+    rows = [
+        ok_row(settings, name, "Photo", needs_review=bool(values["review_reasons"]), **values)
+        for name, values in doubts.items()
+    ]
+    page, _ = page_of(make_plan(publish(settings, rows)), settings)
+    part = page[page.index('id="review"') : page.index('id="times"')]
+    names = ["broken off.png", "words.png", "class.png"]
+    assert sorted(names, key=part.index) == names and "sure.png" not in part
+    assert "the end of the file is empty: copy it again from its source" in part
+    assert "caption in doubt" in part and "class in doubt" in part

@@ -54,7 +54,7 @@ def test_lists_items_one_a_line_and_complete_where_there_is_no_terminal(
     assert run(lake, "--batch", "scans-0123456789") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
-    assert "b.png (page 2 of 3)" in lines[2] and "review" in lines[2]
+    assert "b.png (page 2 of 3)" in lines[2] and "review class" in lines[2]
     assert LONG_PATH in lines[3] and "写真 [bold]of[/bold] a :dog:" in lines[3]
     assert "quarantined" in lines[4] and "truncated: the JPEG file ends" in lines[4]
     assert "broken\\u001b[31m.jpg" in lines[4]

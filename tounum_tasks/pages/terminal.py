@@ -20,6 +20,7 @@ ITEM_COLUMNS = (
     "label",
     "confidence",
     "needs_review",
+    "review_reasons",
     "quality_flags_before",
     "enhancement_accepted",
     "enhancement_operations",
@@ -54,7 +55,8 @@ def print_items(rows: Sequence[dict], file: TextIO) -> None:
 def _item_cells(row: dict) -> tuple[str, ...]:
     page = f" (page {row['page']} of {row['pages']})" if row["pages"] > 1 else ""
     label = f"{row['label']} {row['confidence']:.0%}" if row["label"] else ""
-    flags = [*(["review"] if row["needs_review"] else []), *(row["quality_flags_before"] or ())]
+    reasons = ["review " + "+".join(row["review_reasons"] or ["class"])] if row["needs_review"] else []
+    flags = [*reasons, *(row["quality_flags_before"] or ())]
     operations = (row["enhancement_operations"] or ()) if row["enhancement_accepted"] else ()
     if row["status"] == STATUS_OK:
         words = row["caption"] or ""

@@ -1,6 +1,20 @@
 """How values read: names that cannot mislead, numbers with as many digits as they deserve, durations."""
 
+from collections.abc import Sequence
+
 from tounum_tasks.visible import one_line
+
+REVIEW_REASONS = {
+    "class": "class in doubt",
+    "caption": "caption in doubt",
+    "end": "the end of the file is empty: copy it again from its source",
+}
+"""Why a person should look at an image, by the words of the column ``review_reasons``."""
+
+
+def review_reasons(reasons: Sequence[str] | None) -> str:
+    """Return why a person should look at an image; manifests of earlier releases knew doubtful classes alone."""
+    return "; ".join(REVIEW_REASONS.get(reason, reason) for reason in reasons or ["class"])
 
 
 def visible(text: object) -> str:

@@ -51,6 +51,7 @@ COLUMNS = (
     "label",
     "confidence",
     *CLASS_COLUMNS.values(),
+    "review_reasons",
     "caption",
     "caption_words",
     "caption_alternatives",
@@ -141,10 +142,24 @@ def _of_class(table: pa.Table, label: str) -> list[int]:
 
 
 def _reviews(table: pa.Table) -> list[int]:
-    """The images with the least certain class, the most doubtful first."""
+    """The most doubtful images: copies that broke off, then by what is least certain of class and caption."""
     candidates = _indices(pc.and_kleene(_ok(table), table["needs_review"]))
-    confidence = table["confidence"].to_numpy()
-    return sorted(candidates, key=lambda index: float(confidence[index]))[:REVIEWS]
+    taken = (
+        table.select(["review_reasons", "confidence", "caption_confidence"])
+        .take(pa.array(candidates, pa.int64()))
+        .to_pylist()
+    )
+    certainty = [_certainty(row) for row in taken]
+    return [index for _, index in sorted(zip(certainty, candidates, strict=True))][:REVIEWS]
+
+
+def _certainty(row: dict) -> float:
+    """The least of what is known of an image to be reviewed, 0 to 1; -1 where its file has no end."""
+    reasons = row["review_reasons"] or ["class"]  # manifests of earlier releases knew that one alone
+    if "end" in reasons:
+        return -1.0
+    known = {"class": row["confidence"], "caption": row["caption_confidence"]}
+    return min((float(known[reason]) for reason in reasons if known.get(reason) is not None), default=0.0)
 
 
 def _details(figures: RunFigures, indices: Sequence[int], settings: Settings) -> dict[int, dict]:

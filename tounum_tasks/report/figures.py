@@ -38,6 +38,8 @@ COLUMNS = (
     "confidence",
     "is_photo",
     "needs_review",
+    "review_reasons",
+    "caption_confidence",
     "destination_uri",
     "caption",
     "attention_uri",

@@ -72,6 +72,7 @@ def _environment() -> Environment:
         percent=wording.percent,
         duration=wording.duration,
         place=wording.place,
+        why=wording.review_reasons,
         name=_name,
     )
     environment.globals.update(count=wording.count)
