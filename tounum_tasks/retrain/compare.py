@@ -12,8 +12,8 @@ from typing import Any
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.files import write_text
 from tounum_tasks.retrain.plan import RetrainPlan
+from tounum_tasks.retrain.table import TRAININGS
 from tounum_tasks.retrain.training import Row
-from tounum_tasks.retrain.trainings import TRAININGS
 from tounum_tasks.retrain.work_folder import COMPARISON_FILE, EVALUATION_FILE, QUESTION_FILE, read_json, work_folder
 from tounum_tasks.settings import Settings
 from tounum_tasks.visible import display_name

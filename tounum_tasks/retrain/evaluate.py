@@ -8,7 +8,7 @@ from typing import Any
 from tounum_tasks.files import write_json
 from tounum_tasks.models.card import read_version
 from tounum_tasks.retrain.plan import RetrainPlan
-from tounum_tasks.retrain.trainings import TRAININGS, read_again
+from tounum_tasks.retrain.table import TRAININGS, read_again
 from tounum_tasks.retrain.work_folder import EVALUATION_FILE, candidate_folder, registry_of, work_folder
 from tounum_tasks.settings import Settings
 

@@ -13,8 +13,8 @@ from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.names import safe_key
 from tounum_tasks.plan import ModelPin
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
+from tounum_tasks.retrain.table import TRAININGS
 from tounum_tasks.retrain.training import Training
-from tounum_tasks.retrain.trainings import TRAININGS
 from tounum_tasks.retrain.work_folder import PLAN_FILE, read_json, registry_of, remove_abandoned, work_folder
 from tounum_tasks.settings import Settings
 

@@ -7,7 +7,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE, read_version
 from tounum_tasks.retrain.compare import comparison_of
 from tounum_tasks.retrain.plan import RetrainPlan
-from tounum_tasks.retrain.trainings import TRAININGS
+from tounum_tasks.retrain.table import TRAININGS
 from tounum_tasks.retrain.work_folder import (
     EVALUATION_FILE,
     candidate_folder,

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from tounum_tasks.retrain.plan import RetrainPlan
-from tounum_tasks.retrain.trainings import TRAININGS, read_again
+from tounum_tasks.retrain.table import TRAININGS, read_again
 from tounum_tasks.retrain.work_folder import PLAN_FILE, candidate_folder, read_json, work_folder
 from tounum_tasks.settings import Settings
 
