@@ -20,6 +20,7 @@ FLOORS = (
     {"caption", "features", "items", "restore"},
     {"classify", "logs", "manifest"},
     {"datasets", "pages", "steps"},
+    {"search"},
     {"evaluation", "intake", "publish", "reprocess"},
     {"history", "report", "training"},
     {"cli", "retrain"},
