@@ -81,6 +81,13 @@ def nights(index: sqlite3.Connection, limit: int, before: str = "") -> list[sqli
     ).fetchall()
 
 
+def batches_of_run(index: sqlite3.Connection, run_id: str) -> list[sqlite3.Row]:
+    """Return the batches whose current manifest a run published, newest first."""
+    return index.execute(
+        "SELECT * FROM batches WHERE run_id = ? ORDER BY batch_date DESC, number", (run_id,)
+    ).fetchall()
+
+
 def batch(index: sqlite3.Connection, batch_date: str, batch_id: str) -> sqlite3.Row | None:
     """Return one batch, or None."""
     return index.execute(
