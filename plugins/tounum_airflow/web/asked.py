@@ -1,4 +1,4 @@
-"""What an address asks for: which items, in which order, from where on. The address is all the state that a page has."""
+"""What an address asks for: which items, in which order. The address is all the state that a page has."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -10,8 +10,22 @@ from tounum_tasks.search.query import Filter, Sort
 
 PAGE_SIZES = (60, 120, 200)
 # Parameters of an address that ask for a tag, and how its tag begins.
-TAGGED = {"class": "class:", "route": "route:", "flag": "flag:", "reason": "reason:", "status": "status:", "error": "error:"}
-SWITCHES = {"review": "review", "corrected": "corrected", "enhanced": "enhanced", "duplicate": "duplicate"}
+TAGGED = {
+    "class": "class:",
+    "route": "route:",
+    "flag": "flag:",
+    "reason": "reason:",
+    "status": "status:",
+    "error": "error:",
+    "mark": "mark:",
+}
+SWITCHES = {
+    "review": "review",
+    "corrected": "corrected",
+    "enhanced": "enhanced",
+    "duplicate": "duplicate",
+    "seen": "seen",
+}
 
 
 @dataclass(frozen=True)
@@ -33,10 +47,12 @@ def asked(
     reason: Annotated[str, Query(max_length=40)] = "",
     status: Annotated[str, Query(max_length=40)] = "",
     error: Annotated[str, Query(max_length=40)] = "",
+    mark: Annotated[str, Query(max_length=40)] = "",
     review: Annotated[str, Query(max_length=5)] = "",
     corrected: Annotated[str, Query(max_length=5)] = "",
     enhanced: Annotated[str, Query(max_length=5)] = "",
     duplicate: Annotated[str, Query(max_length=5)] = "",
+    seen: Annotated[str, Query(max_length=5)] = "",
     q: Annotated[str, Query(max_length=1000)] = "",
     sort: Annotated[str, Query(max_length=10)] = "",
 ) -> Asked:
@@ -52,8 +68,16 @@ def asked(
         raise HTTPException(422, f"There is no order '{sort}': choose newest, unsure or caption.")
     if batch and not first:
         raise HTTPException(422, "A batch is found by its date as well: add date=YYYY-MM-DD.")
-    tagged = {"class": label, "route": route, "flag": flag, "reason": reason, "status": status, "error": error}
-    switched = {"review": review, "corrected": corrected, "enhanced": enhanced, "duplicate": duplicate}
+    tagged = {
+        "class": label,
+        "route": route,
+        "flag": flag,
+        "reason": reason,
+        "status": status,
+        "error": error,
+        "mark": mark,
+    }
+    switched = {"review": review, "corrected": corrected, "enhanced": enhanced, "duplicate": duplicate, "seen": seen}
     tags = [TAGGED[name] + value for name, value in tagged.items() if value]
     tags += [SWITCHES[name] for name, value in switched.items() if value]
     wanted = Filter(first, last, batch, tuple(tags), q, sort or "newest")  # type: ignore[arg-type]
