@@ -7,7 +7,9 @@ DATE = "2026-03-01"
 BATCH = "box-0123456789"
 
 
-def a_review(mark: Mark = "label", value: str | None = None, *, after: Review | None = None, **fields: object) -> Review:
+def a_review(
+    mark: Mark = "label", value: str | None = None, *, after: Review | None = None, **fields: object
+) -> Review:
     """Return a review that follows another one, as a person makes it who saw that one."""
     review_id = new_review_id(after=after.review_id if after else None)
     if mark == "good":
