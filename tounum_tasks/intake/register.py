@@ -74,7 +74,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         models=models,
         in_production=asked_of_production(request, settings),
         code_version=tounum_tasks.__version__,
-        batches=_with_reviews(lake, batches, Effective(reviews)),
+        batches=pin_reviews(lake, batches, Effective(reviews)),
         last_review=reviews[-1].review_id if reviews else None,
         waiting=_shortened([*intake.waiting, *postponed]),
         left_behind=_shortened(intake.left_behind),
@@ -140,7 +140,7 @@ def _batch_plans(lake: Storage, wanted: Iterable[tuple[str, str]]) -> tuple[list
     return sorted(plans, key=lambda plan: (plan.base_version > 0, plan.batch_date, plan.batch_id)), damaged
 
 
-def _with_reviews(lake: Storage, batches: list[BatchPlan], effective: Effective) -> list[BatchPlan]:
+def pin_reviews(lake: Storage, batches: list[BatchPlan], effective: Effective) -> list[BatchPlan]:
     """Return the batches with the names of the files in which what people said of them is kept for this run."""
     if not effective.in_force():
         return batches
