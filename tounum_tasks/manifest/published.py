@@ -23,14 +23,17 @@ class BatchRef:
 
 def published_batches(lake: Storage) -> list[BatchRef]:
     """Return the batches that have a manifest, by date and id; whatever else lies beside them is left out."""
+    return [batch for batch in listed_batches(lake) if lake.exists(manifest_path(batch.batch_date, batch.batch_id))]
+
+
+def listed_batches(lake: Storage) -> list[BatchRef]:
+    """Return the batches that have a folder among the manifests, by date and id, whether or not anything is in it."""
     return [
         BatchRef(day.name, batch.name)
         for day in lake.list_folder("manifests")
         if day.kind == "folder" and _is_valid(validate_batch_date, day.name)
         for batch in lake.list_folder(f"manifests/{day.name}")
-        if batch.kind == "folder"
-        and _is_valid(validate_batch_id, batch.name)
-        and lake.exists(manifest_path(day.name, batch.name))
+        if batch.kind == "folder" and _is_valid(validate_batch_id, batch.name)
     ]
 
 
