@@ -156,7 +156,7 @@ def test_second_of_two_people_hears_of_the_first(lake: Storage) -> None:
     assert conflict.value.other == mine
     undo = an_undo(mine, author="eve")
     ReviewStore(lake).add(undo)
-    with pytest.raises(ReviewConflict, match="eve was faster .took it back") as conflict:
+    with pytest.raises(ReviewConflict, match=r"eve was faster .took it back") as conflict:
         ReviewStore(lake).add(a_review("label", "Text", after=mine))
     assert conflict.value.other == undo
     assert ReviewStore(lake).all() == [mine, undo]
