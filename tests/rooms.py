@@ -19,6 +19,7 @@ FLOORS = (
     {"models", "tables"},
     {"caption", "features", "items", "restore"},
     {"classify", "logs", "manifest"},
+    {"reviews"},
     {"datasets", "pages", "steps"},
     {"search", "views"},
     {"evaluation", "intake", "publish", "reprocess"},

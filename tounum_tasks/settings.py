@@ -143,6 +143,10 @@ class Settings(BaseSettings):
     datasets_root: str = Field(
         "data/datasets", description="Folder of the data sets that the DAG tounum_retrain may train on"
     )
+    index_cache: str = Field(
+        "data/index",
+        description="Folder on a local disk of the host of the web UI for the index of its pages; may be deleted",
+    )
     training_root: str = Field(
         "data/training", description="Folder for checkpoints and caches of trainings; shared by all workers"
     )

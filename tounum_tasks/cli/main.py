@@ -17,8 +17,9 @@ from tounum_tasks.visible import one_line
 # Packages that only some commands need, and the extra that installs them.
 EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tensorflow": "train"}
 COMMANDS = (
-    *("run", "enhance", "classify", "caption", "show", "thumbnail"),
-    *("history", "diff", "restore", "prune", "models", "sample"),
+    *("run", "enhance", "classify", "caption"),
+    *("show", "history", "diff", "restore", "prune", "thumbnail", "index"),
+    *("models", "sample"),
 )
 MODELS = ("captioner", "classifier", "restorer")
 # Commands on models, which lie in cli/COMMAND_MODEL.py.

@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     done = restore(settings, batch.batch_date, batch.batch_id, arguments.number)
     how = "is current again, as version" if done.is_new else "is what the current version says already:"
     print(f"Version {arguments.number} of {batch.batch_id} {how} {done.version}.")
+    if done.corrected:
+        print(f"What people have said since makes {count(done.corrected, 'row')} differ from that version.")
     files = done.files
     print(
         f"{count(files.put, 'file')} put back, {files.replaced:,} replaced, {files.removed:,} removed in the buckets."

@@ -18,6 +18,7 @@ from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.overtaken import other_publishers
 from tounum_tasks.publish.rows import build_rows, to_table
 from tounum_tasks.publish.settle import BatchFiles
+from tounum_tasks.reviews.compaction import compact
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Storage
@@ -55,6 +56,8 @@ def run(plan: RunPlan, settings: Settings) -> dict:
         raise (EnvironmentFault if may_pass else ConfigurationError)(
             f"Not published, while all other batches were: {told}"
         )
+    if plan.last_review:
+        compact(open_storage(settings.lake_root), up_to=plan.last_review)
     if not batches:
         log.info("Nothing arrived: there is nothing to publish.")
     return {"batches": batches}

@@ -103,7 +103,7 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
 
 def columns(work: ShardWork, item: Item, row: dict) -> dict:
     return {
-        "caption": row["caption"],
+        "model_caption": row["caption"],
         "caption_words": row["words"],
         "caption_log_probability": row["log_probability"],
         "caption_confidence": row["confidence"],
