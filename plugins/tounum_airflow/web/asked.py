@@ -10,7 +10,14 @@ from tounum_tasks.search.query import Filter, Sort
 
 PAGE_SIZES = (60, 120, 200)
 # Parameters of an address that ask for a tag, and how its tag begins.
-TAGGED = {"class": "class:", "route": "route:", "flag": "flag:", "reason": "reason:", "status": "status:", "error": "error:"}
+TAGGED = {
+    "class": "class:",
+    "route": "route:",
+    "flag": "flag:",
+    "reason": "reason:",
+    "status": "status:",
+    "error": "error:",
+}
 SWITCHES = {"review": "review", "corrected": "corrected", "enhanced": "enhanced", "duplicate": "duplicate"}
 
 

@@ -56,5 +56,3 @@ def choices(facets: dict[str, int]) -> dict[str, list[tuple[str, int]]]:
             if tag == whole:
                 found[name].append(("yes", number))
     return found
-
-

@@ -52,7 +52,10 @@ def describe(row: Any, max_failure_rate: float) -> dict[str, Any]:
     if batch["fault"]:
         sentence, is_red = batch["fault"], True
     elif batch["items"] and lost / batch["items"] > max_failure_rate:
-        sentence, is_red = f"{lost:,} of {batch['items']:,} images have no result, more than {max_failure_rate:.0%}.", True
+        sentence, is_red = (
+            f"{lost:,} of {batch['items']:,} images have no result, more than {max_failure_rate:.0%}.",
+            True,
+        )
     elif lost:
         sentence = f"{lost:,} of {batch['items']:,} images have no result."
     return {**batch, "sentence": sentence, "is_red": is_red}

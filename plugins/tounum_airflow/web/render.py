@@ -40,7 +40,9 @@ def link(request: Request, page: str, values: Mapping[str, Any] | None = None, *
     return f"{base_of(request)}/{page}{query}"
 
 
-def render(request: Request, template: str, *, title: str, user: Any = None, status: int = 200, **values: Any) -> Response:
+def render(
+    request: Request, template: str, *, title: str, user: Any = None, status: int = 200, **values: Any
+) -> Response:
     """Return a page.
 
     Args:
