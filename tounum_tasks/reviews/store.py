@@ -5,6 +5,8 @@ A review is created exclusively and never changed. Publishing puts those that it
 that, so that none is missed, and one that is in both is read once.
 """
 
+from collections.abc import Callable, Iterable
+
 from tounum_tasks.errors import ConfigurationError, DamagedFile, TounumError
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import REVIEW_ID, Chain, Review
@@ -26,10 +28,16 @@ class ReviewConflict(TounumError):
 
 
 class ReviewStore:
-    """The reviews of a lake. What it has read once it keeps: reviews do not change."""
+    """The reviews of a lake. What it has read once it keeps: reviews do not change.
 
-    def __init__(self, storage: Storage) -> None:
+    Args:
+        compacted: gives the compacted reviews of a chain, where somebody has them at hand (the index of the web pages);
+            default: they are read from their Parquet files.
+    """
+
+    def __init__(self, storage: Storage, compacted: Callable[[Chain], Iterable[Review]] | None = None) -> None:
         self.storage = storage
+        self._compacted_of = compacted
         self._single: dict[str, Review] = {}
         self._compacted: dict[str, list[Review]] = {}
 
@@ -91,7 +99,11 @@ class ReviewStore:
         return set(self._all_compacted())
 
     def _of_chain(self, chain: Chain) -> list[Review]:
-        return [review for review in self.all() if review.chain == chain]
+        if self._compacted_of is None:
+            return [review for review in self.all() if review.chain == chain]
+        found = self._singles()
+        found |= {review.review_id: review for review in self._compacted_of(chain)}
+        return [found[review_id] for review_id in sorted(found) if found[review_id].chain == chain]
 
     def _require_seen(self, review: Review, before: list[Review]) -> None:
         if review.undoes is not None and review.undoes not in {one.review_id for one in before}:

@@ -1,7 +1,7 @@
 """The index that the web pages read: one SQLite file per lake and host, made from manifests, which may be deleted.
 
 The number of an item says where it stands: newest night first, batch by batch, in the manifest's order. So a page in
-this order is a walk along a B-tree, a night or a batch is a range of numbers, and nothing is sorted. Everything that people
+this order is a walk along a B-tree, a night or a batch is a range of numbers, and nothing is sorted. What people
 filter by is a *tag* (``class:Photo``, ``flag:blurry``, ``review``, ...), counted per batch when the batch is written.
 
 Only the standard library is imported here: Airflow's api-server reads this file.
@@ -32,7 +32,7 @@ CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE batches (
     batch_date TEXT, batch_id TEXT, number INTEGER, size INTEGER, mtime_ns INTEGER, content TEXT,
     batch_name TEXT, items INTEGER, photos INTEGER, to_review INTEGER, quarantined INTEGER, failed INTEGER,
-    seconds REAL, run_id TEXT, manifest_version INTEGER, published_at TEXT, fault TEXT,
+    seconds REAL, run_id TEXT, manifest_version INTEGER, published_at TEXT, fault TEXT, models TEXT,
     PRIMARY KEY (batch_date, batch_id)
 ) WITHOUT ROWID;
 CREATE TABLE items (
@@ -40,7 +40,8 @@ CREATE TABLE items (
     batch_date TEXT, batch_id TEXT, source_path TEXT, page INTEGER, pages INTEGER, image_id TEXT,
     status TEXT, label TEXT, model_label TEXT, label_source TEXT, confidence REAL,
     caption TEXT, model_caption TEXT, caption_source TEXT, caption_confidence REAL,
-    width_px INTEGER, height_px INTEGER, needs_review INTEGER, error_code TEXT, words TEXT
+    width_px INTEGER, height_px INTEGER, needs_review INTEGER, error_code TEXT,
+    is_seen INTEGER DEFAULT 0, words TEXT, tags TEXT
 );
 CREATE INDEX items_of_an_image ON items (image_id);
 CREATE INDEX items_by_confidence ON items (confidence) WHERE confidence IS NOT NULL;

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tounum_tasks
 from tounum_tasks.errors import DamagedFile
+from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.models.registry import STARTERS, ListedVersion, Registry
+from tounum_tasks.reviews.store import ReviewStore
+from tounum_tasks.reviews.text import COMPACTED
 from tounum_tasks.search.index import index_file, numbers_of_batch, packed, transaction, writing
+from tounum_tasks.search.reviewed import lay_over, take_reviews
+from tounum_tasks.search.rows import tags_of, words_of
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.store.open import open_storage
@@ -66,6 +74,12 @@ def _bring_up_to_date(lake: Storage, index: sqlite3.Connection) -> Refreshed:
         with transaction(index):
             _remove(index, *key)
     changed = sorted((key for key, entry in there.items() if known.get(key) != _content(entry)), reverse=True)
+    compacted = "\n".join(entry.name for entry in lake.list_folder(COMPACTED))  # before they are read: they only grow
+    known_reviews = {row["review_id"] for row in index.execute("SELECT review_id FROM reviews")}
+    new_reviews = [review for review in ReviewStore(lake).all() if review.review_id not in known_reviews]
+    with transaction(index):
+        take_reviews(index, new_reviews)
+        index.execute("INSERT OR REPLACE INTO state VALUES ('compacted', ?)", (compacted,))
     damaged = 0
     for done, key in enumerate(changed, 1):
         damaged += not _write(lake, index, key, there[key])
@@ -73,6 +87,7 @@ def _bring_up_to_date(lake: Storage, index: sqlite3.Connection) -> Refreshed:
             log.info("index: %d of %d batches", done, len(changed))
     if changed or gone:
         _write_totals(index)
+    _write_models(lake, index)
     return Refreshed(len(changed), len(gone), damaged)
 
 
@@ -131,6 +146,7 @@ def _write(lake: Storage, index: sqlite3.Connection, key: tuple[str, str], entry
         first = numbers_of_batch(key[0], number)[0]
         _insert_items(index, first, rows)
         _insert_batch(index, key, number, entry, rows, publication, fault)
+        lay_over(index, _reviewed_items(index, key[0], number))
     return fault is None
 
 
@@ -174,12 +190,16 @@ def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | 
 
 
 def _insert_items(index: sqlite3.Connection, first: int, rows: list[dict[str, Any]]) -> None:
-    columns = ("id", *ITEM_COLUMNS, "words")
+    columns = ("id", *ITEM_COLUMNS, "words", "tags")
     statement = f"INSERT INTO items ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     for begin in range(0, len(rows), ROWS_AT_ONCE):
         numbered = list(enumerate(rows[begin : begin + ROWS_AT_ONCE], first + begin))
         index.executemany(
-            statement, ((item, *(row.get(name) for name in ITEM_COLUMNS), words_of(row)) for item, row in numbered)
+            statement,
+            (
+                (item, *(row.get(name) for name in ITEM_COLUMNS), words_of(row), json.dumps(tags_of(row)))
+                for item, row in numbered
+            ),
         )
         index.executemany("INSERT INTO details VALUES (?, ?)", ((item, packed(row)) for item, row in numbered))
         index.executemany(
@@ -190,6 +210,14 @@ def _insert_items(index: sqlite3.Connection, first: int, rows: list[dict[str, An
         "SELECT id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",
         (first, first + len(rows)),
     )
+
+
+def _reviewed_items(index: sqlite3.Connection, batch_date: str, number: int) -> list[sqlite3.Row]:
+    """The items of a batch of which anybody said anything, to any of their copies."""
+    span = numbers_of_batch(batch_date, number)
+    return index.execute(
+        "SELECT * FROM items WHERE id >= ? AND id < ? AND image_id IN (SELECT image_id FROM reviews)", span
+    ).fetchall()
 
 
 def _insert_batch(
@@ -222,10 +250,35 @@ def _insert_batch(
         "manifest_version": row.get("manifest_version"),
         "published_at": publication.at.isoformat() if publication else None,
         "fault": fault,
+        "models": json.dumps({name: _distinct(rows, kind.column) for name, kind in KINDS.items()}),
     }
     index.execute(
         f"INSERT INTO batches ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())
     )
+
+
+def _write_models(lake: Storage, index: sqlite3.Connection) -> None:
+    """Write the versions of all models anew, if anything about them changed."""
+    folders = [f"models/{name}" for name in KINDS]
+    there = [
+        (folder, e.name, e.mtime_ns, e.version, e.identity) for folder in folders for e in lake.list_folder(folder)
+    ]
+    content = json.dumps([tounum_tasks.__version__, sorted(STARTERS.glob("*/*"), key=str), there], default=str)
+    known = index.execute("SELECT value FROM state WHERE key = 'models'").fetchone()
+    if known and known["value"] == content:
+        return
+    registry = Registry(lake)
+    listed = [found for name in KINDS for found in registry.versions(name)]
+    with transaction(index):
+        index.execute("DELETE FROM models")
+        index.executemany("INSERT INTO models VALUES (?, ?, ?, ?)", map(_model, listed))
+        index.execute("INSERT OR REPLACE INTO state VALUES ('models', ?)", (content,))
+
+
+def _model(found: ListedVersion) -> tuple[str, str, bool, str]:
+    card = found.card.model_dump(mode="json") if found.card else None
+    content = {"card": card, "problem": found.problem, "is_starter": found.is_starter}
+    return found.name, found.version, found.in_production, json.dumps(content, default=str)
 
 
 def _write_totals(index: sqlite3.Connection) -> None:
@@ -234,37 +287,8 @@ def _write_totals(index: sqlite3.Connection) -> None:
         index.execute("INSERT INTO totals SELECT tag, sum(number) FROM counts GROUP BY tag")
 
 
-def tags_of(row: dict[str, Any]) -> list[str]:
-    """Return what people filter a row by, each once."""
-    tags = [f"status:{row['status']}", f"route:{_route(row)}"]
-    if row.get("label"):
-        tags.append(f"class:{row['label']}")
-    if row.get("needs_review"):
-        tags += ["review", *(f"reason:{reason}" for reason in row.get("review_reasons") or ())]
-    tags += [f"flag:{flag}" for flag in row.get("quality_flags_before") or ()]
-    if row.get("error_code"):
-        tags.append(f"error:{row['error_code']}")
-    if row.get("duplicate_of"):
-        tags.append("duplicate")
-    if row.get("enhancement_accepted"):
-        tags.append("enhanced")
-    if "person" in (row.get("label_source"), row.get("caption_source")) or row.get("marks"):
-        tags.append("corrected")
-    return list(dict.fromkeys(tags))
-
-
-def _route(row: dict[str, Any]) -> str:
-    if row["status"] != "ok":
-        return "none"
-    return "photos" if row.get("is_photo") else "non_photos"
-
-
-def words_of(row: dict[str, Any]) -> str:
-    """Return what a row is found by besides its caption and its name: the batch's name, its class and flags."""
-    words: Iterable[Any] = (
-        row.get("batch_name"), row.get("label"), row.get("format"), *(row.get("quality_flags_before") or ()),
-    )  # fmt: skip
-    return " ".join(str(word) for word in words if word)
+def _distinct(rows: list[dict[str, Any]], column: str) -> list[str]:
+    return sorted({row[column] for row in rows if row.get(column)})
 
 
 def _seconds(row: dict[str, Any]) -> float:

@@ -1,8 +1,8 @@
 """Who may see the pages and who may change what: Airflow's own permissions, asked of its auth manager.
 
-Reading needs permission to read runs of ``tounum_nightly``; corrections need permission to trigger it. Promoting a model
-needs what an approver has: to edit the answers that ``tounum_retrain`` waits for (under SimpleAuth, which has no such
-permission, the role op or admin).
+Reading needs permission to read runs of ``tounum_nightly``; corrections need permission to trigger it. Promoting a
+model needs what an approver has: to edit the answers that ``tounum_retrain`` waits for (under SimpleAuth, which has no
+such permission, the role op or admin).
 """
 
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What an address asks for: which items, in which order, from where on. The address is all the state that a page has."""
+"""What an address asks for: which items, in which order. The address is all the state that a page has."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -17,8 +17,15 @@ TAGGED = {
     "reason": "reason:",
     "status": "status:",
     "error": "error:",
+    "mark": "mark:",
 }
-SWITCHES = {"review": "review", "corrected": "corrected", "enhanced": "enhanced", "duplicate": "duplicate"}
+SWITCHES = {
+    "review": "review",
+    "corrected": "corrected",
+    "enhanced": "enhanced",
+    "duplicate": "duplicate",
+    "seen": "seen",
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,12 @@ def asked(
     reason: Annotated[str, Query(max_length=40)] = "",
     status: Annotated[str, Query(max_length=40)] = "",
     error: Annotated[str, Query(max_length=40)] = "",
+    mark: Annotated[str, Query(max_length=40)] = "",
     review: Annotated[str, Query(max_length=5)] = "",
     corrected: Annotated[str, Query(max_length=5)] = "",
     enhanced: Annotated[str, Query(max_length=5)] = "",
     duplicate: Annotated[str, Query(max_length=5)] = "",
+    seen: Annotated[str, Query(max_length=5)] = "",
     q: Annotated[str, Query(max_length=1000)] = "",
     sort: Annotated[str, Query(max_length=10)] = "",
 ) -> Asked:
@@ -59,8 +68,16 @@ def asked(
         raise HTTPException(422, f"There is no order '{sort}': choose newest, unsure or caption.")
     if batch and not first:
         raise HTTPException(422, "A batch is found by its date as well: add date=YYYY-MM-DD.")
-    tagged = {"class": label, "route": route, "flag": flag, "reason": reason, "status": status, "error": error}
-    switched = {"review": review, "corrected": corrected, "enhanced": enhanced, "duplicate": duplicate}
+    tagged = {
+        "class": label,
+        "route": route,
+        "flag": flag,
+        "reason": reason,
+        "status": status,
+        "error": error,
+        "mark": mark,
+    }
+    switched = {"review": review, "corrected": corrected, "enhanced": enhanced, "duplicate": duplicate, "seen": seen}
     tags = [TAGGED[name] + value for name, value in tagged.items() if value]
     tags += [SWITCHES[name] for name, value in switched.items() if value]
     wanted = Filter(first, last, batch, tuple(tags), q, sort or "newest")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The pages as Airflow mounts them: every component of Airflow imports this file, and only the api-server serves them."""
+"""The pages as Airflow mounts them: every component imports this file, and only the api-server serves them."""
 
 from typing import Any
 

@@ -68,7 +68,7 @@ def _quantity(number: int, unit: str, units: str | None = None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}" if share >= 0.995 or share < 0.1 else f"{share:.0%}"
+    return "" if share is None else f"{share:.0%}"
 
 
 def _duration(seconds: float | None) -> str:
@@ -95,6 +95,5 @@ _ENVIRONMENT = jinja2.Environment(
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
 )
 _ENVIRONMENT.filters |= {"quantity": _quantity, "percent": _percent, "duration": _duration, "bytes": _bytes}

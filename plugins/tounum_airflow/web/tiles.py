@@ -63,7 +63,7 @@ def marks(effective: Effective, row: sqlite3.Row) -> list[str]:
 
 
 def is_seen(effective: Effective, row: sqlite3.Row) -> bool:
-    """Whether somebody has looked at an item: at what it is now, for "good as it is" speaks of a class and a caption."""
+    """Whether somebody has looked at an item: at what it is now, as "good" is said of a class and a caption."""
     if effective.label_of(row["image_id"]) or effective.caption_of(row["image_id"]) or effective.marks_of(_item(row)):
         return True
     good = effective.review_in_force(Chain("good", row["image_id"]))
