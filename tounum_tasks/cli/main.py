@@ -19,7 +19,7 @@ EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tens
 COMMANDS = (
     *("run", "enhance", "classify", "caption"),
     *("show", "history", "diff", "restore", "prune", "thumbnail", "index"),
-    *("models", "sample"),
+    *("models", "reviews", "sample"),
 )
 MODELS = ("captioner", "classifier", "restorer")
 # Commands on models, which lie in cli/COMMAND_MODEL.py.
