@@ -31,7 +31,7 @@ FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 # What comes from outside may be anything: no script in it runs, and no browser takes it for what it is not.
 UNTRUSTED = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 SHOWN_BY_BROWSERS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
-PLAIN_MODES = ("RGB", "L")
+PLAIN_MODES = ("rgb", "grey")
 LARGEST_AS_IT_IS = 20_000_000  # bytes
 VIEW_PX = 4000
 KEPT_VIEWS = 300
