@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 import json
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,25 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="learn from N windows at random places of each image, too (default: 0)",
     )
+    parser.add_argument(
+        "--balance",
+        type=int,
+        default=1,
+        metavar="N",
+        help="images of smaller data sets come up to N times a pass (default: 1)",
+    )
+    parser.add_argument(
+        "--views-of-repeated",
+        action="store_true",
+        help="with --balance: mirror images and windows only of the images that come several times",
+    )
+    parser.add_argument(
+        "--reward-likelihood",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="how much the likelihood of people's captions counts beside the rewards (default: 0)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split of each data set")
@@ -129,6 +149,12 @@ def run(arguments: argparse.Namespace) -> int:
     numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs, arguments.windows)
     if min(arguments.batch_images, arguments.patience) < 1 or min(arguments.epochs, *numbers) < 0:
         raise ConfigurationError("Passes, windows and batches must be positive numbers.")
+    if arguments.balance < 1:
+        raise ConfigurationError(f"--balance {arguments.balance}: images come at least once a pass.")
+    if arguments.views_of_repeated and arguments.balance == 1:
+        raise ConfigurationError("--views-of-repeated: without --balance no image comes several times.")
+    if not 0 <= arguments.reward_likelihood < math.inf:
+        raise ConfigurationError(f"--reward-likelihood {arguments.reward_likelihood}: it must be a number from 0 on.")
     if arguments.windows > MOST_WINDOWS:
         raise ConfigurationError(f"--windows {arguments.windows}: at most {MOST_WINDOWS}.")
     if not arguments.epochs and not arguments.going_on:
@@ -142,7 +168,8 @@ def run(arguments: argparse.Namespace) -> int:
         [
             load_captions(Path(path), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share)
             for path in arguments.data
-        ]
+        ],
+        balance=arguments.balance,
     )
     if not any((arguments.epochs, *numbers[:3])) and len(data.split("dev")) < ENOUGH_TO_CHOOSE:
         raise ConfigurationError(f"A judge alone is fitted where the dev split has {ENOUGH_TO_CHOOSE} images or more.")
@@ -160,6 +187,8 @@ def run(arguments: argparse.Namespace) -> int:
         patience=arguments.patience,
         mirrored=not arguments.no_mirror,
         windows=arguments.windows,
+        views_of_repeated=arguments.views_of_repeated,
+        reward_likelihood=arguments.reward_likelihood,
         batch_images=arguments.batch_images,
     )
     taken = [folder.name for folder in (out / "captioner").glob("*")]
