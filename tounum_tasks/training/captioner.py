@@ -545,7 +545,7 @@ class _Loop:
         pool: list[tuple[int, int]] = []
         kept: dict[int, NDArray[np.float16]] = {}
         size = self.phase.batch_images
-        rows_of = _shards_of_a_pass(cache)
+        rows_of = shards_of_a_pass(cache)
         order = generator.permutation(len(rows_of))
         drawn = [generator.choice(sum(view.has(shard) for view in views)) for shard, _ in rows_of]
         for start in range(0, len(order), 2):
@@ -663,7 +663,7 @@ class _RewardLoop(_Loop):
         return float(rewards.mean())
 
 
-def _shards_of_a_pass(cache: FeatureCache) -> list[tuple[int, list[int]]]:
+def shards_of_a_pass(cache: FeatureCache) -> list[tuple[int, list[int]]]:
     """The shards that one pass takes, each with the rows that come: those of repeated images come in several."""
     turns: list[tuple[int, list[int]]] = []
     for shard in range(cache.shards):
