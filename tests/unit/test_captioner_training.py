@@ -17,15 +17,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tounum_tasks.caption.captioner import SearchOptions
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
-from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
+from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary
 from tounum_tasks.datasets.captions import CaptionedImage, load_captions
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.captioner import score_by_source
 from tounum_tasks.features.inception import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
-from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings, shards_of_a_pass, with_new_words
+from tounum_tasks.training.captioner import (
+    CaptionerTraining,
+    TrainedCaptioner,
+    TrainingSettings,
+    shards_of_a_pass,
+    with_new_words,
+    without_rare_words,
+)
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
 from tounum_tasks.training.captioner_version import draw_curves
 from tounum_tasks.training.reward import CaptionReward, advantages
@@ -226,6 +234,25 @@ def test_a_captioner_that_is_gone_on_with_learns_new_words_and_keeps_the_known_o
     found = with_new_words(known, drawn)
     assert found["words/embeddings"][:, 0].tolist() == [1] * 6 + [0.5] * 2
     assert found["output_bias"].tolist() == [0, 0, 0, -9, 2, -1, -1, -1]
+
+
+def test_rare_words_are_forgotten_and_the_others_are_said_as_before():
+    words = [*SPECIAL, "a", "dog", "okapi", "cat"]
+    generator = np.random.default_rng(0)
+    network = CaptionNetwork(NetworkShape(len(words), positions=4, channels=8, embedding=6, units=5, attention=3))
+    network.build()
+    weights = {name: generator.normal(size=array.shape) for name, array in network.weight_arrays().items()}
+    options = SearchOptions(judgement=2.0)
+    begun = TrainedCaptioner(Vocabulary(words), network.sizes, weights, options, {"groups": np.zeros((1, 4))})
+    captions = ("a dog", "a dog", "a cat", "a cat and an okapi")
+    images = [CaptionedImage(f"{n}", Path(f"{n}"), "train", (text,)) for n, text in enumerate(captions)]
+    found = without_rare_words(begun, images, 2)
+    assert found.vocabulary.words == (*SPECIAL, "a", "dog", "cat")
+    assert (found.shape.vocabulary, found.options.judgement, found.judge) == (7, 0.0, {})
+    for word in ("a", "dog", "cat"):
+        row, before = found.vocabulary.words.index(word), words.index(word)
+        assert (found.weights["words/embeddings"][row] == weights["words/embeddings"][before]).all()
+        assert found.weights["output_bias"][row] == weights["output_bias"][before]
 
 
 @settings(deadline=None)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -35,7 +36,7 @@ from tounum_tasks.caption.captioner import SearchOptions
 from tounum_tasks.caption.confidence import Confidence
 from tounum_tasks.caption.network import CaptionNetwork, set_weights
 from tounum_tasks.caption.shape import NetworkShape
-from tounum_tasks.caption.vocabulary import END, UNK, Vocabulary
+from tounum_tasks.caption.vocabulary import END, SPECIAL, UNK, Vocabulary, normalise
 from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, read_input
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.datasets.views import FIRST_WINDOW, MIRRORED, WHOLE
@@ -77,6 +78,7 @@ class TrainingSettings:
 
     seed: int = 0
     vocabulary_size: int = 3000
+    fewest_images: int = 0
     max_words: int = 20
     captions_per_image: int = 5
     mirrored: bool = True
@@ -176,6 +178,8 @@ class CaptionerTraining:
         self._check_that_the_drawn_learn()
         self.initial = extractor_network.fill_missing_kernels(initial, settings.seed)
         captions = [caption for image in self.train_images for caption in image.captions]
+        if captioner and settings.fewest_images:
+            captioner = without_rare_words(captioner, self.train_images, settings.fewest_images)
         self.begun_with = captioner
         self.vocabulary = self._vocabulary()
         lengths = [min(len(self.vocabulary.encode(caption)), settings.max_words) for caption in captions]
@@ -230,13 +234,17 @@ class CaptionerTraining:
         """The most frequent words of the captions; or those of the captioner that is gone on with, and new ones."""
         settings = self.settings
         by_image = [image.captions for image in self.train_images]
+        if not self.begun_with and settings.fewest_images:
+            known = Vocabulary(SPECIAL).extended(by_image, fewest_images=settings.fewest_images)
+            return Vocabulary(known.words[: settings.vocabulary_size])
         if not self.begun_with:
             return Vocabulary.build(
                 [caption for captions in by_image for caption in captions], settings.vocabulary_size
             )
         if not (settings.decoder_epochs or settings.reward_epochs):  # nothing would learn when to say them
             return self.begun_with.vocabulary
-        return self.begun_with.vocabulary.extended(by_image, fewest_images=FEWEST_IMAGES_OF_A_NEW_WORD)
+        fewest = settings.fewest_images or FEWEST_IMAGES_OF_A_NEW_WORD
+        return self.begun_with.vocabulary.extended(by_image, fewest_images=fewest)
 
     def _check_that_the_drawn_learn(self) -> None:
         """Refuses weights that are not those of an InceptionV3, or half of them: nothing would ever learn the rest."""
@@ -253,7 +261,7 @@ class CaptionerTraining:
     def _claim_work_folder(self) -> None:
         weights = hashes_of({**self.initial, **(self.begun_with.weights if self.begun_with else {})})
         settings = asdict(self.settings)
-        for later in ("windows", "views_of_repeated", "reward_likelihood"):
+        for later in ("windows", "views_of_repeated", "reward_likelihood", "fewest_images"):
             if not settings[later]:  # a training that began before there was this goes on
                 del settings[later]
         identity = fingerprint(data=self.data.fingerprint, settings=settings, initial=weights)
@@ -676,6 +684,27 @@ def _end(caption: NDArray[np.integer]) -> int:
     """Number of words before the end."""
     ends = np.flatnonzero(caption == END)
     return int(ends[0]) if len(ends) else len(caption)
+
+
+def without_rare_words(captioner: TrainedCaptioner, images: Sequence[CaptionedImage], fewest: int) -> TrainedCaptioner:
+    """Return a captioner that has forgotten the words that are in the captions of fewer than ``fewest`` images.
+
+    Its judge and its estimates, which were made for all of them, are gone.
+    """
+    found = Counter(word for image in images for word in {word for text in image.captions for word in normalise(text)})
+    words = captioner.vocabulary.words
+    kept = [row for row, word in enumerate(words) if word in SPECIAL or found[word] >= fewest]
+    weights = {
+        name: array[kept] if name in ("words/embeddings", "output_bias") else array
+        for name, array in captioner.weights.items()
+    }
+    return TrainedCaptioner(
+        Vocabulary([words[row] for row in kept]),
+        replace(captioner.shape, vocabulary=len(kept)),
+        weights,
+        replace(captioner.options, judgement=0.0),
+        judge={},
+    )
 
 
 def with_new_words(
