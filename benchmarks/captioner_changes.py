@@ -2,9 +2,9 @@
 
     python benchmarks/captioner_changes.py --data DATA [DATA ...] --out DIR [--limit 1500] [--epochs 6] [--balance 3]
 
-Trains the decoder once from nothing, then once without each of its parts and with each of what may be added, on the same
-features (of the starter's extractor, or of another one's weights), and prints a table, with a line for each data set.
-Interrupted, the same command goes on.
+Trains the decoder once from nothing, then once without each of its parts and with each of what may be added, on the
+same features (of the starter's extractor, or of another one's weights), and prints a table, with a line for each data
+set. Interrupted, the same command goes on.
 """
 
 import argparse
