@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     caption_review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2, description="Photographs whose caption has less confidence are flagged needs_review"
     )
+    doubtful_captions: Literal["keep", "short", "none"] = Field(
+        "keep",
+        description="What becomes of captions with less confidence than that: keep them, put a short safer one in "
+        "their place, or none",
+    )
 
     # Models
     classifier: str = Field("production", description="Version of the classifier, or production")
