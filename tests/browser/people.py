@@ -10,6 +10,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 SECONDS = 60_000  # of patience with a busy machine, in ms
 
+IS_THERE = """part => {
+    const frame = document.querySelector("iframe");
+    return frame && frame.contentWindow.location.href.includes(part) && frame.contentDocument.readyState === "complete"
+        && !frame.contentDocument.querySelector('progress[aria-label="Reading the manifests"]');
+}"""
+
 
 class Person:
     """One tab of one browser."""
@@ -29,11 +35,7 @@ class Person:
     def frame(self, part: str) -> Any:
         """Return our frame once it shows an address with ``part`` in it."""
         self.page.wait_for_selector("iframe")
-        self.page.wait_for_function(
-            "part => { const f = document.querySelector('iframe'); return f && f.contentWindow.location.href.includes(part)"
-            " && f.contentDocument.readyState === 'complete' && !f.contentDocument.querySelector('progress[aria-label=\"Reading the manifests\"]'); }",
-            arg=part,
-        )
+        self.page.wait_for_function(IS_THERE, arg=part)
         return next(frame for frame in self.page.frames if frame.parent_frame is not None and "/tounum/" in frame.url)
 
     def violations(self, frame: Any) -> list[tuple[str, str]]:
