@@ -18,7 +18,7 @@ from tounum_tasks.visible import one_line
 EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tensorflow": "train"}
 COMMANDS = (
     *("run", "enhance", "classify", "caption"),
-    *("show", "history", "diff", "restore", "prune", "thumbnail", "index"),
+    *("show", "history", "diff", "restore", "prune", "search", "thumbnail", "index"),
     *("models", "sample"),
 )
 MODELS = ("captioner", "classifier", "restorer")
