@@ -33,7 +33,8 @@ READERS = 16
 AT_ONCE = 1 << 14
 DECIMALS = 4
 KEPT_SECONDS = 3_600  # of an earlier state: another process may be about to map it
-_ARRAYS = ("image_ids", "vectors", "lengths", "batches", "extractors")
+MEANS = "means.json"
+_ARRAYS = ("image_ids", "vectors", "lengths", "extractors")
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,14 @@ class Likeness:
         image_ids: bytes N.
         vectors: float32 N x 128: NumPy computes 20 times as fast with these as with float16.
         lengths: float32 N, of each vector's distance from the mean of its extractor's.
-        batches: int32 N, for each image the place of one batch with it in ``names``.
         extractors: uint8 N, the place of its extractor in ``means``.
-        names: the batches.
         means: by digest of an extractor, the mean of its vectors, float32 128.
     """
 
     image_ids: NDArray[np.bytes_]
     vectors: NDArray[np.float32]
     lengths: NDArray[np.float32]
-    batches: NDArray[np.int32]
     extractors: NDArray[np.uint8]
-    names: tuple[BatchRef, ...]
     means: dict[str, NDArray[np.float32]]
 
     def __len__(self) -> int:
@@ -97,14 +94,6 @@ class Likeness:
             if np.isfinite(similarities[place])
         ]
 
-    def batch_of(self, image_id: str) -> BatchRef:
-        """Return a batch that has an image.
-
-        Raises:
-            ConfigurationError: there is no vector of this image.
-        """
-        return self.names[self.batches[self._place(image_id)]]
-
     def _similarities(self, ask: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
         found = self.vectors @ ask
         found -= mean @ ask
@@ -125,7 +114,7 @@ def like(lake: Storage, image_id: str, count: int, folder: Path) -> list[tuple[s
     """Return the images of a lake that look most like one of them, see :meth:`Likeness.like`.
 
     Args:
-        folder: on a local disk, for the vectors of lakes (the setting ``search_cache``).
+        folder: on a local disk, as :func:`open_likeness` takes it.
     """
     return open_likeness(lake, folder).like(image_id, count)
 
@@ -133,12 +122,15 @@ def like(lake: Storage, image_id: str, count: int, folder: Path) -> list[tuple[s
 def open_likeness(lake: Storage, folder: Path) -> Likeness:
     """Return the vectors of a lake as they are now; they are copied to ``folder`` if they changed since the last time.
 
+    Args:
+        folder: on a local disk (the setting ``index_cache``).
+
     Raises:
         EnvironmentFault: the folder cannot be written.
     """
     files = vector_files(lake)
     state = json.dumps([FORMAT, lake.root, [[batch.batch_date, batch.batch_id, told] for batch, told in files]])
-    home = folder / hashlib.sha256(lake.root.encode()).hexdigest()[:16]
+    home = folder / f"likeness-{hashlib.sha256(lake.root.encode()).hexdigest()[:16]}"
     current = home / hashlib.sha256(state.encode()).hexdigest()[:32]
     try:
         if not current.exists():
@@ -166,7 +158,6 @@ def _gather(lake: Storage, batches: Sequence[BatchRef], folder: Path) -> None:
         parts = [_NOTHING, *pool.map(lambda batch: _read(lake, batch), batches)]
     image_ids = np.concatenate([part.image_ids for part in parts])
     last = len(image_ids) - 1 - np.unique(image_ids[::-1], return_index=True)[1]
-    of_batch = np.repeat(np.arange(-1, len(batches), dtype=np.int32), [len(part.image_ids) for part in parts])
     place = {name: number for number, name in enumerate(sorted({name for part in parts for name in part.extractors}))}
     extractors = np.array([place[name] for part in parts for name in part.extractors], np.uint8)[last]
     vectors = _write_vectors(np.concatenate([part.vectors for part in parts]), last, folder)
@@ -175,14 +166,10 @@ def _gather(lake: Storage, batches: Sequence[BatchRef], folder: Path) -> None:
     for part in _blocks(len(last)):
         of_row = np.stack(list(means.values()))[extractors[part]]
         lengths[part] = np.maximum(np.linalg.norm(vectors[part] - of_row, axis=1), 1e-9)
-    arrays = {"image_ids": image_ids[last], "lengths": lengths, "batches": of_batch[last], "extractors": extractors}
+    arrays = {"image_ids": image_ids[last], "lengths": lengths, "extractors": extractors}
     for array, values in arrays.items():
         np.save(folder / f"{array}.npy", values, allow_pickle=False)
-    said = {
-        "names": [[batch.batch_date, batch.batch_id] for batch in batches],
-        "means": {name: mean.tolist() for name, mean in means.items()},
-    }
-    (folder / "said.json").write_text(json.dumps(said))
+    (folder / MEANS).write_text(json.dumps({name: mean.tolist() for name, mean in means.items()}))
 
 
 def _read(lake: Storage, batch: BatchRef) -> _Part:
@@ -240,11 +227,10 @@ def _make(lake: Storage, batches: Sequence[BatchRef], folder: Path) -> None:
 
 
 def _load(folder: Path) -> Likeness:
-    said = json.loads((folder / "said.json").read_text())
+    means = json.loads((folder / MEANS).read_text())
     return Likeness(
         **{name: _mapped(folder / f"{name}.npy") for name in _ARRAYS},
-        names=tuple(BatchRef(*batch) for batch in said["names"]),
-        means={name: np.array(mean, np.float32) for name, mean in said["means"].items()},
+        means={name: np.array(mean, np.float32) for name, mean in means.items()},
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tounum_tasks.errors import DamagedFile
+from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.features.inception import CHANNELS, POSITIONS
 from tounum_tasks.items import read_items
 from tounum_tasks.manifest.published import BatchRef, published_batches, read_columns
@@ -112,6 +112,14 @@ def write_vectors(lake: Storage, batch_date: str, batch_id: str, manifest: pa.Ta
     ]
     lake.write_bytes(path, parquet_bytes(pa.Table.from_pylist(rows, schema=SCHEMA)))
     return len(computed)
+
+
+def keep_vectors(lake: Storage, batch_date: str, batch_id: str, manifest: pa.Table) -> None:
+    """Write the vectors of a batch that was published just now; for want of them it stays published all the same."""
+    try:
+        write_vectors(lake, batch_date, batch_id, manifest)
+    except EnvironmentFault as fault:
+        log.warning("The photographs of %s cannot be found by likeness yet: %s", batch_id, fault)
 
 
 def write_missing_vectors(lake: Storage) -> int:
