@@ -18,11 +18,8 @@ from tounum_tasks.visible import one_line
 EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tensorflow": "train"}
 COMMANDS = (
     *("run", "enhance", "classify", "caption"),
-COMMANDS = (
-    *("run", "enhance", "classify", "caption"),
     *("show", "search", "history", "diff", "restore", "prune", "reviews", "thumbnail", "index"),
     *("models", "sample"),
-)
 )
 MODELS = ("captioner", "classifier", "restorer")
 # Commands on models, which lie in cli/COMMAND_MODEL.py.
