@@ -36,7 +36,10 @@ ROWS_OF_A_BATCH = 250
 FIRST_DAY = dt.date(2025, 1, 1)
 BATCHES_OF_A_DAY = 4
 NOUNS = [
-    "dog",
+NOUNS = [
+    *("dog", "man", "woman", "child", "street", "snow", "house", "boat", "horse", "train", "bicycle", "church"),
+    *("river", "tree", "table", "bridge", "soldier", "cow"),
+]
     "man",
     "woman",
     "child",
