@@ -36,27 +36,8 @@ ROWS_OF_A_BATCH = 250
 FIRST_DAY = dt.date(2025, 1, 1)
 BATCHES_OF_A_DAY = 4
 NOUNS = [
-NOUNS = [
     *("dog", "man", "woman", "child", "street", "snow", "house", "boat", "horse", "train", "bicycle", "church"),
     *("river", "tree", "table", "bridge", "soldier", "cow"),
-]
-    "man",
-    "woman",
-    "child",
-    "street",
-    "snow",
-    "house",
-    "boat",
-    "horse",
-    "train",
-    "bicycle",
-    "church",
-    "river",
-    "tree",
-    "table",
-    "bridge",
-    "soldier",
-    "cow",
 ]
 VERBS = ["stands", "runs", "sits", "sleeps", "waits", "plays", "rides", "looks", "works", "leans"]
 PLACES = ["field", "street", "beach", "room", "garden", "station", "harbour", "forest", "market", "yard"]
