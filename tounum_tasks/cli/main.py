@@ -18,8 +18,8 @@ from tounum_tasks.visible import one_line
 EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tensorflow": "train"}
 COMMANDS = (
     *("run", "enhance", "classify", "caption"),
-    *("show", "history", "diff", "restore", "prune", "thumbnail", "index"),
-    *("models", "reviews", "sample"),
+    *("show", "search", "history", "diff", "restore", "prune", "reviews", "thumbnail", "index"),
+    *("models", "sample"),
 )
 MODELS = ("captioner", "classifier", "restorer")
 # Commands on models, which lie in cli/COMMAND_MODEL.py.

@@ -22,6 +22,7 @@ from tounum_tasks.publish.reviewed import lay_again
 from tounum_tasks.publish.rows import to_table
 from tounum_tasks.publish.settle import BatchFiles, Settling
 from tounum_tasks.reviews.store import ReviewStore
+from tounum_tasks.search.vectors import keep_vectors
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
@@ -111,6 +112,7 @@ def restore(settings: Settings, batch_date: str, batch_id: str, number: int) -> 
         version = install_latest(lake, batch_date, batch_id)
         with about(batch=batch_id):
             settled = files.settle(table)
+            keep_vectors(lake, batch_date, batch_id, table)
         return Restored(version, is_new, replace(settled, put=settled.put + put), wanted.corrected)
 
 

@@ -19,6 +19,7 @@ from tounum_tasks.publish.overtaken import other_publishers
 from tounum_tasks.publish.rows import build_rows, to_table
 from tounum_tasks.publish.settle import BatchFiles
 from tounum_tasks.reviews.compaction import compact
+from tounum_tasks.search.vectors import keep_vectors
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Storage
@@ -76,6 +77,7 @@ def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
         if table is None:
             table = read_version(lake, batch.batch_date, batch.batch_id, version)
         files.settle(table)
+        keep_vectors(lake, batch.batch_date, batch.batch_id, table)
     statuses = table["status"].to_pylist()
     counts = dict(Counter(statuses))
     labels: dict[str, Counter] = {}
