@@ -18,6 +18,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.items import read_items
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import Mark, new_review_id
+from tounum_tasks.reviews.sample import kept
 from tounum_tasks.reviews.store import ReviewStore
 
 PAGES = 12
@@ -156,3 +157,26 @@ def test_export_of_an_empty_lake_is_refused(night: Night, tmp_path: Path) -> Non
     with pytest.raises(ConfigurationError, match="nothing to export"):
         export(night.settings, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_sample_of_a_batch_is_drawn_kept_and_told(
+    night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUNUM_LAKE_ROOT", str(night.root / "lake"))
+    ask = ["reviews", "sample", "--batch", night.batch_id]
+    assert main([*ask, "--within", "5"]) == 0
+    told = capsys.readouterr().out
+    assert "12 of 12 images, chosen by lot" in told and "12 images of 12 left to look at" in told
+    assert main([*ask, "--size", "5"]) == 0
+    first = capsys.readouterr().out
+    assert "5 images of 5 left" in first and "Nobody has looked at a class" in first
+    sample = next(one for one in kept(night.lake) if len(one.items) == 5)
+    assert sample.sample_id == f"{night.batch_id}-v1-5" and sample.population == PAGES
+    say(night, sample.items[0].source_path, "good", old="Text", sample=sample.sample_id)
+    say(night, sample.items[1].source_path, "label", "Sketch", sample=sample.sample_id)
+    assert main([*ask, "--size", "5"]) == 0
+    told = capsys.readouterr().out
+    assert "3 images of 5 left" in told and "1 of 2 have a wrong class" in told
+    assert sample.items[0].source_path not in told and sample.items[2].source_path in told
+    assert main([*ask, "--size", "0"]) == main([*ask, "--within", "70"]) == 2
+    assert "at least one" in capsys.readouterr().err

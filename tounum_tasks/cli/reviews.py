@@ -1,17 +1,20 @@
-"""``reviews``: what people corrected: listed, exported, and how large a sample has to be."""
+"""``reviews``: what people corrected: listed and exported; and random samples of a batch."""
 
 import argparse
 import sys
 from collections import Counter
 from pathlib import Path
 
+from tounum_tasks.cli.batches import add_batch_arguments, given_batch
 from tounum_tasks.cli.json_lines import write_json
 from tounum_tasks.corrections.export import export
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.pages.terminal import print_table
 from tounum_tasks.pages.wording import count
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import Review, time_of
+from tounum_tasks.reviews.sample import SampledItem, draw, keep, size_for, told
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.settings import load_settings
 from tounum_tasks.store.open import open_storage
@@ -21,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "reviews",
-        help="list what people corrected, or export it as data sets",
+        help="list what people corrected, export it as data sets, draw random samples",
         description="What people said of images.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -39,6 +42,17 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     _add_lake(exporting)
     exporting.add_argument("out", type=Path, metavar="OUT", help="folder; an earlier export there is replaced")
     exporting.set_defaults(run=run_export)
+    sampling = actions.add_parser(
+        "sample",
+        help="draw a random sample of a batch, and say what it came to",
+        description="Draws images of a batch by lot, keeps the list, and says how many of the batch have a wrong class "
+        "or caption, as far as the sample was looked at. The same batch, manifest and size give the same images.",
+    )
+    add_batch_arguments(sampling)
+    size = sampling.add_mutually_exclusive_group()
+    size.add_argument("--within", type=float, default=5.0, metavar="POINTS", help="interval either way (default: 5)")
+    size.add_argument("--size", type=int, metavar="N", help="number of images instead")
+    sampling.set_defaults(run=run_sample)
 
 
 def _add_lake(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +112,42 @@ def run_export(arguments: argparse.Namespace) -> int:
     for sentence in done.left_out:
         print(sentence)
     return 0
+
+
+def run_sample(arguments: argparse.Namespace) -> int:
+    """Draw or find a sample, and say what is left to look at and what it shows.
+
+    Raises:
+        ConfigurationError: there is no such batch, nothing to draw, or no such size.
+    """
+    _, lake, batch = given_batch(arguments)
+    table = read_columns(lake, batch.batch_date, batch.batch_id, [*SampledItem.model_fields, "manifest_version"])
+    if table is None:  # it was there when the batch was looked for
+        raise ConfigurationError(f"{batch.batch_id} has no manifest any more: restore it from a backup.")
+    version = max(table["manifest_version"].to_pylist())
+    rows = [row for row in table.drop_columns(["manifest_version"]).to_pylist() if row["label"]]
+    images = arguments.size
+    if images is None:
+        size = size_for(len(rows), arguments.within / 100)
+        images = size.images
+        print(size.sentence)
+    reviews = ReviewStore(lake).effective()
+    items = (SampledItem(**row) for row in rows)
+    drawn = draw((batch.batch_date, batch.batch_id), version, images, items)
+    sample = keep(lake, drawn, reviews)
+    left = sample.left(reviews)
+    if left:
+        print(f"{count(len(left), 'image')} of {len(sample.items):,} left to look at:")
+        print_table(("Image", "Class", "Caption"), [_sampled(item) for item in left], sys.stdout)
+    if sample.outcome:
+        print(told(sample.outcome.classes, "class"))
+        print(told(sample.outcome.captions, "caption"))
+    return 0
+
+
+def _sampled(item: SampledItem) -> tuple[str, str, str]:
+    page = f" page {item.page}" if item.page > 1 else ""
+    return f"{item.source_path}{page}", item.label, item.caption or ""
 
 
 def _parts(found: Counter[str]) -> str:

@@ -6,12 +6,15 @@ that, so that none is missed, and one that is in both is read once.
 """
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from tounum_tasks.errors import ConfigurationError, DamagedFile, TounumError
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import REVIEW_ID, Chain, Review
 from tounum_tasks.reviews.text import COMPACTED, FOLDER, from_text, path_of, review_lock, to_text
 from tounum_tasks.store.base import Storage
+
+AT_ONCE = 16  # files that are read or removed at once
 
 
 class ReviewConflict(TounumError):
@@ -120,18 +123,15 @@ class ReviewStore:
         raise ReviewConflict(in_force or before[-1])
 
     def _singles(self) -> dict[str, Review]:
-        found = {}
-        for entry in self.storage.list_folder(FOLDER):
-            review_id = entry.name.removesuffix(".json")
-            if entry.kind != "file" or not REVIEW_ID.fullmatch(review_id):
-                continue  # the folder of compacted ones, and what is not ours
-            if review_id not in self._single:
-                try:
-                    self._single[review_id] = _read(self.storage, review_id)
-                except FileNotFoundError:
-                    continue  # compacted since it was listed
-            found[review_id] = self._single[review_id]
-        return found
+        # What is not ours, and the folder of compacted ones, has no such name.
+        entries = self.storage.list_folder(FOLDER)
+        names = [entry.name.removesuffix(".json") for entry in entries if entry.kind == "file"]
+        listed = [name for name in names if REVIEW_ID.fullmatch(name)]
+        unknown = [review_id for review_id in listed if review_id not in self._single]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            read = pool.map(lambda review_id: _read(self.storage, review_id), unknown)
+            self._single |= {review.review_id: review for review in read if review}
+        return {review_id: self._single[review_id] for review_id in listed if review_id in self._single}
 
     def _all_compacted(self) -> dict[str, Review]:
         found: dict[str, Review] = {}
@@ -145,9 +145,14 @@ class ReviewStore:
         return found
 
 
-def _read(storage: Storage, review_id: str) -> Review:
+def _read(storage: Storage, review_id: str) -> Review | None:
+    """A single review, or None if its file is gone: compacted since it was listed."""
     path = path_of(review_id)
-    review = from_text(storage.read_bytes(path), where=storage.url(path))
+    try:
+        content = storage.read_bytes(path)
+    except FileNotFoundError:
+        return None
+    review = from_text(content, where=storage.url(path))
     if review.review_id != review_id:
         raise DamagedFile(f"{storage.url(path)} is damaged (it holds the review {review.review_id}): give it its name.")
     return review
