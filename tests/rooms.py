@@ -22,7 +22,7 @@ FLOORS = (
     {"reviews"},
     {"datasets", "pages", "steps"},
     {"search", "views"},
-    {"evaluation", "intake", "publish", "reprocess"},
+    {"corrections", "evaluation", "intake", "publish", "reprocess"},
     {"history", "report", "training"},
     {"cli", "retrain"},
     {"__main__"},

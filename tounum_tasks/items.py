@@ -29,6 +29,20 @@ SCHEMA = pa.schema(
         pa.field("duplicate_of", pa.string()),
         pa.field("error_code", pa.string()),
         pa.field("error_message", pa.string()),
+        pa.field("checksum", pa.string()),
+        pa.field("checksum_source", pa.string()),
+    ]
+)
+LATER_COLUMNS = ("checksum", "checksum_source")  # registers of version 0.1 do not have them
+SIDECAR_SCHEMA = pa.schema(
+    [
+        pa.field("source_path", pa.string(), nullable=False),
+        pa.field("describes", pa.list_(pa.field("element", pa.string())), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("original", pa.string(), nullable=False),
+        pa.field("checksum", pa.string()),
+        pa.field("checksum_source", pa.string()),
     ]
 )
 
@@ -38,7 +52,8 @@ class Item:
     """One page of one file.
 
     ``page`` counts from 1; ``original`` is the path of the bytes below the lake; ``error_code`` is set when the file
-    was found unreadable while its pages were counted, and then it is the file's only item.
+    was found unreadable while its pages were counted, and then it is the file's only item. ``checksum`` is what the
+    delivery said of the file, as ``md5:`` and hex digits, and ``checksum_source`` the file of the batch that said it.
     """
 
     batch_id: str
@@ -56,10 +71,28 @@ class Item:
     duplicate_of: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    checksum: str | None = None
+    checksum_source: str | None = None
 
     @property
     def key(self) -> ItemKey:
         return self.source_path, self.page
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """A file that describes images and is none; it is kept with the originals.
+
+    ``describes`` are the source_paths of the images that it stands beside; none, if it belongs to the batch as a whole.
+    """
+
+    source_path: str
+    describes: list[str]
+    bytes: int
+    sha256: str
+    original: str
+    checksum: str | None = None
+    checksum_source: str | None = None
 
 
 def register_path(batch_date: str, batch_id: str) -> str:
@@ -81,13 +114,41 @@ def read_items(lake: Storage, batch_date: str, batch_id: str, shard: int | None 
     """
     path = register_path(batch_date, batch_id)
     table = read_table(lake, path)
-    if not table.schema.equals(SCHEMA) or table.num_rows == 0:
+    earlier = pa.schema([field for field in SCHEMA if field.name not in LATER_COLUMNS])
+    if not (table.schema.equals(SCHEMA) or table.schema.equals(earlier)) or table.num_rows == 0:
         raise DamagedFile(
             f"{lake.url(path)} is damaged (it has other columns): restore it from a backup, then run again."
         )
     if shard is not None:
         table = table.filter(pc.equal(table["shard"], shard))
     return [Item(**row) for row in table.to_pylist()]
+
+
+def sidecars_path(batch_date: str, batch_id: str) -> str:
+    return f"registers/{batch_date}/{batch_id}/sidecars.parquet"
+
+
+def write_sidecars(lake: Storage, batch_date: str, batch_id: str, sidecars: Iterable[Sidecar]) -> None:
+    """Write the list of what lies beside the images of a batch: before its items, whose register makes it valid."""
+    rows = [asdict(sidecar) for sidecar in sidecars]
+    if rows:
+        table = pa.Table.from_pylist(rows, schema=SIDECAR_SCHEMA)
+        lake.write_bytes(sidecars_path(batch_date, batch_id), parquet_bytes(table))
+
+
+def read_sidecars(lake: Storage, batch_date: str, batch_id: str) -> list[Sidecar]:
+    """Return what lies beside the images of a batch, in order of path.
+
+    Raises:
+        DamagedFile: the list does not hold what was written.
+    """
+    path = sidecars_path(batch_date, batch_id)
+    if not lake.exists(path):
+        return []
+    table = read_table(lake, path)
+    if not table.schema.equals(SIDECAR_SCHEMA):
+        raise DamagedFile(f"{lake.url(path)} is damaged (it has other columns): restore it from a backup.")
+    return [Sidecar(**row) for row in table.to_pylist()]
 
 
 def registered_batches(lake: Storage, batch_date: str) -> list[str]:

@@ -9,6 +9,9 @@ import datetime as dt
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from tounum_tasks.errors import ConfigurationError, ErrorCode, ItemError
 from tounum_tasks.visible import display_name, is_control
@@ -16,17 +19,70 @@ from tounum_tasks.visible import display_name, is_control
 BATCH_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,78}[a-z0-9])?")
 IMAGE_ID = re.compile(r"[0-9a-f]{64}(?:-p[0-9]{4,9})?")  # sha256 of the file, and the page if there are several
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-IGNORED_NAMES = frozenset({"thumbs.db", "desktop.ini"})
-IGNORED_SUFFIXES = (".part", ".tmp")
+# What operating systems, file servers and viewers make for themselves: files and folders, in lower case.
+SYSTEM_NAMES = frozenset(
+    {
+        "thumbs.db", "desktop.ini", "ehthumbs.db", "ehthumbs_vista.db", "zbthumbnail.info", "pspbrwse.jbf", "icon\r",
+        "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+        "system volume information", "lost+found", "__macosx", "network trash folder", "temporary items",
+    }
+)  # fmt: skip
+# How programs call a file that they still write: browsers, FTP, SCP and sync clients, editors, office programs.
+UNFINISHED_SUFFIXES = (
+    ".part", ".partial", ".filepart", ".crdownload", ".download", ".opdownload", ".aria2", ".upload", ".uploading",
+    ".inprogress", ".incomplete", ".lftp-pget-status", ".!ut", ".!qb", ".bc!", ".tmp", ".temp", ".swp", ".swx", "~",
+)  # fmt: skip
+UNFINISHED_HIDDEN = re.compile(
+    r"~\$.|\.~lock\..|\.~tmp~$|\.in\..|\.pureftpd-upload\.|\.goutputstream-|\.fuse_hidden|\.nfs[0-9a-f]|~syncthing~"
+    r"|\..+\.[A-Za-z0-9]{6}$"  # rsync: .name.XXXXXX
+)
 READY_MARKER = "_READY"
+READY_MARKERS = frozenset({"_ready", "_ready.txt"})  # in any case; editors of Windows append the rest
+# What may lie beside images to describe them, and is none itself unless its content says so.
+SIDECAR_SUFFIXES = frozenset(
+    {
+        ".xmp", ".xml", ".mets", ".alto", ".mods", ".ead", ".tei", ".hocr", ".rdf", ".ttl", ".iptc", ".exif", ".icc",
+        ".icm", ".csv", ".tsv", ".txt", ".text", ".md", ".log", ".nfo", ".json", ".jsonl", ".ndjson", ".yaml", ".yml",
+        ".ini", ".cfg", ".db", ".sqlite", ".mdb", ".html", ".htm", ".rtf", ".doc", ".docx", ".odt", ".xls", ".xlsx",
+        ".ods", ".url", ".aae", ".pp3", ".dop", ".cos", ".md5", ".md5sum", ".sha1", ".sha1sum", ".sha256",
+        ".sha256sum", ".sha384", ".sha512", ".sha512sum", ".sfv", ".crc",
+    }
+)  # fmt: skip
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 700  # S3 takes keys of 1024 bytes: this leaves room for a bucket's folder and for ours
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file or folder of this name is left behind in ingest without blocking its batch."""
-    lowered = name.lower()
-    return name.startswith(".") or lowered in IGNORED_NAMES or lowered.endswith(IGNORED_SUFFIXES)
+    """Whether a file or folder of this name is left behind in ingest."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES or is_unfinished(name)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a program calls a file so while it still writes it: its batch is not complete while it changes."""
+    return name.lower().endswith(UNFINISHED_SUFFIXES) or bool(UNFINISHED_HIDDEN.match(name))
+
+
+def is_ready_marker(name: str) -> bool:
+    """Whether a file of this name says that its batch is complete."""
+    return name.lower() in READY_MARKERS
+
+
+def has_sidecar_suffix(name: str) -> bool:
+    """Whether a file of this name describes images rather than being one, as far as its name tells."""
+    return PurePosixPath(name).suffix.lower() in SIDECAR_SUFFIXES
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether patterns with ``*``, ``?`` and ``[]`` name a path below its batch, in any case.
+
+    A pattern without ``/`` names files and folders wherever they lie, one with it a path from the batch's folder on.
+    """
+    lowered = path.lower()
+    name = lowered.rpartition("/")[2]
+    return any(
+        fnmatchcase(lowered if "/" in pattern else name, pattern.lower().strip("/"))
+        for pattern in patterns
+    )  # fmt: skip
 
 
 def validate_relative_path(path: str) -> str:

@@ -102,6 +102,7 @@ class RunPlan(_Frozen):
     beam: int
     review_confidence: float
     caption_review_confidence: float = 0.0
+    doubtful_captions: Literal["keep", "short", "none"] = "keep"
     models: dict[str, ModelPin]
     in_production: list[str] = []
     code_version: str

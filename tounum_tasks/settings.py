@@ -70,6 +70,11 @@ class Settings(BaseSettings):
     quiet_seconds: Annotated[float, Field(ge=0)] = Field(
         300, description="A batch without _READY is taken when nothing in it changed for so long"
     )
+    ignore: str = Field(
+        "",
+        description="Patterns, separated by commas, of files and folders that stay in ingest, for example "
+        "'*.xmp, proofs, raw/*.tmp.jpg'",
+    )
     wait_minutes: Annotated[float, Field(ge=0)] = Field(
         60, description="How long a scheduled run waits for batches that are still settling"
     )
@@ -120,6 +125,11 @@ class Settings(BaseSettings):
     )
     caption_review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2, description="Photographs whose caption has less confidence are flagged needs_review"
+    )
+    doubtful_captions: Literal["keep", "short", "none"] = Field(
+        "keep",
+        description="What becomes of captions with less confidence than that: keep them, put a short safer one in "
+        "their place, or none",
     )
 
     # Models
@@ -186,6 +196,11 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"'{value}' is no time zone; use a name such as Europe/Berlin") from error
         return value
+
+    @property
+    def ignored_patterns(self) -> tuple[str, ...]:
+        """The patterns of the setting ``ignore``."""
+        return tuple(pattern.strip() for pattern in self.ignore.split(",") if pattern.strip())
 
     def image_limits(self) -> ImageLimits:
         """Return what one file may ask of this machine."""

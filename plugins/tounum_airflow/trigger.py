@@ -21,7 +21,12 @@ def look() -> Scan:
     """Look at the ingest root once, with the settings of this process."""
     settings = load_settings()
     ingest = open_storage(settings.ingest_root, untrusted=True)
-    return scan(ingest, quiet_seconds=settings.quiet_seconds, now_ns=time.time_ns())
+    return scan(
+        ingest,
+        quiet_seconds=settings.quiet_seconds,
+        now_ns=time.time_ns(),
+        ignore=settings.ignored_patterns,
+    )
 
 
 class IngestSettledTrigger(BaseTrigger):

@@ -90,8 +90,8 @@ def test_ignored_names_neither_come_in_nor_block(tmp_path: Path, name: str) -> N
     drop(tmp_path / "box" / "a.jpg")
     make_old(tmp_path / "box")
     drop(tmp_path / name)
-    ignored = drop(tmp_path / "box" / name)
-    os.utime(ignored.parent, (0, 0))
+    drop(tmp_path / "box" / name)
+    make_old(tmp_path)
     (listing,) = look(tmp_path).ready
     assert [file.path for file in listing.files] == ["a.jpg"]
 
@@ -185,3 +185,63 @@ def test_wrong_clocks_change_nothing(tmp_path: Path, when: int) -> None:
     path.chmod(0o600)  # the file system notes a change of attributes
     again = list_batch(open_storage(str(tmp_path)), "box")
     assert again.digest == first.digest and again.files[0].identity != first.files[0].identity
+
+
+SYSTEM_FOLDERS = ["@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "__MACOSX", "System Volume Information"]
+
+
+@pytest.mark.parametrize("name", SYSTEM_FOLDERS)
+def test_folders_of_the_system_are_left_behind_with_all_that_is_in_them(tmp_path: Path, name: str) -> None:
+    drop(tmp_path / "box" / "a.jpg")
+    drop(tmp_path / "box" / name / "a.jpg" / "SYNOPHOTO_THUMB_M.jpg")
+    drop(tmp_path / name / "b.jpg")
+    (listing,) = look(tmp_path, seconds_later=QUIET + 5).ready
+    assert [file.path for file in listing.files] == ["a.jpg"]
+
+
+UNFINISHED = [
+    "a.tif.filepart", "a.tif.partial", "a.tif.crdownload", "a.tif.aria2", "a.tif.part", ".a.tif.Xy12Zk", "a.tif.upload",
+    ".~lock.list.ods#", "~$list.xlsx", "a.tif.opdownload", "list.txt~", ".list.txt.swp", ".in.a.tif.", "a.tif.download",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("marker", [True, False])
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_an_unfinished_upload_holds_its_batch_back_while_it_changes(tmp_path: Path, name: str, marker: bool) -> None:
+    drop(tmp_path / "box" / "a.jpg")
+    if marker:
+        drop(tmp_path / "box" / "_READY")
+    half = drop(tmp_path / "box" / name)
+    make_old(tmp_path)
+    half.write_bytes(b"more")
+    (sentence,) = look(tmp_path).waiting
+    assert "not finished" in sentence
+    (listing,) = look(tmp_path, seconds_later=QUIET + 5).ready
+    assert [file.path for file in listing.files] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("name", ["_ready", "_Ready.TXT", "_READY.txt", "_READY"])
+def test_the_marker_is_known_in_any_case_and_as_editors_write_it(tmp_path: Path, name: str) -> None:
+    drop(tmp_path / "box" / "a.jpg")
+    drop(tmp_path / "box" / name)
+    drop(tmp_path / "loose.jpg")
+    drop(tmp_path / name)
+    assert [[file.path for file in listing.files] for listing in look(tmp_path).ready] == [["a.jpg"], ["loose.jpg"]]
+
+
+@pytest.mark.parametrize("patterns", [("*.XMP", "proofs"), ("deep/a.xmp", "a.xmp", "Proofs/")])
+def test_what_the_setting_names_stays_out(tmp_path: Path, patterns: tuple[str, ...]) -> None:
+    for name in ("a.jpg", "a.xmp", "proofs/b.jpg", "deep/a.xmp"):
+        drop(tmp_path / "box" / name)
+    listing = list_batch(open_storage(str(tmp_path)), "box", patterns)
+    assert [file.path for file in listing.files] == ["a.jpg"]
+
+
+def test_a_batch_of_descriptions_alone_stays_and_is_named(tmp_path: Path) -> None:
+    drop(tmp_path / "box" / "list of boxes.txt", b"Box 17")
+    drop(tmp_path / "box" / "_READY")
+    drop(tmp_path / "other" / "scan.txt", b"\xff\xd8\xff\xe0")
+    drop(tmp_path / "other" / "_READY")
+    found = look(tmp_path)
+    assert names(found) == ["other"] and found.waiting == ()
+    assert "'box' was left in ingest" in found.left_behind[0] and "no image" in found.left_behind[0]

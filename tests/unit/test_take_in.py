@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tounum_tasks.intake import take_in as intake
-from tounum_tasks.items import Item, read_items
+from tounum_tasks.intake.sidecars import describes
+from tounum_tasks.items import Item, read_items, read_sidecars, register_path
 from tounum_tasks.names import safe_key
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.folder import FolderStorage
 from tounum_tasks.store.open import open_storage
+from tounum_tasks.tables import parquet_bytes
 
 DATE = "2026-03-01"
 
@@ -212,7 +215,7 @@ def test_a_damaged_journal_holds_up_its_own_batch_only(house: House) -> None:
 def test_a_batch_that_changed_leaves_nothing_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.drop("box/a.png", png(1))
     house.ready("box")
-    monkeypatch.setattr(intake, "list_batch", lambda ingest, folder: (_ for _ in ()).throw(FileNotFoundError))
+    monkeypatch.setattr(intake, "list_batch", lambda *arguments: (_ for _ in ()).throw(FileNotFoundError))
     assert "vanished" in house.take().waiting[0]
     assert not any(house.lake.local_path("").rglob("*.png"))
     assert house.lake.list_folder("registers/batches") == [] == house.lake.list_folder("registers/journal")
@@ -305,3 +308,88 @@ def test_shards_hold_every_item_once_and_at_most_shard_size(
     sizes = [sum(item.shard == shard for item in items) for shard in range(max(item.shard for item in items) + 1)]
     assert sum(sizes) == files and max(sizes) <= shard_size and min(sizes) > 0
     assert all(size == shard_size for size in sizes[:-1])
+
+
+def test_what_describes_images_is_kept_beside_them_and_is_no_image(house: House) -> None:
+    files = {
+        "a.png": png(1),
+        "a.xmp": b"<x:xmpmeta/>",
+        "b.png": png(2),
+        "b.png.json": b"{}",
+        "alto/B.xml": b"<alto/>",
+        "METS.xml": b"<mets/>",
+        "empty.csv": b"",
+        "Picasa.ini": b"[a.png]",
+        "catalogue.txt": b"P1 and P2: two photographs",
+    }
+    for name, content in files.items():
+        house.drop(f"Box/{name}", content)
+    house.ready("Box")
+    taken = house.take()
+    assert [(item.source_path, item.error_code) for item in house.items(taken)] == [("a.png", None), ("b.png", None)]
+    sidecars = read_sidecars(house.lake, *taken.batches[0])
+    assert {sidecar.source_path: sidecar.describes for sidecar in sidecars} == {
+        "METS.xml": [],
+        "Picasa.ini": [],
+        "a.xmp": ["a.png"],
+        "alto/B.xml": ["b.png"],
+        "b.png.json": ["b.png"],
+        "catalogue.txt": [],
+        "empty.csv": [],
+    }
+    for sidecar in sidecars:
+        assert house.lake.read_bytes(sidecar.original) == files[sidecar.source_path]
+    assert list(house.ingest.iterdir()) == []
+
+
+def test_an_image_is_one_whatever_its_suffix_says(house: House) -> None:
+    house.drop("box/a.txt", png(1))
+    house.drop("box/b.xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    house.drop("box/c.md5", b"\x89PNG\r\n\x1a\n")
+    house.drop("box/list.csv", b"name;title")
+    house.ready("box")
+    found = {item.source_path: item.error_code for item in house.items(house.take())}
+    assert found.keys() == {"a.txt", "b.xml", "c.md5"} and found["a.txt"] is None
+
+
+def test_a_sidecar_of_a_refused_name_is_kept(house: House) -> None:
+    house.drop(b"box/a\xff.xmp", b"<x/>")
+    house.drop(b"box/a\xff.png", png(1))
+    house.ready("box")
+    taken = house.take()
+    (sidecar,) = read_sidecars(house.lake, *taken.batches[0])
+    (item,) = house.items(taken)
+    assert item.error_code == "name_refused" and sidecar.describes == [item.source_path]
+    assert house.lake.read_bytes(sidecar.original) == b"<x/>"
+
+
+def test_the_same_delivery_with_another_sidecar_is_another_batch(house: House) -> None:
+    def deliver(title: bytes) -> None:
+        for path in (house.drop("box/a.png", png(1)), house.drop("box/a.xmp", title), house.drop("box/_READY", b"")):
+            os.utime(path, (1000, 1000))
+
+    deliver(b"one")
+    first = house.take()
+    deliver(b"two")
+    second = house.take()
+    deliver(b"two")
+    assert house.take().batches == second.batches != first.batches
+    assert list(house.ingest.iterdir()) == []
+
+
+def test_a_register_of_the_first_release_is_read(house: House) -> None:
+    house.drop("box/a.png", png(1))
+    house.ready("box")
+    taken = house.take()
+    path = register_path(*taken.batches[0])
+    table = pq.read_table(house.lake.local_path(path)).drop_columns(["checksum", "checksum_source"])
+    house.lake.write_bytes(path, parquet_bytes(table))
+    (item,) = house.items(taken)
+    assert item.source_path == "a.png" and item.checksum is None
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), min_size=1, max_size=8, unique=True))
+def test_every_sidecar_describes_images_that_are_there(names: list[str]) -> None:
+    found = describes([f"{name}.xmp" for name in names], [f"{name}.tif" for name in names])
+    for name in names:
+        assert f"{name}.tif" in found[f"{name}.xmp"]

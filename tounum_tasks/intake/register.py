@@ -71,6 +71,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         beam=settings.beam,
         review_confidence=settings.review_confidence,
         caption_review_confidence=settings.caption_review_confidence,
+        doubtful_captions=settings.doubtful_captions,
         models=models,
         in_production=asked_of_production(request, settings),
         code_version=tounum_tasks.__version__,

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tounum_tasks.manifest.sources import BY_MODEL
+
 SCHEMA_VERSION = 4
 
 # How columns and steps were called before, by today's name: up to version 2.
@@ -22,7 +24,6 @@ _SAID_BY_MODELS = {
     "model_caption": "caption",
     "caption_source": "caption",
 }
-BY_MODEL, BY_PERSON = "model", "person"
 
 CLASS_COLUMNS = {
     "Painting": "prob_painting",

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tounum_tasks.reviews.effective import Effective
-from tounum_tasks.reviews.review import Chain, ItemRef, Review, said
+from tounum_tasks.reviews.laid_over import laid_over
+from tounum_tasks.reviews.review import Chain, ItemRef, Review
 from tounum_tasks.reviews.text import from_text, to_text
 from tounum_tasks.search.index import unpacked
 from tounum_tasks.search.rows import tags_of, words_of
@@ -41,28 +42,16 @@ def lay_over(index: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> None:
 
 
 def with_reviews(row: Mapping[str, Any], effective: Effective) -> dict[str, Any]:
-    """Return a manifest's row as the next run of its batch would write it, as far as that is known without one."""
-    item = ItemRef(row["batch_date"], row["batch_id"], row["source_path"], row["page"])
-    label, caption = effective.label_of(row["image_id"]), effective.caption_of(row["image_id"])
-    laid = dict(row)
-    for name, value in (("label", label), ("caption", caption)):
-        if value is not None:
-            laid |= {name: value, f"{name}_source": "person"}
-        elif row.get(f"{name}_source") == "person":  # taken back: what the model said counts again
-            laid |= {name: row.get(f"model_{name}"), f"{name}_source": "model"}
-    good = effective.review_in_force(Chain("good", row["image_id"]))
-    is_good = bool(good and laid.get("label") and good.old == said(laid["label"], laid.get("caption")))
-    settled = {"class"} if label or is_good else set()
-    settled |= {"caption"} if caption or is_good else set()
-    reasons = [reason for reason in row.get("review_reasons") or () if reason not in settled]
-    return {
-        **laid,
-        "review_reasons": reasons,
-        "needs_review": bool(reasons)
-        or (bool(row.get("needs_review")) and not row.get("review_reasons") and not settled),
-        "marks": effective.marks_of(item),
-        "is_seen": bool(label or caption or is_good or effective.marks_of(item)),
-    }
+    """Return a manifest's row as the next run of its batch would write it, as far as that is known without one.
+
+    ``is_seen`` is added: whether somebody has looked at what it says.
+    """
+    earlier = ["class"] if row.get("needs_review") else []  # the first releases knew that reason alone
+    reasons = row.get("review_reasons")
+    laid = laid_over(row, effective, earlier if reasons is None else reasons)
+    is_good = effective.confirmed(row["image_id"])[0] == laid.get("label")
+    others = [mark for mark in laid["marks"] or () if mark != "good"]
+    return {**laid, "is_seen": bool(others or ("good" in (laid["marks"] or ()) and is_good))}
 
 
 def reviews_about(index: sqlite3.Connection, rows: Iterable[sqlite3.Row]) -> list[Review]:

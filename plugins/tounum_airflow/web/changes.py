@@ -5,9 +5,12 @@ from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 
+from tounum_airflow.web.access import may_write
 from tounum_airflow.web.files import Batch, Date
+from tounum_airflow.web.lake import last_line
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.search import query
@@ -63,6 +66,30 @@ def changes(
     )  # fmt: skip
 
 
+class Restore(BaseModel):
+    """Which version of a batch is to be current again; a dry one only says what that would do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    batch: Annotated[str, Field(pattern="^[a-z0-9-]{1,80}$")]
+    version: Annotated[int, Field(ge=1)]
+    dry: bool = True
+
+
+@router.post("/restores", dependencies=[*may_write])
+def restore(request: Request, body: Restore) -> Response:
+    """Go back to an earlier version of a batch; what people said is laid over it again."""
+    lake = lake_of(request)
+    dry = ["--dry-run"] if body.dry else []
+    done = lake.run("restore", "--batch", body.batch, "--version", str(body.version), *dry)
+    if done.returncode:
+        raise HTTPException(409, last_line(done, "It could not be restored; the log of the api-server says why."))
+    if not body.dry:
+        lake.refresh_now()
+    return JSONResponse({"detail": done.stdout.strip()})
+
+
 def _wanted(index: Any) -> dict[str, str]:
     """The versions in production, by model, as far as rows name them."""
     rows = index.execute("SELECT name, version FROM models WHERE in_production")
@@ -87,8 +114,7 @@ def _difference(
     between = [*(["--from", str(first)] if first else []), *(["--to", str(last)] if last else [])]
     done = lake_of(request).run("diff", "--batch", batch, *between, "--json", "-")
     if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise HTTPException(404, lines[-1] if lines else "The versions cannot be compared.")
+        raise HTTPException(404, last_line(done, "The versions cannot be compared."))
     found = [json.loads(line) for line in done.stdout.splitlines() if line]
     return found[-1]["summary"], found[:-1]
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from tounum_airflow.web.lake import Lake, command
+from tounum_airflow.web.lake import Lake, command, last_line
 from tounum_airflow.web.render import lake_of
 from tounum_tasks.errors import TounumError
 from tounum_tasks.names import validate_relative_path
@@ -31,7 +31,7 @@ FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 # What comes from outside may be anything: no script in it runs, and no browser takes it for what it is not.
 UNTRUSTED = {"Content-Security-Policy": "sandbox; default-src 'none'", "X-Content-Type-Options": "nosniff"}
 SHOWN_BY_BROWSERS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif"}
-PLAIN_MODES = ("RGB", "L")
+PLAIN_MODES = ("rgb", "grey")
 LARGEST_AS_IT_IS = 20_000_000  # bytes
 VIEW_PX = 4000
 KEPT_VIEWS = 300
@@ -86,7 +86,7 @@ def attention(request: Request, image_id: str, date: Date, batch: Batch, path: S
     except FileNotFoundError:
         done = lake.run("thumbnail", *_options(date, batch, path, page), "--attention")
         if done.returncode:
-            raise HTTPException(404, _last_line(done)) from None
+            raise HTTPException(404, last_line(done, "It cannot be shown.")) from None
         content = lake.storage.read_bytes(place)
     return _cached(request, content, "image/png", {**UNTRUSTED, **FOREVER})
 
@@ -200,7 +200,7 @@ def _made_view(lake: Lake, row: dict[str, Any], is_enhanced: bool) -> bytes:
     enhanced = ["--enhanced"] if is_enhanced else []
     done = lake.run("thumbnail", *options, *enhanced, "--size", str(VIEW_PX), str(path))
     if done.returncode:
-        raise HTTPException(404, _last_line(done))
+        raise HTTPException(404, last_line(done, "It cannot be shown."))
     _keep_newest(folder)
     return path.read_bytes()
 
@@ -235,8 +235,3 @@ def _run_thumbnails(date: str, batch: str) -> None:
 
 def _options(date: str, batch: str, path: str, page: int) -> list[str]:
     return ["--batch-date", date, "--batch", batch, f"--source-path={path}", "--page", str(page)]
-
-
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else "This page cannot be shown."

@@ -102,6 +102,12 @@ class Lake:
             )
 
 
+def last_line(done: subprocess.CompletedProcess[str], otherwise: str) -> str:
+    """Return the sentence with which a command ended, or another if it said nothing."""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else otherwise
+
+
 def command(*arguments: str) -> list[str]:
     """Return the command line that runs a command of ``tounum_tasks`` with this Python."""
     return [sys.executable, "-m", "tounum_tasks", *arguments]

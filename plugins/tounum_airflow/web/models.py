@@ -1,7 +1,6 @@
 """Models: the versions of each, what their cards say, and which is in production."""
 
 import json
-import subprocess
 from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -10,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_promote
+from tounum_airflow.web.lake import last_line
 from tounum_airflow.web.render import lake_of, render
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.models.kinds import KINDS
@@ -62,14 +62,9 @@ def promote(request: Request, body: Promotion, user: GetUserDep) -> Response:
     asked = ("promote", body.model, body.version) if body.version else ("rollback", body.model)
     done = lake.run("models", *asked)
     if done.returncode:
-        raise HTTPException(409, _sentence(done))
+        raise HTTPException(409, last_line(done, "It did not work; the log of the api-server says why."))
     lake.refresh_now()
     return JSONResponse({"detail": done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "Done."})
-
-
-def _sentence(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line for line in done.stderr.strip().splitlines() if line]
-    return lines[-1] if lines else "It did not work; the log of the api-server says why."
 
 
 def _described(row: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from tounum_airflow.web.asked import PAGE_SIZES
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_tasks.search import query
+from tounum_tasks.search.index import numbers_of_batch
 
 router = APIRouter()
 
@@ -68,3 +70,22 @@ def sparkline(values: list[float]) -> str:
     most = max(values) or 1
     step = 100 / (len(values) - 1)
     return " ".join(f"{number * step:.1f},{23 - 22 * value / most:.1f}" for number, value in enumerate(values))
+
+
+@router.get("/task")
+def task(request: Request, user: GetUserDep, run: str, dag: str = "", map: str = "") -> Response:
+    """The images of a mapped task: those of its shard; of any other task, what its run published."""
+    lake = lake_of(request)
+    if not map.isdecimal() or not lake.has_index:  # Airflow leaves the place of an unmapped task's number as it is
+        return RedirectResponse(link(request, "nights", run=run, dag=dag))
+    left, size = int(map), lake.settings.shard_size
+    with lake.index() as index:
+        for batch in query.batches_of_run(index, run):
+            shards = -(-batch["items"] // size)
+            if left < shards:
+                first = numbers_of_batch(batch["batch_date"], batch["number"])[0]
+                where = {"date": batch["batch_date"], "batch": batch["batch_id"]}
+                after = first + left * size - 1
+                return RedirectResponse(link(request, "gallery", where, after=after if left else "", n=PAGE_SIZES[-1]))
+            left -= shards
+    return RedirectResponse(link(request, "nights", run=run, dag=dag))

@@ -33,7 +33,7 @@ def base_of(request: Request) -> str:
     return str(request.scope.get("root_path", "")).rstrip("/")
 
 
-def link(request: Request, page: str, values: Mapping[str, Any] | None = None, **more: Any) -> str:
+def link(request: Request, page: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> str:
     """Return the address of one of the pages; values that are empty are left out."""
     given = {name: value for name, value in {**(values or {}), **more}.items() if value not in (None, "", ())}
     query = f"?{urlencode(given, doseq=True)}" if given else ""
@@ -57,7 +57,7 @@ def render(
         may_edit=bool(user) and is_editor(user),
         may_promote=bool(user) and is_approver(user),
         classes=CLASSES,
-        address=lambda page, values=None, **more: link(request, page, values, **more),
+        address=lambda page, values=None, /, **more: link(request, page, values, **more),
         **values,
     )
     return HTMLResponse(content, status)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tounum_airflow.web.access import may_write
 from tounum_airflow.web.lake import Lake
 from tounum_airflow.web.render import lake_of
+from tounum_airflow.web.samples import keep_outcome
 from tounum_airflow.web.tiles import seen
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.reviews.effective import Effective
@@ -84,6 +85,8 @@ def review(request: Request, body: Said, user: GetUserDep) -> Response:
             take_reviews(index, written)
         for outcome, key in zip(outcomes, body.items, strict=True):
             outcome |= _now(index, key)
+        if body.sample:
+            keep_outcome(lake, index, body.sample)
     is_lost = all("conflict" in outcome for outcome in outcomes)
     detail = outcomes[0]["conflict"] if is_lost else ""
     return JSONResponse({"detail": detail, "items": outcomes}, 409 if is_lost else 200)

@@ -2,6 +2,7 @@
 import { isEditor, isTyping, say } from "./page.js";
 import { askCaption, chips, correct, meaning, swatch, undoLast } from "./review.js";
 
+const sample = document.getElementById("tiles")?.dataset.sample ?? null;
 const tiles = [...document.querySelectorAll(".tile")];
 const current = () => tiles.findIndex((tile) => tile.hasAttribute("aria-current"));
 
@@ -42,7 +43,7 @@ async function act(mark, value) {
   if (!some.length) { say("Move to an image first, with the arrow keys."); return; }
   const given = mark === "caption" && value === undefined ? await askCaption(some[0]) : value;
   if (mark === "caption" && !given) return;
-  if (await correct(some, mark, given, show)) { pick(some, false); goOn(some); }
+  if (await correct(some, mark, given, show, { sample })) { pick(some, false); goOn(some); }
 }
 
 function pick(some, isPicked) {

@@ -5,6 +5,9 @@ import { askCaption, correct, lastTime, meaning, undoLast } from "./review.js";
 const item = document.getElementById("item");
 const viewer = document.getElementById("viewer");
 const after = viewer?.querySelector("img.after");
+// The thumbnail is there at once, larger views may take a moment.
+const canvas = viewer?.querySelector(".canvas");
+if (canvas?.dataset.thumbnail) canvas.style.backgroundImage = `url("${canvas.dataset.thumbnail}")`;
 const slider = document.getElementById("slider");
 
 function slide() {

@@ -1,0 +1,68 @@
+"""Sidecars: files that stand beside images to describe them. What they are is decided by content, then by name."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.images.formats import ImageFormat, detect_format
+from tounum_tasks.images.headers import header_size
+from tounum_tasks.names import has_sidecar_suffix
+from tounum_tasks.store.base import Storage
+
+HEAD_BYTES = 65_536
+
+
+def is_sidecar(name: str, storage: Storage, path: str) -> bool:
+    """Whether a file has the suffix of a sidecar and its content is no image; no more than its head is read.
+
+    Args:
+        name: as it was delivered; ``path`` is where its bytes lie.
+    """
+    if not has_sidecar_suffix(name):
+        return False
+    with storage.open(path) as file:
+        head = file.read(HEAD_BYTES)
+    return not _is_image(head)
+
+
+def _is_image(head: bytes) -> bool:
+    """Whether a file begins as an image, in a format that is read or known; a word that some format begins with and
+    that text may begin with as well is not enough."""
+    try:
+        found = detect_format(head)
+        if found is ImageFormat.PNM:
+            header_size(head, found)
+    except ItemError as error:
+        return error.code == ErrorCode.UNSUPPORTED
+    return found is not ImageFormat.PDF or head.startswith(b"%PDF-")
+
+
+def describes(sidecars: Iterable[str], images: Iterable[str]) -> Mapping[str, list[str]]:
+    """Return the images that each sidecar stands beside, in order, none for what belongs to the batch as a whole.
+
+    ``a.tif.xmp`` and ``a.xmp`` describe ``a.tif`` in their folder; ``alto/a.xml`` describes the ``a.tif`` of the
+    folders next to it, and of the folder above. Paths have ``/``; upper and lower case are the same.
+    """
+    by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
+    by_stem: dict[tuple[str, str], list[str]] = defaultdict(list)
+    around: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for image in images:
+        folder, name, stem = _parts(image)
+        by_name[folder, name].append(image)
+        by_stem[folder, stem].append(image)
+        around[folder, stem].append(image)
+        if folder:
+            around[_parts(folder)[0], stem].append(image)
+    found = {}
+    for sidecar in sidecars:
+        folder, _, stem = _parts(sidecar)
+        beside = by_name[folder, stem] or by_stem[folder, stem]
+        found[sidecar] = beside or (around[_parts(folder)[0], stem] if folder else [])
+    return found
+
+
+def _parts(path: str) -> tuple[str, str, str]:
+    """The folder, the name and the name without its last suffix, in one case."""
+    folder, _, name = path.casefold().rpartition("/")
+    return folder, name, PurePosixPath(name).stem
