@@ -42,7 +42,7 @@ def test_no_page_shuts_anybody_out(person: LogIn, site: Path, colours: str) -> N
     found = {}
     for page in [*PAGES[:-1], *more]:
         frame = olga.open(page)
-        assert frame.locator("html").get_attribute("class") == ("dark" if colours == "dark" else "")
+        assert (frame.locator("html").get_attribute("class") or "") == ("dark" if colours == "dark" else "")
         assert frame.locator("h1").count() == 1, page
         assert olga.page.title() == frame.title() != "Airflow"
         found[page] = olga.violations(frame)
@@ -73,7 +73,7 @@ def test_deep_link_survives_the_login(airflow: LocalAirflow, browser: object, si
         stranger.page.locator("input[name=password]").fill(passwords(airflow)["vera"])
         stranger.page.locator("input[name=password]").press("Enter")
         frame = stranger.frame("gallery?class=Sketch&sort=unsure")
-        assert frame.locator(".tile").count() == 5
+        assert frame.locator(".tile").count() == int(frame.locator(".count strong").inner_text()) > 0
     finally:
         context.close()
 
@@ -281,9 +281,12 @@ def test_thumbnails_that_are_gone_are_made_again(person: LogIn, site: Path) -> N
     for file in (site / "lake" / "thumbnails").rglob("*.webp"):
         file.unlink()
     frame = person("vera").open("gallery?class=Schematics")
-    frame.wait_for_function(
-        "[...document.querySelectorAll('.frame img')].every(i => i.naturalWidth > 0)", timeout=90_000
-    )
+    widths = "images => images.map(image => image.naturalWidth)"
+    for _ in range(60):
+        if all(frame.locator(".frame img").evaluate_all(widths)):
+            break
+        frame.wait_for_timeout(1000)
+    assert all(frame.locator(".frame img").evaluate_all(widths))
 
 
 def test_dry_run_of_a_backfill_lists_the_days(person: LogIn, site: Path) -> None:
