@@ -1,12 +1,14 @@
 """Where thumbnails lie in the lake. Light on purpose: pages import it, too.
 
 ``lake/thumbnails/`` is a cache. A file there never changes: its name says which image it shows. It may be gone, then
-``python -m tounum_tasks thumbnail`` makes it again; no manifest and no fingerprint knows of it.
+``python -m tounum_tasks thumbnail`` makes it again; no manifest and no fingerprint knows of it. Of what was made of
+attention maps, ``prune`` removes what is old.
 """
 
 from tounum_tasks.names import validate_fingerprint, validate_image_id
 
 FOLDER = "thumbnails"
+ATTENTION_SUFFIX = ".attention.png"
 _PREFIX = 16
 
 
@@ -28,7 +30,7 @@ def attention_path(image_id: str, fingerprint: str) -> str:
     Raises:
         ConfigurationError: one of both is not what it should be.
     """
-    return f"{_stem(image_id)}.{validate_fingerprint(fingerprint)[:_PREFIX]}.attention.png"
+    return f"{_stem(image_id)}.{validate_fingerprint(fingerprint)[:_PREFIX]}{ATTENTION_SUFFIX}"
 
 
 def _stem(image_id: str) -> str:

@@ -14,7 +14,7 @@ from tests.image_files import picture, saved
 from tests.unit.published import DATE, classify_as, pin, plan_for, process, small_settings
 from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.items import Item, read_items
+from tounum_tasks.items import Item, read_items, register_path
 from tounum_tasks.plan import RunPlan, RunRequest
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.search.likeness import Likeness, like, open_likeness
@@ -107,6 +107,22 @@ def test_vectors_are_a_cache(settings: Settings, capsys: pytest.CaptureFixture[s
     lake.write_bytes(path, b"damaged")
     publish.run(plan, settings)
     assert lake.read_bytes(path) == content
+
+
+def test_a_damaged_batch_does_not_keep_others_from_being_found(
+    settings: Settings, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = open_storage(settings.lake_root)
+    batches = []
+    for number, names in enumerate((NAMES[:1], NAMES[1:2], NAMES[2:])):
+        deliver(settings, f"Box {number}", names)
+        batches += publish_photos(settings, str(number)).batches
+    for batch in batches:
+        lake.remove(vectors_path(DATE, batch.batch_id))
+    lake.remove(register_path(DATE, batches[1].batch_id))
+    found = search(settings, "--like", "beach.png", capsys=capsys)
+    assert {one["path"] for one in found} == set(NAMES[2:])
+    assert f"{batches[1].batch_id}/items.parquet is gone" in caplog.text
 
 
 def test_an_image_of_two_batches_is_found_once(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ The files are a cache: ``python -m tounum_tasks search`` makes again what is mis
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.features.inception import CHANNELS, POSITIONS
-from tounum_tasks.items import read_items
+from tounum_tasks.items import Item, read_items, register_path
 from tounum_tasks.manifest.published import BatchRef, published_batches, read_columns
 from tounum_tasks.steps import extract_features
 from tounum_tasks.steps.shard import Cache
@@ -83,6 +83,9 @@ def write_vectors(lake: Storage, batch_date: str, batch_id: str, manifest: pa.Ta
 
     Photographs whose features are gone are left out, and the log says how many.
 
+    Raises:
+        EnvironmentFault: the lake cannot be read or written, or the batch's register is gone or damaged.
+
     Args:
         manifest: the rows of the manifest that is installed.
     """
@@ -115,7 +118,7 @@ def write_vectors(lake: Storage, batch_date: str, batch_id: str, manifest: pa.Ta
 
 
 def keep_vectors(lake: Storage, batch_date: str, batch_id: str, manifest: pa.Table) -> None:
-    """Write the vectors of a batch that was published just now; for want of them it stays published all the same."""
+    """Write the vectors of a published batch; if that fails, the log says so, and the batch is what it was."""
     try:
         write_vectors(lake, batch_date, batch_id, manifest)
     except EnvironmentFault as fault:
@@ -123,13 +126,20 @@ def keep_vectors(lake: Storage, batch_date: str, batch_id: str, manifest: pa.Tab
 
 
 def write_missing_vectors(lake: Storage) -> int:
-    """Write the vectors of all published batches that have none; return the number of batches."""
+    """Write the vectors of all published batches that have none; return the number of these batches.
+
+    A batch that is damaged is told of in the log, and left out.
+    """
     there = {(batch.batch_date, batch.batch_id) for batch, _ in vector_files(lake)}
     missing = [batch for batch in published_batches(lake) if (batch.batch_date, batch.batch_id) not in there]
     for batch in missing:
-        manifest = read_columns(lake, batch.batch_date, batch.batch_id, _COLUMNS)
+        try:
+            manifest = read_columns(lake, batch.batch_date, batch.batch_id, _COLUMNS)
+        except DamagedFile as fault:
+            log.warning("The photographs of %s cannot be found by likeness: %s", batch.batch_id, fault)
+            continue
         if manifest is not None:
-            write_vectors(lake, batch.batch_date, batch.batch_id, manifest)
+            keep_vectors(lake, batch.batch_date, batch.batch_id, manifest)
     return len(missing)
 
 
@@ -156,9 +166,9 @@ def _known(lake: Storage, path: str) -> dict[str, bytes] | None:
     return dict(zip(table["fingerprint"].to_pylist(), table["vector"].to_pylist(), strict=True))
 
 
-def _compute(lake: Storage, batch_date: str, batch_id: str, rows: Iterable[dict]) -> Iterator[tuple[str, bytes]]:
+def _compute(lake: Storage, batch_date: str, batch_id: str, rows: list[dict]) -> Iterator[tuple[str, bytes]]:
     """Yield fingerprint and vector of each row whose features are there."""
-    shards = {item.key: item.shard for item in read_items(lake, batch_date, batch_id)} if rows else {}
+    shards = {item.key: item.shard for item in _items(lake, batch_date, batch_id)} if rows else {}
     by_shard: dict[int, dict[str, str]] = {}
     for row in rows:
         shard = shards[row["source_path"], row["page"]]
@@ -170,6 +180,14 @@ def _compute(lake: Storage, batch_date: str, batch_id: str, rows: Iterable[dict]
             features = np.frombuffer(found["features"], "<f2")
             vector = vector_of(features, digests[found["fingerprint"]])
             yield found["fingerprint"], vector.astype("<f2").tobytes()
+
+
+def _items(lake: Storage, batch_date: str, batch_id: str) -> list[Item]:
+    try:
+        return read_items(lake, batch_date, batch_id)
+    except FileNotFoundError as error:
+        path = register_path(batch_date, batch_id)
+        raise EnvironmentFault(f"{lake.url(path)} is gone: restore it from a backup.") from error
 
 
 def _digest(row: dict) -> str:
