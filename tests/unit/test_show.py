@@ -69,7 +69,7 @@ def test_fits_the_terminal_and_loses_nothing(width: int, monkeypatch: pytest.Mon
         "source_path": LONG_PATH, "page": 1, "pages": 1, "status": "ok", "label": "Photo", "confidence": 0.93,
         "needs_review": False, "quality_flags_before": ["noisy"], "enhancement_accepted": True,
         "enhancement_operations": ["denoise_light"], "caption": "two dogs play", "error_code": None,
-        "error_message": None,
+        "error_message": None, "sidecars": [],
     }  # fmt: skip
     master, slave = pty.openpty()
     with os.fdopen(slave, "w", encoding="utf-8") as terminal:

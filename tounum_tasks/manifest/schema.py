@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # How columns and steps were called before, by today's name: up to version 2.
 EARLIER_NAMES = {"measure_and_enhance": "measure", "extract_features": "features"}
@@ -79,6 +79,9 @@ SCHEMA = pa.schema(
         _field("original_uri", _text, "Where the bytes lie as they came", required=True),
         _field("bytes", pa.int64(), "Size of the file", required=True),
         _field("format", _text, "Format by content: jpeg, png, tiff, webp, bmp, gif, jpeg2000, pdf"),
+        _field("checksum", _text, "What the delivery said of the file: md5:, sha256:, ... and hex digits"),
+        _field("checksum_source", _text, "Checksum list or manifest of the batch that said so, its source_path"),
+        _field("sidecars", _texts, "Files of the batch that describe this image, their source_paths"),
         _field("width_px", pa.int32(), "Width of the upright page in pixels"),
         _field("height_px", pa.int32(), "Height of the upright page in pixels"),
         _field("colour_mode", _text, "Colour mode of the file: 1, L, RGB, RGBA, CMYK, ..."),
@@ -92,7 +95,12 @@ SCHEMA = pa.schema(
             decimals=4,
         ),
         _field("phash", _text, "Perceptual hash of the upright page, 64 bits as hex"),
-        _field("duplicate_of", _text, "source_path of the first file of the batch with the same bytes"),
+        _field("duplicate_of", _text, "source_path of the first file with the same bytes, here or in an earlier batch"),
+        _field("duplicate_of_batch", _text, "batch_id of duplicate_of, if that is an earlier batch"),
+        _field("near_duplicate_of", _text, "source_path of the image before this one that looks the same"),
+        _field("near_duplicate_of_page", pa.int32(), "Its page"),
+        _field("near_duplicate_of_batch", _text, "Its batch_id, if that is an earlier batch"),
+        _field("near_duplicate_distance", pa.int32(), "How many of the 64 bits of phash differ"),
         # Quality and enhancement
         *_quality("before", "before enhancement"),
         *_quality("after", "after enhancement"),

@@ -27,6 +27,7 @@ ITEM_COLUMNS = (
     "caption",
     "error_code",
     "error_message",
+    "sidecars",
 )
 _STYLES = {STATUS_OK: "green", STATUS_QUARANTINED: "yellow", STATUS_FAILED: "red"}
 # Never broken, so that what is searched for and counted stays in one piece.
@@ -56,7 +57,8 @@ def _item_cells(row: dict) -> tuple[str, ...]:
     page = f" (page {row['page']} of {row['pages']})" if row["pages"] > 1 else ""
     label = f"{row['label']} {row['confidence']:.0%}" if row["label"] else ""
     reasons = ["review " + "+".join(row["review_reasons"] or ["class"])] if row["needs_review"] else []
-    flags = [*reasons, *(row["quality_flags_before"] or ())]
+    beside = [f"with {sidecar}" for sidecar in row["sidecars"] or ()]
+    flags = [*reasons, *(row["quality_flags_before"] or ()), *beside]
     operations = (row["enhancement_operations"] or ()) if row["enhancement_accepted"] else ()
     if row["status"] == STATUS_OK:
         words = row["caption"] or ""
