@@ -97,7 +97,7 @@ SCHEMA = pa.schema(
         _field("phash", _text, "Perceptual hash of the upright page, 64 bits as hex"),
         _field("duplicate_of", _text, "source_path of the first file with the same bytes, here or in an earlier batch"),
         _field("duplicate_of_batch", _text, "batch_id of duplicate_of, if that is an earlier batch"),
-        _field("near_duplicate_of", _text, "source_path of the image before this one that looks the same"),
+        _field("near_duplicate_of", _text, "source_path of an image before this photo or painting that looks the same"),
         _field("near_duplicate_of_page", pa.int32(), "Its page"),
         _field("near_duplicate_of_batch", _text, "Its batch_id, if that is an earlier batch"),
         _field("near_duplicate_distance", pa.int32(), "How many of the 64 bits of phash differ"),
