@@ -21,8 +21,9 @@ from tounum_tasks.tables import parquet_bytes, read_table
 
 log = logging.getLogger(__name__)
 
-# Bits of 64 in which the hashes of two images may differ that are said to look the same.
-NEAR_BITS = 4
+# Bits of 64 in which the hashes of two images may differ that are said to look the same: copies of .6 of the size, as
+# JPEG, differ in no more; of 25 million pairs of 7,086 photographs that are none, no pair is as near.
+NEAR_BITS = 6
 NEAR_COLUMNS = ("near_duplicate_of", "near_duplicate_of_page", "near_duplicate_of_batch", "near_duplicate_distance")
 SCHEMA = pa.schema(
     [
