@@ -25,7 +25,7 @@ FROM $BASE
 RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir /opt/airflow airflow \
     && mkdir -p /opt/airflow \
     # A new named volume takes over owner and mode of the folder that it covers.
-    && for folder in ingest lake non_photos quarantine model_cache datasets training logs; do mkdir -p /data/$folder; done \
+    && for folder in ingest lake non_photos quarantine model_cache index datasets training logs; do mkdir -p /data/$folder; done \
     && chown -R 50000:0 /opt/airflow /data \
     && chmod -R g=u /opt/airflow /data
 COPY --from=packages /opt/venv /opt/venv

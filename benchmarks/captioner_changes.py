@@ -1,9 +1,10 @@
 """What each part of the captioner's training brings on the dev split.
 
-    python benchmarks/captioner_changes.py --data DATA --out DIR [--limit 1500] [--epochs 6] [--extractor FILE]
+    python benchmarks/captioner_changes.py --data DATA [DATA ...] --out DIR [--limit 1500] [--epochs 6] [--balance 3]
 
-Trains the decoder once as the starter was trained, then once without each of its parts, on the same features (of the
-starter's extractor, or of another one's weights), and prints a table. Interrupted, the same command goes on.
+Trains the decoder once from nothing, then once without each of its parts and with each of what may be added, on the
+same features (of the starter's extractor, or of another one's weights), and prints a table, with a line for each data
+set. Interrupted, the same command goes on.
 """
 
 import argparse
@@ -18,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tounum_tasks.errors import TounumError
 
 COLUMNS = ("bleu_1", "bleu_4", "rouge_l", "cider")
+Figures = dict[str, dict[str, float]]
 log = logging.getLogger("captioner_changes")
 
 
@@ -30,32 +32,36 @@ def main() -> int:
     except TounumError as error:
         print(f"captioner_changes.py: {error}", file=sys.stderr)
         return 2
-    print("| training | search | BLEU-1 | BLEU-4 | ROUGE-L | CIDEr |\n|---|---|---|---|---|---|")
+    print("| training | search | BLEU-1 | BLEU-4 | ROUGE-L | CIDEr | words used |\n|---|---|---|---|---|---|---|")
     for variant, figures in results.items():
         for search, found in figures.items():
             values = " | ".join(f"{found[column]:.3f}" for column in COLUMNS)
-            print(f"| {variant} | {search.replace('_', ' ')} | {values} |")
+            print(f"| {variant} | {search.replace('_', ' ')} | {values} | {found['vocabulary_used']} |")
     return 0
 
 
-def compare(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures on the dev split by variant and search (``greedy``, ``beam_3``, ``judged_beam_3``)."""
-    from tounum_tasks.datasets.captions import load_captions
+def compare(arguments: argparse.Namespace) -> dict[str, Figures]:
+    """Figures on the dev split by variant and search (``greedy``, ``beam_3``, ``judged_beam_3``) and data set."""
+    from tounum_tasks.datasets.captions import joined, load_captions
     from tounum_tasks.features.inception import read_npz
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.training.captioner import TrainingSettings
 
-    data = load_captions(arguments.data, limit=arguments.limit)
+    sets = [load_captions(path, limit=arguments.limit) for path in arguments.data]
+    as_they_are, balanced = joined(sets), joined(sets, balance=arguments.balance)
     if arguments.extractor:
         initial = read_npz(arguments.extractor)
     else:
         starter = Registry(str(arguments.out / "lake"), cache=arguments.out / "lake").resolve("extractor", "production")
         initial = read_safetensors(starter.folder / "weights.safetensors")
     whole = TrainingSettings(decoder_epochs=arguments.epochs, patience=arguments.epochs)
+    rewarded = replace(whole, reward_epochs=max(1, arguments.epochs // 2))
     variants = {
-        "as the starter, before rewards": whole,
-        "with rewards": replace(whole, reward_epochs=max(1, arguments.epochs // 2)),
+        "words alone": whole,
+        "with rewards": rewarded,
+        "with rewards beside the words of people": replace(rewarded, reward_likelihood=0.15),
+        "words of four images or more": replace(whole, fewest_images=4),
         "no label smoothing": replace(whole, label_smoothing=0.0),
         "no dropout": replace(whole, dropout=0.0),
         "no mirrored images": replace(whole, mirrored=False),
@@ -65,7 +71,10 @@ def compare(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, floa
     cache = arguments.out / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     results = {}
-    for index, (variant, settings) in enumerate(variants.items()):
+    runs = {variant: (balanced, settings) for variant, settings in variants.items()}
+    if len(sets) > 1:
+        runs["the smaller data sets once a pass"] = (as_they_are, whole)
+    for index, (variant, (data, settings)) in enumerate(runs.items()):
         folder = arguments.out / f"variant-{index}"
         path = folder / "figures.json"
         if not path.exists():
@@ -75,13 +84,13 @@ def compare(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, floa
     return results
 
 
-def _figures(data, settings, initial, folder: Path, cache: Path) -> dict[str, dict[str, float]]:
+def _figures(data, settings, initial, folder: Path, cache: Path) -> Figures:
     """Trains one variant in ``folder``; the features are shared by all."""
     import keras
 
     from tounum_tasks.caption.captioner import Captioner
     from tounum_tasks.caption.judge import Judge
-    from tounum_tasks.evaluation.captioner import evaluate
+    from tounum_tasks.evaluation.captioner import score
     from tounum_tasks.training.captioner import CaptionerTraining
     from tounum_tasks.training.captioner_model import captioner_of
     from tounum_tasks.training.captioner_version import best_of, try_judgements
@@ -99,18 +108,26 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> dict[str, di
     tried = try_judgements(captioner.with_options(captioner.options, judge), features)
     judged = captioner.with_options(replace(captioner.options, judgement=best_of(tried)), judge)
 
-    def figures(captioner: Captioner, beams: tuple[int, ...]) -> dict[str, dict[str, float]]:
-        shards = (features.read(i) for i in range(features.shards))
-        return evaluate(captioner, training.dev_images, shards, beams=beams)[0]
+    def figures(search: str, captioner: Captioner, beam: int) -> Figures:
+        said = [one.text for i in range(features.shards) for one in captioner.caption(features.read(i), beam=beam)]
+        found = {}
+        for source in sorted({image.source for image in training.dev_images}):
+            rows = [row for row, image in enumerate(training.dev_images) if image.source == source]
+            references = [training.dev_images[row].captions for row in rows]
+            found[f"{search}, set {source + 1}"] = score([said[row] for row in rows], references)
+        return found
 
-    of_judged = figures(judged, (3,))["beam_3"]
-    found = figures(captioner, (1, 3))
-    return {**{search: found[search] for search in ("greedy", "beam_3")}, "judged_beam_3": of_judged}
+    return figures("greedy", captioner, 1) | figures("beam_3", captioner, 3) | figures("judged_beam_3", judged, 3)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What each part of the captioner's training brings.")
-    parser.add_argument("--data", type=Path, required=True, metavar="PATH", help="folder, .tsv or COCO captions_*.json")
+    parser.add_argument(
+        "--data", type=Path, required=True, nargs="+", metavar="PATH", help="folder, .tsv or COCO captions_*.json"
+    )
+    parser.add_argument(
+        "--balance", type=int, default=3, metavar="N", help="smaller sets come up to N times a pass (default: 3)"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for features and checkpoints")
     parser.add_argument("--limit", type=int, default=1500, metavar="N", help="images of each split (default: 1500)")
     parser.add_argument("--epochs", type=int, default=6, metavar="N", help="passes of the decoder (default: 6)")

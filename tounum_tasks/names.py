@@ -17,6 +17,8 @@ from tounum_tasks.errors import ConfigurationError, ErrorCode, ItemError
 from tounum_tasks.visible import display_name, is_control
 
 BATCH_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,78}[a-z0-9])?")
+IMAGE_ID = re.compile(r"[0-9a-f]{64}(?:-p[0-9]{4,9})?")  # sha256 of the file, and the page if there are several
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 # What operating systems, file servers and viewers make for themselves: files and folders, in lower case.
 SYSTEM_NAMES = frozenset(
     {
@@ -155,6 +157,28 @@ def validate_batch_date(value: str) -> str:
     except ValueError:
         pass
     raise ConfigurationError(f"'{display_name(value)[:100]}' is no batch date: write it as 2026-01-31.")
+
+
+def validate_image_id(value: str) -> str:
+    """Return ``value`` if it is an image id, as manifests have them.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not IMAGE_ID.fullmatch(value):
+        raise ConfigurationError(f"'{display_name(value)[:100]}' is no image id: copy it from the manifest.")
+    return value
+
+
+def validate_fingerprint(value: str) -> str:
+    """Return ``value`` if it is a fingerprint, as manifests have them.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if not FINGERPRINT.fullmatch(value):
+        raise ConfigurationError(f"'{display_name(value)[:100]}' is no fingerprint: copy it from the manifest.")
+    return value
 
 
 def safe_key(text: str) -> str:

@@ -56,13 +56,18 @@ class ModelPin(_Frozen):
 
 
 class BatchPlan(_Frozen):
-    """One batch of the run; ``base_version`` is the manifest version that was current at the start (0: none)."""
+    """One batch of the run.
+
+    ``base_version`` is the manifest version that was current at the start (0: none); ``reviews`` names the file
+    with what people had said of the batch until then (empty: nothing).
+    """
 
     batch_id: str
     batch_date: str
     items: int
     shards: int
     base_version: int
+    reviews: str = ""
 
 
 class ShardRef(_Frozen):
@@ -82,6 +87,7 @@ class RunPlan(_Frozen):
 
     ``models`` are the pinned versions by name; ``in_production`` names those for which the run asked for whatever is in
     production, rather than for a version.
+    ``last_review`` is the last review that register saw; what was said after it waits for the next run.
     ``waiting``, ``left_behind`` and ``faults`` are sentences for people; faults turn the run red at its end.
     """
 
@@ -96,10 +102,12 @@ class RunPlan(_Frozen):
     beam: int
     review_confidence: float
     caption_review_confidence: float = 0.0
+    doubtful_captions: Literal["keep", "short", "none"] = "keep"
     models: dict[str, ModelPin]
     in_production: list[str] = []
     code_version: str
     batches: list[BatchPlan]
+    last_review: str | None = None
     waiting: list[str] = []
     left_behind: list[str] = []
     faults: list[str] = []

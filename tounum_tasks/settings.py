@@ -131,6 +131,11 @@ class Settings(BaseSettings):
     caption_review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2, description="Photographs whose caption has less confidence are flagged needs_review"
     )
+    doubtful_captions: Literal["keep", "short", "none"] = Field(
+        "keep",
+        description="What becomes of captions with less confidence than that: keep them, put a short safer one in "
+        "their place, or none",
+    )
 
     # Models
     classifier: str = Field("production", description="Version of the classifier, or production")
@@ -152,6 +157,10 @@ class Settings(BaseSettings):
     model_cache: str = Field("data/model_cache", description="Local copies of models that lie in remote storage")
     datasets_root: str = Field(
         "data/datasets", description="Folder of the data sets that the DAG tounum_retrain may train on"
+    )
+    index_cache: str = Field(
+        "data/index",
+        description="Folder on a local disk of the host of the web UI for the index of its pages; may be deleted",
     )
     training_root: str = Field(
         "data/training", description="Folder for checkpoints and caches of trainings; shared by all workers"

@@ -30,7 +30,15 @@ def retrain_params() -> dict[str, Param]:
             maxLength=1024,
             title="Data set",
             description="Path below the folder of data sets (TOUNUM_DATASETS_ROOT): captions as MS-COCO JSON or TSV "
-            "with images, or one folder per class.",
+            "with images, or one folder per class. The name corrections stands for what people corrected "
+            "and confirmed.",
+        ),
+        "corrections": Param(
+            False,
+            type="boolean",
+            title="Learn from corrections, too",
+            description="Add what people corrected and confirmed until now to the data set. Figures on it are shown "
+            "separately.",
         ),
         "epochs": Param(
             None,

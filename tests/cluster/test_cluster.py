@@ -58,6 +58,28 @@ def test_roles_decide_who_may_trigger_and_approve(cluster: Cluster) -> None:
     assert _status(trainer, "PATCH", mark, {"new_state": "success"}) == 403
 
 
+def test_roles_decide_who_sees_the_pages_and_who_corrects(cluster: Cluster) -> None:
+    viewer, operator, trainer, approver = (
+        _user(cluster, role) for role in ("TouNum viewer", "TouNum operator", "TouNum trainer", "TouNum approver")
+    )
+    for user in (viewer, operator, trainer, approver):
+        names = [plugin["name"] for plugin in user.request("GET", "plugins")["plugins"]]
+        assert "tounum" in names  # without this the menu has no entry
+        assert _page(user, "GET", "nights") == 200
+    nothing = {"mark": "good", "items": []}  # refused as malformed, but only after the question who asks
+    assert [_page(user, "POST", "reviews", nothing) for user in (viewer, operator, trainer)] == [403, 422, 403]
+    unknown = {"model": "classifier", "version": "none-such"}
+    asked = [_page(user, "POST", "promotions", unknown) for user in (viewer, operator, trainer, approver)]
+    assert asked == [403, 403, 403, 409]
+
+
+def _page(user: AirflowApi, method: str, path: str, body: dict | None = None) -> int:
+    answer = user._client.request(
+        method, f"/tounum/{path}", json=body, headers={"x-tounum": "1", "Accept": "application/json"}
+    )
+    return answer.status_code
+
+
 @pytest.fixture(scope="module")
 def struck(cluster: Cluster, delivery: Delivery) -> Night:
     """A night with one run that was struck by three faults and has ended."""

@@ -22,7 +22,7 @@ COMPOSE = REPOSITORY / "docker-compose.yaml"
 SCHEMA = Path(__file__).parent / "data" / "compose-spec.json"
 OTHERS_IMAGES = {"postgres", "redis", "store"}
 # What a container has no say in: where things lie is decided by mounts, and workers of their own serve the queue.
-SET_BY_THE_FILE = {"model_cache", "datasets_root", "training_root", "model_queue"}
+SET_BY_THE_FILE = {"model_cache", "index_cache", "datasets_root", "training_root", "model_queue"}
 
 
 @pytest.fixture(scope="module")

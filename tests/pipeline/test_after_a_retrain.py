@@ -16,7 +16,7 @@ PHOTOS = ["photographs/cat.png", "photographs/rocket.jpg"]
 OTHERS = ["texts/letter.jpg"]
 BROKEN = ["photographs/copy broke off.jpg"]
 CAPTION_COLUMNS = {
-    "caption", "caption_words", "caption_log_probability", "caption_alternatives", "captioner_version",
+    "caption", "model_caption", "caption_words", "caption_log_probability", "caption_alternatives", "captioner_version",
     "fingerprint_caption",
 }  # fmt: skip
 

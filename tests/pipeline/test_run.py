@@ -67,6 +67,37 @@ def _commands_say_the_same(tounum: Command, sample: Path, rows: pd.DataFrame) ->
     assert (readable.confidence - readable.confidence_told).abs().max() < 0.001
 
 
+@pytest.mark.parametrize("doubtful", ["short", "none"])
+def test_doubtful_captions_are_replaced_as_the_setting_says_and_the_command_says_the_same(
+    tounum: Command, sample: Path, tmp_path: Path, doubtful: str
+) -> None:
+    photos = sorted(sample.rglob("*.jpg"))[:4]
+    found: dict[str, pd.DataFrame] = {}
+    for setting in ("keep", doubtful):
+        batch = tmp_path / "ingest" / "Photos"
+        batch.mkdir(parents=True)
+        for photo in photos:
+            shutil.copy2(photo, batch)
+        (batch / "_READY").touch()
+        choice = {"TOUNUM_DOUBTFUL_CAPTIONS": setting, "TOUNUM_CAPTION_REVIEW_CONFIDENCE": "1"}
+        done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / setting, **choice)
+        assert done.returncode == 0, done.stderr
+        rows = manifest(tmp_path / setting)
+        found[setting] = rows[rows.is_photo == True]  # noqa: E712 - a nullable column
+        told = tounum("caption", *photos, "--json", "-", **choice)
+        lines = [json.loads(line) for line in told.stdout.splitlines()]
+        captions = {Path(line["path"]).name: line["caption"] for line in lines if line["label"] == "Photo"}
+        assert captions == dict(zip(found[setting].source_path, found[setting].caption, strict=True))
+    kept, replaced = found["keep"], found[doubtful]
+    assert len(kept) and all(alternatives[0] == before for alternatives, before in
+                             zip(replaced.caption_alternatives, kept.caption, strict=True))  # fmt: skip
+    assert all("caption" in reasons for reasons in replaced.review_reasons)
+    if doubtful == "none":
+        assert replaced.caption.isna().all()
+    else:
+        assert (replaced.caption.str.split().str.len() <= 3 + 4).all()
+
+
 def test_an_item_alone_and_among_others_gives_the_same_row(tounum: Command, sample: Path, tmp_path: Path) -> None:
     """No stage lets an image's neighbours change its result, and a second run gives the same manifest."""
     deliver(sample, tmp_path / "ingest")

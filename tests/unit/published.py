@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.intake.register import pin_reviews
 from tounum_tasks.intake.take_in import take_in
 from tounum_tasks.items import read_items
 from tounum_tasks.manifest.read import latest_version, manifest_path
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
 from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan
 from tounum_tasks.publish import stage as publish
+from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.shard import ShardWork, run_step
 from tounum_tasks.store.open import open_storage
@@ -85,7 +87,8 @@ def plan_for(settings: Settings, run_id: str, **options: object) -> RunPlan:
         "beam": 3,
         "review_confidence": 0.6,
         "code_version": "test",
-        "batches": batches,
+        "batches": pin_reviews(lake, batches, ReviewStore(lake).effective()),
+        "last_review": max((review.review_id for review in ReviewStore(lake).all()), default=None),
         "models": pins,
         **options,
     }

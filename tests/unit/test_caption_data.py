@@ -1,12 +1,13 @@
 """Captioned images from tables and COCO files, their split, and the cache of their features."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tounum_tasks.datasets.captions import joined, load_captions, read_input, split_by_name
+from tounum_tasks.datasets.captions import CaptionedImage, joined, load_captions, read_input, split_by_name
 from tounum_tasks.datasets.feature_cache import SHARD_IMAGES, FeatureCache
 from tounum_tasks.errors import ConfigurationError
 
@@ -289,3 +290,23 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, table):
     assert [cache.read(shard)[0, 0, 0] for shard in range(3)] == [1, 3, 4]
     assert [len(cache.members(shard)) for shard in range(3)] == [len(cache.read(shard)) for shard in range(3)]
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_smaller_data_sets_come_more_often_but_never_oftener_than_the_largest(table, tmp_path):
+    other = tmp_path / "other" / "captions.tsv"
+    write_images(other.parent, ["a.png", "b.png", "z.png"])
+    other.write_text("image\tsplit\tcaption\na.png\ttrain\ta zebra\nb.png\ttrain\ta gnu\nz.png\tdev\ta gnu\n")
+    first, second = load_captions(table), load_captions(other)
+    for balance, repeats in ((1, 1), (3, 3), (100, 4)):  # 8 training images against 2
+        both = joined([first, second], balance=balance)
+        assert {image.repeats for image in both.split("train") if image.source == 1} == {repeats}
+        assert {image.repeats for image in both.images if image.source == 0 or image.split == "dev"} == {1}
+    assert joined([first, second], balance=3).fingerprint != joined([first, second]).fingerprint
+
+
+def test_views_of_repeated_images_alone_leave_the_other_shards_out(tmp_path):
+    once = [CaptionedImage(f"{n}", tmp_path / f"{n}", "train", ("a",)) for n in range(SHARD_IMAGES)]
+    often = [replace(image, name=f"again {image.name}", repeats=2) for image in once[:3]]
+    cache = FeatureCache(tmp_path / "cache", [*once, *often], (2,))
+    cache.fill(lambda members: np.ones((len(members), 2), np.float16), repeated_only=True)
+    assert (cache.has(0), cache.has(1)) == (False, True)

@@ -8,20 +8,32 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tounum_tasks.caption.captioner import SearchOptions
 from tounum_tasks.caption.network import CaptionNetwork, NetworkShape
-from tounum_tasks.caption.vocabulary import END, PAD, START, UNK
-from tounum_tasks.datasets.captions import load_captions
+from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary
+from tounum_tasks.datasets.captions import CaptionedImage, load_captions
+from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.evaluation.captioner import score_by_source
 from tounum_tasks.features.inception import convolution_name, weight_names
 from tounum_tasks.models.weights import read_safetensors
-from tounum_tasks.training.captioner import CaptionerTraining, TrainingSettings, with_new_words
+from tounum_tasks.training.captioner import (
+    CaptionerTraining,
+    TrainedCaptioner,
+    TrainingSettings,
+    shards_of_a_pass,
+    with_new_words,
+    without_rare_words,
+)
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
 from tounum_tasks.training.captioner_version import draw_curves
 from tounum_tasks.training.reward import CaptionReward, advantages
@@ -111,7 +123,7 @@ def data(tmp_path):
 
 def train(data, out, lake):
     options = ["--data", data, "--out", out, "--lake", lake, "--batch-images", 2, "--version", "v1"]
-    options += ["--epochs", 3, "--reward-epochs", 1, "--windows", 1]
+    options += ["--epochs", 3, "--reward-epochs", 1, "--reward-likelihood", 0.2, "--windows", 1]
     return subprocess.Popen(
         [sys.executable, "-m", "tounum_tasks", "train", "captioner", *map(str, options)],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
@@ -222,6 +234,47 @@ def test_a_captioner_that_is_gone_on_with_learns_new_words_and_keeps_the_known_o
     found = with_new_words(known, drawn)
     assert found["words/embeddings"][:, 0].tolist() == [1] * 6 + [0.5] * 2
     assert found["output_bias"].tolist() == [0, 0, 0, -9, 2, -1, -1, -1]
+
+
+def test_rare_words_are_forgotten_and_the_others_are_said_as_before():
+    words = [*SPECIAL, "a", "dog", "okapi", "cat"]
+    generator = np.random.default_rng(0)
+    network = CaptionNetwork(NetworkShape(len(words), positions=4, channels=8, embedding=6, units=5, attention=3))
+    network.build()
+    weights = {name: generator.normal(size=array.shape) for name, array in network.weight_arrays().items()}
+    options = SearchOptions(judgement=2.0)
+    begun = TrainedCaptioner(Vocabulary(words), network.sizes, weights, options, {"groups": np.zeros((1, 4))})
+    captions = ("a dog", "a dog", "a cat", "a cat and an okapi")
+    images = [CaptionedImage(f"{n}", Path(f"{n}"), "train", (text,)) for n, text in enumerate(captions)]
+    found = without_rare_words(begun, images, 2)
+    assert found.vocabulary.words == (*SPECIAL, "a", "dog", "cat")
+    assert (found.shape.vocabulary, found.options.judgement, found.judge) == (7, 0.0, {})
+    for word in ("a", "dog", "cat"):
+        row, before = found.vocabulary.words.index(word), words.index(word)
+        assert (found.weights["words/embeddings"][row] == weights["words/embeddings"][before]).all()
+        assert found.weights["output_bias"][row] == weights["output_bias"][before]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=600))
+def test_every_image_comes_in_a_pass_as_often_as_it_is_repeated(repeats):
+    images = [CaptionedImage(f"{n}", Path(f"{n}"), "train", ("a",), 0, count) for n, count in enumerate(repeats)]
+    cache = FeatureCache(Path("nowhere"), images, (1,))
+    turns = shards_of_a_pass(cache)
+    come = Counter(cache.members(shard)[row].name for shard, rows in turns for row in rows)
+    assert come == {image.name: image.repeats for image in images}
+    assert all(len(set(rows)) == len(rows) > 0 for _, rows in turns)
+
+
+def test_a_small_data_set_counts_as_much_as_a_large_one():
+    dogs = [CaptionedImage(f"{n}", Path(f"{n}"), "dev", (f"a dog number n{n} runs",), 0) for n in range(8)]
+    cats = [CaptionedImage(f"cat {n}", Path(f"{n}"), "dev", (f"the cat number m{n} sleeps",), 1) for n in range(2)]
+    right = {image.name: image.captions[0] for image in [*dogs, *cats]}
+    only_dogs = score_by_source([right[i.name] if i in dogs else "no" for i in [*dogs, *cats]], [*dogs, *cats])
+    only_cats = score_by_source([right[i.name] if i in cats else "no" for i in [*dogs, *cats]], [*dogs, *cats])
+    assert only_dogs["bleu_4"] == pytest.approx(0.5, abs=1e-3)
+    assert only_cats["bleu_4"] == pytest.approx(0.5, abs=1e-3)
+    assert (only_dogs["vocabulary_used"], only_cats["vocabulary_used"]) == (4 + 8 + 1, 4 + 2 + 1)
 
 
 def test_curves_are_drawn_from_the_table(tmp_path):

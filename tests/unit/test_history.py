@@ -8,16 +8,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import skimage.data
 
 from tests.unit.published import DATE, Night, caption_all, pin, plan_for, process, small_settings
 from tounum_tasks.cli.main import main
+from tounum_tasks.history.diff import Summary, compare
 from tounum_tasks.history.restore import restore
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
-from tounum_tasks.manifest.schema import without_publication
+from tounum_tasks.manifest.schema import SCHEMA, without_publication
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
@@ -105,6 +107,52 @@ def test_diff_of_classes_is_against_the_version_before(night: Night, capsys: pyt
     assert any(line.split()[0] == "1.png" and "no caption" in line for line in told.splitlines() if line)
 
 
+def test_diff_of_dates_is_against_the_last_version_of_other_models(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Captions were last made by another captioner in version 1, classes by another classifier in version 2."""
+    assert main(["diff", "--dates", f"{DATE}..{DATE}", "--model", "captioner", "--json", "-"]) == 0
+    *items, batch, last = json_lines(capsys)
+    assert (batch["batch"]["batch_id"], batch["batch"]["from"], batch["batch"]["to"]) == (night.batch_id, 1, 3)
+    assert {(item["batch_id"], item["path"]) for item in items} == {(night.batch_id, f"{n}.png") for n in range(3)}
+    assert last["summary"]["captions_changed"] == 1 and last["summary"]["captions_gone"] == 2
+    assert last["summary"]["classes"] == [{"before": "Photo", "after": "Text", "items": 2}]
+    assert main(["diff", "--dates", DATE, "--model", "classifier", "--json", "-"]) == 0
+    *_, batch, last = json_lines(capsys)
+    assert batch["batch"]["from"] == 2 and last["summary"]["captions_changed"] == 0
+    assert main(["diff", "--dates", DATE, "--model", "restorer", "--json", "-"]) == 0
+    (batch, last) = json_lines(capsys)
+    assert batch["batch"]["from"] is None and last["summary"]["changed"] == 0
+    assert main(["diff", "--dates", DATE]) == 0
+    told = capsys.readouterr().out
+    assert "1 batch:" in told and "2 -> 3" in told
+
+
+def test_what_turned_is_counted() -> None:
+    """Flags that were raised and fell, states that came and went, and the sum over batches."""
+    nothing = dict.fromkeys(SCHEMA.names)
+    states = [(None, "failed"), (False, "ok"), (True, "ok")]
+    pairs = [(old, new) for old in states for new in states]
+    before, after = (
+        [
+            nothing | {"source_path": str(n), "page": 1, "status": pair[side][1], "needs_review": pair[side][0],
+                       "enhancement_accepted": pair[1 - side][0]}
+            for n, pair in enumerate(pairs)
+        ]
+        for side in (0, 1)
+    )  # fmt: skip
+    tables = [pa.Table.from_pylist(rows) for rows in (before, after)]
+    _, summary = compare(*tables)
+    assert (summary.items, summary.changed) == (9, 6)
+    assert summary.review == summary.enhanced == (2, 2)
+    assert summary.statuses == {("failed", "ok"): 2, ("ok", "failed"): 2}
+    total = Summary(items=0)
+    for _ in range(3):
+        total.add(summary)
+    assert (total.items, total.changed, total.review) == (27, 18, (6, 6))
+    assert total.groups == {group: 3 * number for group, number in summary.groups.items()}
+
+
 def test_diff_of_a_version_with_itself_is_empty(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", "--batch", night.batch_id, "--from", "2", "--to", "2"]) == 0
     assert "0 of 4 images differ" in capsys.readouterr().out
@@ -115,6 +163,10 @@ def test_diff_of_a_version_with_itself_is_empty(night: Night, capsys: pytest.Cap
     [
         (["diff", "--from", "7"], "has no version 7; kept are: 1, 2, 3."),
         (["diff", "--to", "1"], "has no version before 1"),
+        (["diff", "--model", "captioner"], "--model goes with --dates"),
+        (["diff", "--dates", "2001-01-01..2001-12-31"], "No batch of 2001-01-01 to 2001-12-31"),
+        (["diff", "--dates", DATE, "--from", "1"], "are versions of one batch"),
+        (["diff", "--dates", DATE, "--model", "painter"], "There is no model 'painter'"),
         (["restore", "--version", "9"], "has no version 9"),
         (["history", "--batch", "box-1"], "No batch 'box-1' was published; there are box-"),
         (["history", "--batch", "../x"], "is no batch id"),
@@ -123,7 +175,7 @@ def test_diff_of_a_version_with_itself_is_empty(night: Night, capsys: pytest.Cap
 def test_wrong_usage_is_one_sentence_and_exit_code_2(
     night: Night, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = arguments if "--batch" in arguments else [*arguments, "--batch", night.batch_id]
+    given = arguments if {"--batch", "--dates"} & set(arguments) else [*arguments, "--batch", night.batch_id]
     assert main(given) == 2
     assert sentence in capsys.readouterr().err
 

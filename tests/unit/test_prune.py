@@ -12,6 +12,7 @@ from tounum_tasks.cli.main import main
 from tounum_tasks.history.prune import Superfluous, prune
 from tounum_tasks.history.restore import restore
 from tounum_tasks.manifest.read import versions
+from tounum_tasks.thumbnails import attention_path
 
 DAY = 24 * 3600
 CAPTIONS = ["a dog", "a cat", "a cow", "a hen"]
@@ -114,3 +115,16 @@ def test_the_command_shows_before_it_removes(night: Night, capsys: pytest.Captur
     assert "Nothing to remove" in capsys.readouterr().out
     assert main(["prune", "--lake", str(lake), "--keep-days", "0"]) == 2
     assert "TOUNUM_KEEP_DAYS" in capsys.readouterr().err
+
+
+def test_pictures_of_attention_go_and_thumbnails_stay(night: Night) -> None:
+    lake = night.root / "lake"
+    small = set(lake.rglob("*.webp"))
+    picture = lake / attention_path("a" * 64, "b" * 64)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(b"made again when somebody looks")
+    assert not any(one.kind == "thumbnails" for one in clear(night, in_days=29, keep_days=30))
+    found = clear(night, in_days=31, keep_days=30)
+    assert [one.path for one in found if one.kind == "thumbnails"] == [str(picture.relative_to(lake))]
+    assert not picture.exists()
+    assert small and set(lake.rglob("*.webp")) == small

@@ -15,6 +15,7 @@ from tounum_tasks.cli.main import main
 from tounum_tasks.history.prune import prune
 from tounum_tasks.manifest.read import history_path, manifest_path, versions
 from tounum_tasks.models.registry import Registry
+from tounum_tasks.store.open import open_storage
 
 
 @pytest.fixture
@@ -110,3 +111,22 @@ def test_models_are_registered_promoted_and_loaded_from_a_bucket(s3: S3Server, t
     (found.folder / "weights.safetensors").write_bytes(b"xx")
     assert registry("elsewhere").resolve("classifier", "v2").digest == found.digest
     assert (found.folder / "weights.safetensors").read_bytes() == as_weights(b"v2")
+
+
+def test_thumbnails_and_search_in_a_bucket(
+    two_versions: S3Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake, batch = two_versions.settings.lake_root, two_versions.batch_id
+    made = {path for path in objects() if path.endswith(".webp")}
+    assert len(made) == 3
+    assert f"lake/search/vectors/{DATE}/{batch}.parquet" in objects()
+    for path in made:
+        open_storage(f"s3://{BUCKET}").remove(path)
+    assert main(["thumbnail", "--lake", lake, "--batch-date", DATE, "--batch", batch]) == 0
+    assert {path for path in objects() if path.endswith(".webp")} == made
+    monkeypatch.setenv("TOUNUM_INDEX_CACHE", str(tmp_path / "index"))
+    capsys.readouterr()
+    assert main(["search", "--lake", lake, "--json", "-", "--like", "0.png"]) == 0
+    assert {json.loads(line)["path"] for line in capsys.readouterr().out.splitlines()} == {"1.png", "2.png"}
+    assert main(["search", "--lake", lake, "--json", "-", "a", "cat"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3

@@ -362,6 +362,7 @@ def test_page_says_why_an_image_needs_a_look_the_most_doubtful_first(settings: S
         "class.png": {"review_reasons": ["class"], "confidence": 0.5},
         "broken off.png": {"review_reasons": ["end"], "confidence": 0.99},
         "words.png": {"review_reasons": ["caption"], "confidence": 0.99, "caption_confidence": 0.1},
+        "none.png": {"review_reasons": ["caption"], "confidence": 0.99, "caption_confidence": 0.1, "caption": None},
         "sure.png": {"review_reasons": [], "confidence": 0.99},
     }
     rows = [
@@ -373,4 +374,5 @@ def test_page_says_why_an_image_needs_a_look_the_most_doubtful_first(settings: S
     names = ["broken off.png", "words.png", "class.png"]
     assert sorted(names, key=part.index) == names and "sure.png" not in part
     assert "the end of the file is empty: copy it again from its source" in part
+    assert "no caption" in part  # TOUNUM_DOUBTFUL_CAPTIONS=none
     assert "caption in doubt" in part and "class in doubt" in part

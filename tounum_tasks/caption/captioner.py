@@ -196,6 +196,24 @@ class Captioner:
         estimate = self._estimates.get(confidence.GREEDY if beam == 1 else confidence.BEAM)
         return [self._caption(found, beam, estimate) for found in self.candidates(features, beam=beam)]
 
+    def require_short_captions(self) -> None:
+        """Raises ConfigurationError if the captioner was made without what short captions are made of."""
+        if not (self._judge and self._judge.has_phrases):
+            raise ConfigurationError(
+                "The captioner has no short captions for TOUNUM_DOUBTFUL_CAPTIONS=short: give it a new judge "
+                "(`train captioner --continue VERSION --epochs 0`), or set keep or none."
+            )
+
+    def short_caption(self, features: NDArray[np.floating]) -> tuple[str, ...]:
+        """Words of the short caption of one image (64 x channels) that the judge is surest of.
+
+        Raises:
+            ConfigurationError: see :meth:`require_short_captions`.
+        """
+        self.require_short_captions()
+        assert self._judge
+        return tuple(self.vocabulary.decode(self._judge.surest(features)))
+
     def candidates(self, features: NDArray[np.floating], *, beam: int) -> Iterator[Candidates]:
         """What the search for captions finds, image by image."""
         judge = self._judge

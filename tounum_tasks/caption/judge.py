@@ -22,6 +22,9 @@ from tounum_tasks.caption.vocabulary import PAD
 from tounum_tasks.errors import ConfigurationError
 
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
+PHRASES, ENDINGS = "phrases", "endings"
+SURER = 1.0
+"""How many times as good a phrase must get by an ending that is added to it."""
 
 Group = tuple[int, ...]
 
@@ -36,6 +39,8 @@ class Judge:
             arrays: ``groups`` int G x 4 (word numbers, ``<pad>`` behind shorter groups); ``rarity`` G + 1 (natural
                 logarithm of how few images' captions have the group; the last one is of groups that are not listed);
                 ``image/kernel`` 2 channels x R and ``image/bias`` R; ``groups/kernel`` G x R and ``groups/bias`` G.
+                Judges made since there are short captions have ``phrases`` and ``endings``, too: which of the groups
+                are whole phrases ("a dog"), and which may follow one ("in the snow").
 
         Raises:
             ConfigurationError: an array is missing, or they do not go together.
@@ -59,12 +64,24 @@ class Judge:
                 )
             if not np.isfinite(arrays[name]).all():
                 raise ConfigurationError(f"The captioner's judge: {name} holds what is no number.")
+        for name in (PHRASES, ENDINGS):
+            listed = arrays.get(name, np.empty(0, np.int32))
+            if listed.ndim != 1 or not ((listed >= 0) & (listed < count)).all():
+                raise ConfigurationError(f"The captioner's judge: {name} names groups that it does not list.")
         self._rows = {
             tuple(word for word in row if word != PAD): index for index, row in enumerate(arrays["groups"].tolist())
         }
         self._rarity = arrays["rarity"].astype(np.float64).tolist()
         self._image = arrays["image/kernel"].astype(np.float32), arrays["image/bias"].astype(np.float32)
         self._groups = arrays["groups/kernel"].astype(np.float32), arrays["groups/bias"].astype(np.float32)
+        groups = list(self._rows)
+        self._phrases = [groups[row] for row in arrays.get(PHRASES, ())]
+        self._endings = [groups[row] for row in arrays.get(ENDINGS, ())]
+
+    @property
+    def has_phrases(self) -> bool:
+        """Whether it can make short captions."""
+        return bool(self._phrases)
 
     @property
     def channels(self) -> int:
@@ -86,6 +103,22 @@ class Judge:
         expected = dict(zip(rows, (kernel[rows] @ image + bias[rows]).tolist(), strict=True))
         figures = [sum(weight * expected[row] for part in parts for row, weight in part.items()) for parts in weights]
         return np.array(figures, np.float32) * (10 / LONGEST)
+
+    def surest(self, features: NDArray[np.floating]) -> Group:
+        """Word numbers of the short caption that suits an image best: a phrase, and an ending if that makes it better.
+
+        Args:
+            features: 64 x channels of the image.
+        """
+        phrases = self._phrases
+        worth = self.worth(features, phrases)
+        best = int(worth.argmax())
+        longer = [phrases[best] + ending for ending in self._endings if not set(ending) & set(phrases[best][1:])]
+        if not longer:
+            return phrases[best]
+        worth_of_longer = self.worth(features, longer)
+        better = int(worth_of_longer.argmax())
+        return longer[better] if worth_of_longer[better] > SURER * worth[best] else phrases[best]
 
 
 def pooled(features: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -13,8 +13,13 @@ from tounum_tasks.store.open import open_storage
 
 def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--lake`` and ``--batch``."""
-    parser.add_argument("--lake", metavar="DIR", help="folder or URL of the lake (default: the setting lake_root)")
+    add_lake_argument(parser)
     parser.add_argument("--batch", metavar="B", required=True, help="id of a batch, as `show` lists it")
+
+
+def add_lake_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--lake``."""
+    parser.add_argument("--lake", metavar="DIR", help="folder or URL of the lake (default: the setting lake_root)")
 
 
 def given_batch(arguments: argparse.Namespace) -> tuple[Settings, Storage, BatchRef]:

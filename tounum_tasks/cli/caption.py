@@ -145,7 +145,7 @@ class Models:
     def _caption_columns(self, caption: Caption, reasons: list[str]) -> dict[str, Any]:
         reasons = [*reasons, *review_reasons(caption.confidence, self.settings.caption_review_confidence)]
         return {
-            "caption": caption.text,
+            "caption": caption.text or None,
             "caption_confidence": caption.confidence,
             "words": list(caption.words),
             "needs_review": bool(reasons),
@@ -154,4 +154,8 @@ class Models:
 
     def _captions(self, features: NDArray) -> list[Caption]:
         # A run keeps features in 16 bits: its captions are of these.
-        return self.captioner.caption(features.astype(np.float16), beam=self.settings.beam)
+        from tounum_tasks.caption.doubt import Doubt, captions_of
+
+        settings = self.settings
+        doubt = Doubt(settings.doubtful_captions, settings.caption_review_confidence)
+        return captions_of(self.captioner, features.astype(np.float16), beam=settings.beam, doubt=doubt)

@@ -17,9 +17,10 @@ from tounum_tasks.visible import one_line
 # Packages that only some commands need, and the extra that installs them.
 EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tensorflow": "train"}
 COMMANDS = (
-    "run", "enhance", "classify", "caption", "show", "history", "diff", "restore", "prune", "verify", "models",
-    "sample",
-)  # fmt: skip
+    *("run", "enhance", "classify", "caption"),
+    *("show", "search", "history", "diff", "restore", "prune", "verify", "reviews", "thumbnail", "index"),
+    *("models", "sample"),
+)
 MODELS = ("captioner", "classifier", "restorer")
 # Commands on models, which lie in cli/COMMAND_MODEL.py.
 MODEL_COMMANDS = {"train": "train a model from a data set", "evaluate": "measure a model on a data set"}

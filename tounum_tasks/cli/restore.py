@@ -3,7 +3,7 @@
 import argparse
 
 from tounum_tasks.cli.batches import add_batch_arguments, given_batch
-from tounum_tasks.history.restore import restore
+from tounum_tasks.history.restore import preview, restore
 from tounum_tasks.manifest.read import read_version
 from tounum_tasks.pages.wording import count
 from tounum_tasks.reprocess.outdated import differences, wanted_models
@@ -19,6 +19,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     add_batch_arguments(parser)
     parser.add_argument("--version", dest="number", type=int, required=True, metavar="N", help="as `history` lists it")
+    parser.add_argument("--dry-run", action="store_true", help="say what would differ, and change nothing")
     parser.set_defaults(run=run)
 
 
@@ -30,9 +31,18 @@ def run(arguments: argparse.Namespace) -> int:
         EnvironmentFault: it cannot be restored as it was; the manifest was not changed.
     """
     settings, lake, batch = given_batch(arguments)
+    if arguments.dry_run:
+        corrected = preview(settings, batch.batch_date, batch.batch_id, arguments.number).corrected
+        print(
+            f"Version {arguments.number} of {batch.batch_id} would become current again. "
+            f"By what people have said since, {count(corrected, 'row')} would differ from it."
+        )
+        return 0
     done = restore(settings, batch.batch_date, batch.batch_id, arguments.number)
     how = "is current again, as version" if done.is_new else "is what the current version says already:"
     print(f"Version {arguments.number} of {batch.batch_id} {how} {done.version}.")
+    if done.corrected:
+        print(f"What people have said since makes {count(done.corrected, 'row')} differ from that version.")
     files = done.files
     print(
         f"{count(files.put, 'file')} put back, {files.replaced:,} replaced, {files.removed:,} removed in the buckets."

@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 import json
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,34 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="learn from N windows at random places of each image, too (default: 0)",
     )
+    parser.add_argument(
+        "--balance",
+        type=int,
+        default=1,
+        metavar="N",
+        help="images of smaller data sets come up to N times a pass (default: 1)",
+    )
+    parser.add_argument(
+        "--views-of-repeated",
+        action="store_true",
+        help="with --balance: mirror images and windows only of the images that come several times",
+    )
+    parser.add_argument(
+        "--reward-likelihood",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="how much the likelihood of people's captions counts beside the rewards (default: 0)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
+    parser.add_argument(
+        "--fewest-images",
+        type=int,
+        default=0,
+        metavar="N",
+        help="leave out words that the captions of fewer images have; with --continue, they are forgotten (default: 0)",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split of each data set")
     parser.add_argument(
         "--train-share", type=float, default=0.8, metavar="X", help="where the data brings no split (default: 0.8)"
@@ -126,15 +153,24 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.training.captioner_run import train_captioner
     from tounum_tasks.training.captioner_version import ENOUGH_TO_CHOOSE
 
-    numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs, arguments.windows)
-    if min(arguments.batch_images, arguments.patience) < 1 or min(arguments.epochs, *numbers) < 0:
-        raise ConfigurationError("Passes, windows and batches must be positive numbers.")
+    numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs)
+    others = (arguments.epochs, arguments.windows, arguments.fewest_images)
+    if min(arguments.batch_images, arguments.patience) < 1 or min(*numbers, *others) < 0:
+        raise ConfigurationError("Passes, windows, images of a word and batches must be positive numbers.")
+    if arguments.balance < 1:
+        raise ConfigurationError(f"--balance {arguments.balance}: images come at least once a pass.")
+    if arguments.views_of_repeated and arguments.balance == 1:
+        raise ConfigurationError("--views-of-repeated: without --balance no image comes several times.")
+    if not 0 <= arguments.reward_likelihood < math.inf:
+        raise ConfigurationError(f"--reward-likelihood {arguments.reward_likelihood}: it must be a number from 0 on.")
     if arguments.windows > MOST_WINDOWS:
         raise ConfigurationError(f"--windows {arguments.windows}: at most {MOST_WINDOWS}.")
     if not arguments.epochs and not arguments.going_on:
         raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue.")
     if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
         raise ConfigurationError("--continue brings its own extractor: leave --extractor and --last-block out.")
+    if arguments.keep_judge and arguments.fewest_images:
+        raise ConfigurationError("--keep-judge: the judge knows the words that --fewest-images leaves out.")
     if arguments.keep_judge and not arguments.going_on:
         raise ConfigurationError("--keep-judge keeps the judge of a captioner that is gone on with: give --continue.")
     out = Path(arguments.out)
@@ -142,9 +178,10 @@ def run(arguments: argparse.Namespace) -> int:
         [
             load_captions(Path(path), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share)
             for path in arguments.data
-        ]
+        ],
+        balance=arguments.balance,
     )
-    if not any((arguments.epochs, *numbers[:3])) and len(data.split("dev")) < ENOUGH_TO_CHOOSE:
+    if not any((arguments.epochs, *numbers)) and len(data.split("dev")) < ENOUGH_TO_CHOOSE:
         raise ConfigurationError(f"A judge alone is fitted where the dev split has {ENOUGH_TO_CHOOSE} images or more.")
     captioner = _captioner(arguments)
     initial, digest = _extractor(arguments)
@@ -153,6 +190,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = TrainingSettings(
         seed=arguments.seed,
         vocabulary_size=arguments.vocabulary_size,
+        fewest_images=arguments.fewest_images,
         head_epochs=arguments.head_epochs,
         full_epochs=arguments.full_epochs,
         decoder_epochs=arguments.epochs,
@@ -160,6 +198,8 @@ def run(arguments: argparse.Namespace) -> int:
         patience=arguments.patience,
         mirrored=not arguments.no_mirror,
         windows=arguments.windows,
+        views_of_repeated=arguments.views_of_repeated,
+        reward_likelihood=arguments.reward_likelihood,
         batch_images=arguments.batch_images,
     )
     taken = [folder.name for folder in (out / "captioner").glob("*")]

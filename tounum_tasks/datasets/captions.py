@@ -12,7 +12,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,22 @@ FLICKR8K_FILE = "captions.txt"
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """One image (``name`` relative to the data set, ``path`` on disk) and its reference captions."""
+    """One image and its reference captions.
+
+    Attributes:
+        name: relative to the data set.
+        path: on disk.
+        split: ``train``, ``dev`` or ``test``.
+        source: which of the data sets that are learnt together it is of.
+        repeats: how often it comes in one pass of a training.
+    """
 
     name: str
     path: Path
     split: str
     captions: tuple[str, ...]
+    source: int = 0
+    repeats: int = 1
 
 
 @dataclass(frozen=True)
@@ -118,19 +128,33 @@ def load_captions(
     return CaptionData(images, fingerprint(captions=content))
 
 
-def joined(parts: Sequence[CaptionData]) -> CaptionData:
+def joined(parts: Sequence[CaptionData], *, balance: int = 1) -> CaptionData:
     """Return several data sets as one.
+
+    Args:
+        balance: the training images of smaller data sets come so many times a pass at most, as long as they are not
+            more than those of the largest.
 
     Raises:
         ConfigurationError: two of them have an image of the same name.
     """
     if len(parts) == 1:
         return parts[0]
-    images = sorted((image for part in parts for image in part.images), key=lambda image: image.name)
+    sizes = [len(part.split("train")) for part in parts]
+    repeats = [max(1, min(balance, max(sizes) // max(1, size))) for size in sizes]
+    placed = (
+        replace(image, source=source, repeats=repeats[source] if image.split == "train" else 1)
+        for source, part in enumerate(parts)
+        for image in part.images
+    )
+    images = sorted(placed, key=lambda image: image.name)
     for image, following in pairwise(images):
         if image.name == following.name:
             raise ConfigurationError(f"Two data sets have an image {image.name}: {image.path} and {following.path}.")
-    return CaptionData(tuple(images), fingerprint(captions=[part.fingerprint for part in parts]))
+    content: dict[str, Any] = {"captions": [part.fingerprint for part in parts]}
+    if max(repeats) > 1:
+        content["repeats"] = repeats
+    return CaptionData(tuple(images), fingerprint(**content))
 
 
 def split_by_name(names: Sequence[str], seed: int, train_share: float = TRAIN_SHARE) -> dict[str, str]:

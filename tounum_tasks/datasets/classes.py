@@ -47,12 +47,7 @@ def read_class_folders(
     Raises:
         ConfigurationError: a class has no images, or ``extra`` names an unknown class.
     """
-    examples = []
-    for label, name in enumerate(CLASSES):
-        folder = root / name
-        for path in _images_below(folder):
-            parts = path.relative_to(folder).parts
-            examples.append(Example(path, label, f"{name}/{parts[0] if len(parts) > 1 else '.'}"))
+    examples = list_examples(root)
     for name, folder in extra:
         if name not in CLASSES:
             raise ConfigurationError(f"Unknown class {name!r}; the classes are {', '.join(CLASSES)}.")
@@ -69,6 +64,17 @@ def read_class_folders(
         keep = set(sorted(members, key=lambda example: _name_hash(example, purpose=""))[:limit_per_source])
         chosen += [example for example in members if example in keep]
     return chosen
+
+
+def list_examples(root: Path) -> list[Example]:
+    """List the images below ``root/CLASS``, in a fixed order; classes may have none."""
+    examples = []
+    for label, name in enumerate(CLASSES):
+        folder = root / name
+        for path in _images_below(folder):
+            parts = path.relative_to(folder).parts
+            examples.append(Example(path, label, f"{name}/{parts[0] if len(parts) > 1 else '.'}"))
+    return examples
 
 
 def _images_below(folder: Path) -> Iterable[Path]:

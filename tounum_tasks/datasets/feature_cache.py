@@ -45,12 +45,21 @@ class FeatureCache:
         """Images of one shard."""
         return self.images[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES]
 
-    def fill(self, extract: Callable[[Sequence[CaptionedImage]], NDArray[np.float16]]) -> None:
-        """Makes the shards that are missing. ``extract`` gives the features of some images, float16 N x ``shape``."""
+    def fill(
+        self, extract: Callable[[Sequence[CaptionedImage]], NDArray[np.float16]], *, repeated_only: bool = False
+    ) -> None:
+        """Makes the shards that are missing.
+
+        Args:
+            extract: gives the features of some images, float16 N x ``shape``.
+            repeated_only: leave out the shards of which no image comes several times a pass.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         for shard in range(self.shards):
             path = self._path(shard)
             if path.exists():
+                continue
+            if repeated_only and all(image.repeats == 1 for image in self.members(shard)):
                 continue
             members = self.members(shard)
             features = np.ascontiguousarray(extract(members), np.float16).reshape(len(members), -1)
@@ -60,6 +69,10 @@ class FeatureCache:
             with whole_file(path) as staged:
                 feather.write_feather(pa.table({"features": column}), staged, compression="zstd", compression_level=1)
             log.info("features: shard %d of %d", shard + 1, self.shards)
+
+    def has(self, shard: int) -> bool:
+        """Whether the shard was made."""
+        return self._path(shard).exists()
 
     def read(self, shard: int) -> NDArray[np.float16]:
         """Features of one shard: float16 N x ``shape``."""

@@ -52,6 +52,19 @@ def score(
     return {name: round(value, 4) for name, value in figures.items()}
 
 
+def score_by_source(captions: Sequence[str], images: Sequence[CaptionedImage]) -> dict[str, float]:
+    """BLEU-4 and CIDEr, the mean over the data sets that the images are of, and the number of words used in all.
+
+    A small data set counts as much as a large one: each is a world of its own.
+    """
+    found = []
+    for source in sorted({image.source for image in images}):
+        rows = [row for row, image in enumerate(images) if image.source == source]
+        found.append(score([captions[row] for row in rows], [images[row].captions for row in rows]))
+    figures = {name: round(sum(one[name] for one in found) / len(found), 4) for name in ("bleu_4", "cider")}
+    return figures | {"vocabulary_used": len({word for words in plain_words(captions) for word in words})}
+
+
 def cider_of_each(
     captions: Sequence[str], references: Sequence[Sequence[str]], *, tokenizer: Tokenizer = plain_words
 ) -> list[float]:

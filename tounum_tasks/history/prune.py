@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tounum_tasks import thumbnails
 from tounum_tasks.errors import ConfigurationError, DamagedFile
 from tounum_tasks.manifest.commit import batch_lock
 from tounum_tasks.manifest.read import history_path, read_publication, read_version, versions
@@ -66,6 +67,10 @@ def prune(lake: Storage, *, keep_days: int, now: dt.datetime, remove: bool) -> I
                     yield found
             except DamagedFile as fault:
                 damaged.append(f"Nothing of {batch_id} is removed: {fault}")
+    for found in _old_attention(lake, since):
+        if remove:
+            lake.remove(found.path)
+        yield found
     if damaged:
         raise DamagedFile(" ".join(damaged))
 
@@ -83,6 +88,18 @@ def _of_batch(
     for number in replaced:
         path = history_path(batch_date, batch_id, number)
         yield Superfluous("history", path, lake.entry(path).size)
+
+
+def _old_attention(lake: Storage, since: dt.datetime) -> Iterator[Superfluous]:
+    """Yield the pictures of attention maps that were made before the window, most of them of captions that are no more.
+
+    One is made when somebody looks at it. Thumbnails stay: there is one per image, and the next run would not make it.
+    """
+    for folder in _folders(lake, thumbnails.FOLDER):
+        path = f"{thumbnails.FOLDER}/{folder.name}"
+        for entry in lake.list_folder(path):
+            if entry.name.endswith(thumbnails.ATTENTION_SUFFIX) and _is_old(entry, since):
+                yield Superfluous(thumbnails.FOLDER, f"{path}/{entry.name}", entry.size)
 
 
 def _divide(lake: Storage, batch_date: str, batch_id: str, since: dt.datetime) -> tuple[list[int], list[int]]:

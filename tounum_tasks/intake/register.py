@@ -6,12 +6,16 @@ from collections.abc import Iterable, Sequence
 
 import tounum_tasks
 from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault
+from tounum_tasks.intake.rescans import place_of, strike_off_rescans
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
 from tounum_tasks.items import read_items, registered_batches
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import mend_latest
 from tounum_tasks.manifest.read import latest_version
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
+from tounum_tasks.reviews.effective import Effective
+from tounum_tasks.reviews.pinned import about_batch, pin
+from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.pins import asked_of_production, pin_models
 from tounum_tasks.store.base import Storage
@@ -49,6 +53,9 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         wanted = list(_of_date(lake, batch_date))
     batches, damaged = _batch_plans(lake, wanted)
     batches, postponed = _first_shards(batches, settings.max_shards)
+    store = ReviewStore(lake)
+    strike_off_rescans(lake, store, batches)
+    reviews = store.all()
     faults = [*intake.faults, *damaged]
     if faults and not batches:
         raise EnvironmentFault(" ".join(_shortened(faults)))
@@ -64,10 +71,12 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         beam=settings.beam,
         review_confidence=settings.review_confidence,
         caption_review_confidence=settings.caption_review_confidence,
+        doubtful_captions=settings.doubtful_captions,
         models=models,
         in_production=asked_of_production(request, settings),
         code_version=tounum_tasks.__version__,
-        batches=batches,
+        batches=pin_reviews(lake, batches, Effective(reviews)),
+        last_review=reviews[-1].review_id if reviews else None,
         waiting=_shortened([*intake.waiting, *postponed]),
         left_behind=_shortened(intake.left_behind),
         faults=_shortened(faults),
@@ -130,6 +139,18 @@ def _batch_plans(lake: Storage, wanted: Iterable[tuple[str, str]]) -> tuple[list
             )
         )
     return sorted(plans, key=lambda plan: (plan.base_version > 0, plan.batch_date, plan.batch_id)), damaged
+
+
+def pin_reviews(lake: Storage, batches: list[BatchPlan], effective: Effective) -> list[BatchPlan]:
+    """Return the batches with the names of the files in which what people said of them is kept for this run."""
+    if not effective.in_force():
+        return batches
+    found = []
+    for batch in batches:
+        items = read_items(lake, batch.batch_date, batch.batch_id)
+        about_it = about_batch(effective, [(item.image_id, place_of(item)) for item in items])
+        found.append(batch.model_copy(update={"reviews": pin(lake, batch.batch_date, batch.batch_id, about_it)}))
+    return found
 
 
 def _first_shards(batches: list[BatchPlan], most: int) -> tuple[list[BatchPlan], list[str]]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import manifest_path
-from tounum_tasks.manifest.schema import SCHEMA, with_earlier_names, with_todays_names
+from tounum_tasks.manifest.schema import SCHEMA, as_today, with_earlier_columns
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.store.base import Storage
 from tounum_tasks.tables import read_table
@@ -23,14 +23,17 @@ class BatchRef:
 
 def published_batches(lake: Storage) -> list[BatchRef]:
     """Return the batches that have a manifest, by date and id; whatever else lies beside them is left out."""
+    return [batch for batch in listed_batches(lake) if lake.exists(manifest_path(batch.batch_date, batch.batch_id))]
+
+
+def listed_batches(lake: Storage) -> list[BatchRef]:
+    """Return the batches that have a folder among the manifests, by date and id, whether or not anything is in it."""
     return [
         BatchRef(day.name, batch.name)
         for day in lake.list_folder("manifests")
         if day.kind == "folder" and _is_valid(validate_batch_date, day.name)
         for batch in lake.list_folder(f"manifests/{day.name}")
-        if batch.kind == "folder"
-        and _is_valid(validate_batch_id, batch.name)
-        and lake.exists(manifest_path(day.name, batch.name))
+        if batch.kind == "folder" and _is_valid(validate_batch_id, batch.name)
     ]
 
 
@@ -53,11 +56,11 @@ def read_columns(
         DamagedFile: the manifest does not hold what was published.
     """
     try:
-        wanted = None if columns is None else with_earlier_names(columns)
-        table = with_todays_names(read_table(lake, manifest_path(batch_date, batch_id), wanted))
+        wanted = None if columns is None else with_earlier_columns(columns)
+        table = as_today(read_table(lake, manifest_path(batch_date, batch_id), wanted))
     except FileNotFoundError:
         return None
     for name in SCHEMA.names if columns is None else columns:
         if name not in table.column_names:
             table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
-    return table
+    return table if columns is None else table.select(list(columns))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tounum_tasks.items import ItemKey
-from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, with_todays_names, without_publication
+from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, as_today, without_publication
 from tounum_tasks.store.base import Storage
 from tounum_tasks.tables import read_metadata, read_table
 
@@ -50,7 +50,7 @@ def read_version(lake: Storage, batch_date: str, batch_id: str, version: int) ->
         DamagedFile: it does not hold what was committed.
     """
     table = read_table(lake, history_path(batch_date, batch_id, version))
-    return with_todays_names(without_publication(table))
+    return as_today(without_publication(table))
 
 
 def read_publication(lake: Storage, batch_date: str, batch_id: str, version: int) -> Publication:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from tounum_tasks.manifest.sources import BY_MODEL
 
 SCHEMA_VERSION = 4
 
@@ -12,6 +15,14 @@ _RENAMED = {
     f"{kind}_{before}": f"{kind}_{name}"
     for name, before in EARLIER_NAMES.items()
     for kind in ("fingerprint", "seconds")
+}
+
+# Up to version 3 all was said by models. What later columns say of such rows is what this column said.
+_SAID_BY_MODELS = {
+    "model_label": "label",
+    "label_source": "label",
+    "model_caption": "caption",
+    "caption_source": "caption",
 }
 
 CLASS_COLUMNS = {
@@ -110,12 +121,17 @@ SCHEMA = pa.schema(
         _field("enhancement_reason", _text, "Why the image was changed, reverted or left alone"),
         _field("restorer_version", _text, "Version and digest of the restorer, where mode auto judged the image"),
         # Class and route
-        _field("label", _text, "Class: Painting, Photo, Schematics, Sketch or Text"),
-        _field("confidence", _real, "Probability of the label", decimals=4),
+        _field("label", _text, "Class: Painting, Photo, Schematics, Sketch or Text; a person's, if one gave it"),
+        _field("label_source", _text, "Whose the label is: model or person"),
+        _field("model_label", _text, "Class that the classifier found"),
+        _field("confidence", _real, "Probability of model_label", decimals=4),
         *(_field(column, _real, f"Probability of {label}", decimals=4) for label, column in CLASS_COLUMNS.items()),
         _field("is_photo", _flag, "Whether the image went on to features and a caption"),
         _field("needs_review", _flag, "Whether a person should look at it"),
         _field("review_reasons", _texts, "Why: class or caption (doubtful), end (see suspect_end)"),
+        _field("marks", _texts, "What people said of it: label, caption, good, scan_again, taken_care; null: nothing"),
+        _field("reviewed_by", _text, "Who said the latest of it"),
+        _field("reviewed_at", _text, "When, ISO 8601 in UTC"),
         _field("classifier_version", _text, "Version and digest of the classifier"),
         _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
         # Features and caption
@@ -125,10 +141,12 @@ SCHEMA = pa.schema(
             "Folder of Parquet files with the features, found by fingerprint_extract_features",
         ),
         _field("extractor_version", _text, "Version and digest of the feature extractor"),
-        _field("caption", _text, "Caption of a photograph"),
-        _field("caption_words", _texts, "Words of the caption, as the attention maps count them"),
-        _field("caption_log_probability", _real, "Log-probability of the caption, natural", decimals=3),
-        _field("caption_confidence", _real, "Expected quality of the caption, 0 to 1", decimals=4),
+        _field("caption", _text, "Caption of a photograph; a person's, if one gave it"),
+        _field("caption_source", _text, "Whose the caption is: model or person"),
+        _field("model_caption", _text, "Caption that the captioner found"),
+        _field("caption_words", _texts, "Words of model_caption, as the attention maps count them"),
+        _field("caption_log_probability", _real, "Log-probability of model_caption, natural", decimals=3),
+        _field("caption_confidence", _real, "Expected quality of model_caption, 0 to 1", decimals=4),
         _field("caption_alternatives", _texts, "Other captions that the search found, best first"),
         _field("attention_uri", _text, "Folder of Parquet files with the attention maps, found by fingerprint_caption"),
         _field("captioner_version", _text, "Version and digest of the captioner"),
@@ -172,11 +190,26 @@ def round_floats(row: dict) -> dict:
     return rounded
 
 
-def with_todays_names(table: pa.Table) -> pa.Table:
-    """Return the table of a manifest of any version with the columns, and the steps, called as they are today."""
+def as_today(table: pa.Table) -> pa.Table:
+    """Return the table of a manifest of any version as if it were of today's.
+
+    Columns and steps are called as they are today, and where a column says more than an earlier one did, it is derived.
+    """
     version = int((table.schema.metadata or {}).get(b"schema_version", SCHEMA_VERSION))
-    if version >= 3:
-        return table
+    if version < 3:
+        table = _with_todays_names(table)
+    return _with_sources(table) if version < 4 else table
+
+
+def with_earlier_columns(columns: Iterable[str]) -> list[str]:
+    """Return names of columns, and those of earlier versions from which :func:`as_today` makes them."""
+    wanted = list(columns)
+    earlier = [before for before, name in _RENAMED.items() if name in wanted]
+    earlier += [before for name, before in _SAID_BY_MODELS.items() if name in wanted]
+    return list(dict.fromkeys([*wanted, *earlier]))
+
+
+def _with_todays_names(table: pa.Table) -> pa.Table:
     table = table.rename_columns([_RENAMED.get(name, name) for name in table.column_names])
     if "reused_stages" not in table.column_names:
         return table
@@ -186,10 +219,14 @@ def with_todays_names(table: pa.Table) -> pa.Table:
     return table.set_column(position, SCHEMA.field("reused_stages"), pa.array(reused, _texts))
 
 
-def with_earlier_names(columns: Iterable[str]) -> list[str]:
-    """Return names of columns, and those that the same columns had in earlier versions."""
-    wanted = list(columns)
-    return [*wanted, *(before for before, name in _RENAMED.items() if name in wanted)]
+def _with_sources(table: pa.Table) -> pa.Table:
+    """Add what models said, and that it was they who said it."""
+    for name, before in _SAID_BY_MODELS.items():
+        if before in table.column_names and name not in table.column_names:
+            said = table[before]
+            by_model = pc.if_else(pc.is_valid(said), BY_MODEL, pa.scalar(None, _text))
+            table = table.append_column(SCHEMA.field(name), said if name.startswith("model_") else by_model)
+    return table
 
 
 def without_publication(table: pa.Table) -> pa.Table:

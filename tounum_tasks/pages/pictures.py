@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import EnvironmentFault, ItemError
+from tounum_tasks.images import thumbnail
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.names import validate_relative_path
@@ -83,12 +84,7 @@ class Pictures:
 
 def shrink(pixels: Pixels, longest_side: int = LONGEST_SIDE) -> Pixels:
     """Return ``pixels`` with its longer side at most ``longest_side``; very long strips stay at least 1 pixel wide."""
-    height, width = pixels.shape[:2]
-    scale = longest_side / max(height, width)
-    if scale >= 1:
-        return pixels
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return thumbnail.shrink(pixels, longest_side)
 
 
 def detail_window(pixels: Pixels) -> tuple[slice, slice]:

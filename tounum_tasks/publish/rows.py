@@ -16,6 +16,7 @@ from tounum_tasks.manifest.schema import (
     round_floats,
 )
 from tounum_tasks.plan import BatchPlan, RunPlan, ShardRef
+from tounum_tasks.reviews.laid_over import laid_over
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.shard import ShardWork, load_step
 from tounum_tasks.steps.table import STEPS
@@ -50,7 +51,7 @@ def _shard_rows(work: ShardWork, version: int) -> Iterable[dict]:
             reasons += modules[name].review_reasons(work, result)
             row |= modules[name].columns(work, item, result)
             row |= {f"fingerprint_{name}": result["fingerprint"], f"seconds_{name}": result["seconds"]}
-        row |= {"needs_review": bool(reasons), "review_reasons": reasons} if row.get("label") else {}
+        row = laid_over(row, work.reviews, reasons)
         row |= _outcome(work, item, found)
         row |= _run(work, version)
         row["reused_stages"] = [name for name, result in found.items() if result["run_id"] != work.plan.run_id]

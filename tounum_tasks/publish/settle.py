@@ -91,6 +91,15 @@ class BatchFiles:
                     self._photo(row)
         return put
 
+    def place_of(self, row: dict, label: str) -> tuple[str, str]:
+        """Return where the image of a row belongs if it is of this class, and the fingerprint of that route."""
+        item = self._items[row["source_path"], row["page"]]
+        is_enhanced = bool(row["enhancement_accepted"])
+        place = (
+            self._places.of_photo(item, enhanced=is_enhanced) if label == PHOTO else self._places.of_class(item, label)
+        )
+        return place.uri, route.fingerprint_for(item, label, measured=row["fingerprint_measure_and_enhance"])
+
     def settle(self, table: pa.Table) -> Settling:
         """Put what is missing, replace what is not as it should be, and remove copies that the manifest does not name.
 

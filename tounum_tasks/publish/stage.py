@@ -20,6 +20,8 @@ from tounum_tasks.publish.duplicates import LakeHashes
 from tounum_tasks.publish.overtaken import other_publishers
 from tounum_tasks.publish.rows import build_rows, to_table
 from tounum_tasks.publish.settle import BatchFiles
+from tounum_tasks.reviews.compaction import compact
+from tounum_tasks.search.vectors import keep_vectors
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Storage
@@ -58,6 +60,8 @@ def run(plan: RunPlan, settings: Settings) -> dict:
         raise (EnvironmentFault if may_pass else ConfigurationError)(
             f"Not published, while all other batches were: {told}"
         )
+    if plan.last_review:
+        compact(open_storage(settings.lake_root), up_to=plan.last_review)
     if not batches:
         log.info("Nothing arrived: there is nothing to publish.")
     return {"batches": batches}
@@ -77,6 +81,7 @@ def _publish(plan: RunPlan, batch: BatchPlan, hashes: LakeHashes, settings: Sett
             table = read_version(lake, batch.batch_date, batch.batch_id, version)
         files.settle(table)
         hashes.keep(BatchRef(batch.batch_date, batch.batch_id), table)
+        keep_vectors(lake, batch.batch_date, batch.batch_id, table)
     statuses = table["status"].to_pylist()
     counts = dict(Counter(statuses))
     labels: dict[str, Counter] = {}

@@ -13,7 +13,7 @@ from tounum_tasks.models.registry import ModelVersion, Registry
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.retrain.data_set import read_caption_data
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
-from tounum_tasks.retrain.training import DataSet, Row, initial_version
+from tounum_tasks.retrain.training import DataSet, Row, group_label, initial_version
 from tounum_tasks.retrain.work_folder import candidate_folder, registry_of, work_folder
 from tounum_tasks.settings import Settings
 
@@ -35,11 +35,11 @@ class CaptionerTraining:
     def initial(self, registry: Registry) -> ModelVersion:
         return registry.partner(registry.resolve("captioner"), "extractor")
 
-    def read(self, name: str, settings: Settings) -> DataSet:
-        found = read_caption_data(name, settings)
+    def read(self, name: str, settings: Settings, corrections: Path | None) -> DataSet:
+        found = read_caption_data(name, settings, corrections)
         data = found.data
         counts = {split: len(data.split(split)) for split in ("train", "dev", "test")}
-        return DataSet(data.fingerprint, counts, found.test_source, [image.path for image in data.images], data)
+        return DataSet(data.fingerprint, counts, found.test_source, [image.path for image in data.images], found)
 
     def bytes_needed(self, plan: RetrainPlan) -> int:
         views = sum(plan.images.values()) + (1 + plan.windows) * plan.images["train"]
@@ -52,7 +52,7 @@ class CaptionerTraining:
         initial = initial_version(plan, settings)
         out = work_folder(plan, settings)
         figures = train_captioner(
-            data.content,
+            data.content.data,
             out,
             TrainingSettings(
                 seed=plan.seed,
@@ -76,19 +76,25 @@ class CaptionerTraining:
     ) -> dict[str, Any]:
         from tounum_tasks.evaluation.measure import measure_captioner
 
-        images = data.content.split("test")
+        images = data.content.data.split("test")
         beams = sorted({GREEDY, settings.beam})
         partner = registry_of(settings).partner(production, "extractor")
         figures, said = {}, {}
+        groups: dict[str, dict[str, Any]] = {
+            origin: {"images": len(found), "figures": {}} for origin, found in data.content.groups.items()
+        }
         for name, folder, extractor in (
             ("production", production.folder, partner.folder),
             ("candidate", candidate_folder(plan, settings), _own_extractor(plan, settings, card)),
         ):
             figures[name], captions = measure_captioner(folder, extractor, images, beams)
             said[name] = [caption.text for caption in captions[settings.beam]]
+            for origin, found in data.content.groups.items():
+                groups[origin]["figures"][name], _ = measure_captioner(folder, extractor, found, beams)
         return {
             "beam": settings.beam,
             "figures": figures,
+            "groups": groups,
             "examples": [
                 {"image": images[index].name, **{name: texts[index] for name, texts in said.items()}}
                 for index in _spread(images)
@@ -112,6 +118,11 @@ class CaptionerTraining:
         ]
         for way, figure, label, digits in wanted:
             yield Row(label, figures["production"][way][figure], figures["candidate"][way][figure], digits)
+        for group, measured in evaluation.get("groups", {}).items():
+            of = measured["figures"]
+            for figure, name in (("cider", "CIDEr"), ("bleu_4", "BLEU-4")):
+                label = group_label(group, measured["images"], f"{name}, {search}")
+                yield Row(label, of["production"][wide][figure], of["candidate"][wide][figure])
 
 
 def _own_extractor(plan: RetrainPlan, settings: Settings, card: ModelCard) -> Path:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from tounum_tasks.datasets.classes import Example
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import WEIGHTS_FILE, ModelCard
 from tounum_tasks.models.registry import ModelVersion, Registry
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.retrain.data_set import read_class_data
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
-from tounum_tasks.retrain.training import DataSet, Row, initial_version
+from tounum_tasks.retrain.training import DataSet, Row, group_label, initial_version
 from tounum_tasks.retrain.work_folder import candidate_folder, work_folder
 from tounum_tasks.settings import Settings
 
@@ -31,8 +33,8 @@ class ClassifierTraining:
     def initial(self, registry: Registry) -> ModelVersion:
         return registry.resolve("classifier")
 
-    def read(self, name: str, settings: Settings) -> DataSet:
-        found = read_class_data(name, settings)
+    def read(self, name: str, settings: Settings, corrections: Path | None) -> DataSet:
+        found = read_class_data(name, settings, corrections)
         counts = {"train": len(found.training), "test": len(found.test)}
         pictures = [example.path for example in (*found.training, *found.test)]
         return DataSet(found.fingerprint, counts, found.test_source, pictures, found)
@@ -60,7 +62,14 @@ class ClassifierTraining:
         from tounum_tasks.evaluation.measure import measure_classifier
 
         folders = {"production": production.folder, "candidate": candidate_folder(plan, settings)}
-        return {"figures": {name: measure_classifier(folder, data.content.test) for name, folder in folders.items()}}
+
+        def figures(examples: Sequence[Example]) -> dict[str, Any]:
+            return {name: measure_classifier(folder, examples) for name, folder in folders.items()}
+
+        groups = {
+            origin: {"images": len(found), "figures": figures(found)} for origin, found in data.content.groups.items()
+        }
+        return {"figures": figures(data.content.test), "groups": groups}
 
     def rows(self, evaluation: Mapping[str, Any]) -> Iterator[Row]:
         production, candidate = (evaluation["figures"][name] for name in ("production", "candidate"))
@@ -71,3 +80,7 @@ class ClassifierTraining:
                 yield Row(f"{name}: {figure}", of_production[figure], candidate["per_class"][name][figure])
         label = "calibration error (lower is better)"
         yield Row(label, production["calibration_error"], candidate["calibration_error"])
+        for group, measured in evaluation.get("groups", {}).items():
+            of = measured["figures"]
+            label = group_label(group, measured["images"], "accuracy")
+            yield Row(label, of["production"]["accuracy"], of["candidate"]["accuracy"])

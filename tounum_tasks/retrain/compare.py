@@ -11,6 +11,7 @@ from typing import Any
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.files import write_text
+from tounum_tasks.retrain.data_set import CORRECTIONS
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.retrain.table import TRAININGS
 from tounum_tasks.retrain.training import Row
@@ -128,7 +129,7 @@ def markdown(comparison: Comparison, plan: RetrainPlan, folder: str) -> str:
     passes += f", {plan.windows} windows of each image" if plan.windows else ""
     lines += [
         "",
-        f"Trained on `{_code(plan.data)}` ({counts} images) with {passes} and seed {plan.seed}. "
+        f"Trained on `{_code(plan.data)}`{_corrections(plan)} ({counts} images) with {passes} and seed {plan.seed}. "
         f"Curves and all figures lie in `{_code(folder)}`.",
     ]
     if plan.notes.strip():
@@ -150,6 +151,10 @@ def _table(comparison: Comparison) -> Iterator[str]:
             f"{row.candidate - row.production:+,.{row.digits}f}",
         ]
         yield f"| {' | '.join(f'**{cell}**' if index == 0 else cell for cell in cells)} |"
+
+
+def _corrections(plan: RetrainPlan) -> str:
+    return " and what people corrected" if plan.corrections and plan.data != CORRECTIONS else ""
 
 
 def escaped(text: str) -> str:

@@ -6,38 +6,56 @@ images that neither of them has seen.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, load_captions
-from tounum_tasks.datasets.classes import Example, read_class_folders, split
+from tounum_tasks.corrections.truth import ORIGINS
+from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, joined, load_captions
+from tounum_tasks.datasets.classes import Example, list_examples, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.names import validate_relative_path
 from tounum_tasks.settings import Settings
 from tounum_tasks.visible import display_name
 
+Tested = TypeVar("Tested", CaptionedImage, Example)
+
 TEST_FOLDER = "test"
 TEST_SHARE = 0.15
 
 
+CORRECTIONS = "corrections"  # names what people corrected and confirmed in the lake, rather than a folder
+CORRECTED_TESTS = "what people corrected and confirmed, dealt by hash"
+
+
 @dataclass(frozen=True)
 class Captions:
-    """Captioned images with the splits ``train``, ``dev`` and ``test``; ``test_source`` says what the last are."""
+    """Captioned images with the splits ``train``, ``dev`` and ``test``.
+
+    Attributes:
+        test_source: says what the test images are.
+        groups: those of them that people corrected (hard) or that were chosen by lot (sample).
+    """
 
     data: CaptionData
     test_source: str
+    groups: dict[str, list[CaptionedImage]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ClassData:
-    """Labelled images: ``training`` is what a training may use (it keeps some to validate on), ``test`` is not."""
+    """Labelled images: ``training`` is what a training may use (it keeps some to validate on), ``test`` is not.
+
+    ``groups`` are those test images that people corrected (hard) or that were chosen by lot (sample).
+    """
 
     training: tuple[Example, ...]
     test: tuple[Example, ...]
     fingerprint: str
     test_source: str
+    groups: dict[str, list[Example]] = field(default_factory=dict)
 
 
 def find_data_set(name: str, settings: Settings) -> Path:
@@ -79,24 +97,44 @@ def datasets_folder(settings: Settings) -> Path:
     return root
 
 
-def read_caption_data(name: str, settings: Settings) -> Captions:
+def read_caption_data(name: str, settings: Settings, corrections: Path | None = None) -> Captions:
     """Read a captioned data set with the splits ``train``, ``dev`` and ``test``.
 
     Where it brings no test images, half of its dev images become test images, chosen by the hash of their names.
 
+    Args:
+        name: of the data set; ``corrections`` is what was exported alone.
+        corrections: an export of what people corrected and confirmed, which is added.
+
     Raises:
         ConfigurationError: it cannot be used; the sentence says why.
     """
-    path = find_data_set(name, settings)
-    data = load_captions(path)
-    _check_inside(datasets_folder(settings), (image.path for image in data.images))
-    test_source = "its split test"
-    if not data.split("test"):
-        data, test_source = _with_test_split(data), "half of its split dev"
+    parts, sources = [], []
+    if name != CORRECTIONS:
+        data, source = _uncorrected_captions(name, settings)
+        parts.append(data)
+        sources.append(source)
+    groups: dict[str, list[CaptionedImage]] = {}
+    if corrections and (corrections / "captions").is_dir():
+        corrected = load_captions(corrections / "captions")
+        parts.append(corrected)
+        sources.append(CORRECTED_TESTS)
+        groups = _by_origin(corrected.split("test"))
+    if not parts:
+        raise ConfigurationError("Nobody has corrected or confirmed a caption yet: there is nothing to train on.")
+    data, test_source = joined(parts), ", and ".join(sources)
     for purpose in ("train", "test"):
         if not data.split(purpose):
             raise ConfigurationError(f"Data set '{display_name(name)}' has no images to {purpose} on: add some.")
-    return Captions(data, test_source)
+    return Captions(data, test_source, groups)
+
+
+def _uncorrected_captions(name: str, settings: Settings) -> tuple[CaptionData, str]:
+    """The data set below the root of data sets, and what its test images are."""
+    path = find_data_set(name, settings)
+    data = load_captions(path)
+    _check_inside(datasets_folder(settings), (image.path for image in data.images))
+    return (data, "its split test") if data.split("test") else (_with_test_split(data), "half of its split dev")
 
 
 def _with_test_split(data: CaptionData) -> CaptionData:
@@ -109,26 +147,34 @@ def _with_test_split(data: CaptionData) -> CaptionData:
     return CaptionData(tuple(map(divided, data.images)), data.fingerprint)
 
 
-def read_class_data(name: str, settings: Settings) -> ClassData:
+def read_class_data(name: str, settings: Settings, corrections: Path | None = None) -> ClassData:
     """Read a data set of one folder per class.
 
     Test images are those of its folder ``test`` (one folder per class again), which ought to hold sources that the
     others do not; without that folder, 15 % of the images and at least one of a class, chosen by the hash of their
     names.
 
+    Args:
+        name: of the data set; ``corrections`` is what was exported alone.
+        corrections: an export of what people corrected and confirmed, which is added.
+
     Raises:
         ConfigurationError: it cannot be used; the sentence says why.
     """
     from tounum_tasks.training.classifier import Recipe
 
-    root = find_data_set(name, settings)
-    examples = read_class_folders(root)
-    has_test_folder = (root / TEST_FOLDER).is_dir()
-    if has_test_folder:
-        training, test = examples, read_class_folders(root / TEST_FOLDER)
-    else:
-        training, test = _hold_back(examples)
-    _check_inside(datasets_folder(settings), (example.path for example in [*training, *test]))
+    training: list[Example] = []
+    test: list[Example] = []
+    sources = []
+    if name != CORRECTIONS:
+        training, test, source = _uncorrected_classes(name, settings)
+        sources.append(source)
+    groups: dict[str, list[Example]] = {}
+    if corrections:
+        corrected = _corrected_examples(corrections / "classes" / TEST_FOLDER)
+        training, test = [*training, *_corrected_examples(corrections / "classes")], [*test, *corrected]
+        sources.append(CORRECTED_TESTS)
+        groups = _by_origin(corrected)
     trained_on, validated_on = split(training, Recipe().validation_share)
     for part, purpose in ((trained_on, "train"), (test, "test")):
         present = {example.label for example in part}
@@ -142,8 +188,35 @@ def read_class_data(name: str, settings: Settings) -> ClassData:
         [[example.source, example.path.name, example.path.stat().st_size] for example in part]
         for part in (training, test)
     ]
-    source = f"its folder {TEST_FOLDER}" if has_test_folder else f"{TEST_SHARE:.0%} of its images, held out by name"
-    return ClassData(tuple(training), tuple(test), fingerprint(classes=content), source)
+    return ClassData(tuple(training), tuple(test), fingerprint(classes=content), ", and ".join(sources), groups)
+
+
+def _uncorrected_classes(name: str, settings: Settings) -> tuple[list[Example], list[Example], str]:
+    """The data set below the root of data sets: what to train on, what to test on, and what the latter is."""
+    root = find_data_set(name, settings)
+    examples = read_class_folders(root)
+    if (root / TEST_FOLDER).is_dir():
+        training, test, source = examples, read_class_folders(root / TEST_FOLDER), f"its folder {TEST_FOLDER}"
+    else:
+        training, test = _hold_back(examples)
+        source = f"{TEST_SHARE:.0%} of its images, held out by name"
+    _check_inside(datasets_folder(settings), (example.path for example in [*training, *test]))
+    return training, test, source
+
+
+def _corrected_examples(root: Path) -> list[Example]:
+    """Images of an export; their sources are called so that no folder of a data set has the same name."""
+    return [
+        replace(example, source=f"{CLASSES[example.label]}/{CORRECTIONS} {example.path.parent.name}")
+        for example in list_examples(root)
+    ]
+
+
+def _by_origin(tests: Sequence[Tested]) -> dict[str, list[Tested]]:
+    """Exported test images by the folder in which they lie: hard, sample."""
+    return {
+        origin: found for origin in ORIGINS if (found := [image for image in tests if image.path.parent.name == origin])
+    }
 
 
 def _hold_back(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

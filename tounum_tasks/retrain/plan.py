@@ -19,7 +19,8 @@ class RetrainRequest(_Frozen):
 
     Attributes:
         run_id: identity of the retraining: the same id goes on where an earlier attempt stopped.
-        data: path of the data set below the setting ``datasets_root``.
+        data: path of the data set below the setting ``datasets_root``; ``corrections`` is what people corrected alone.
+        corrections: learn from what people corrected and confirmed, too.
         epochs: passes over the training images; None: as many as the model usually takes.
         extractor_epochs: passes in which the extractor above `mixed8` learns too (captioner only).
         reward_epochs: passes in which whole captions are rewarded, after the others (captioner only).
@@ -31,6 +32,7 @@ class RetrainRequest(_Frozen):
     run_id: Annotated[str, Field(min_length=1, max_length=250)]
     model: Trainable
     data: str
+    corrections: bool = False
     epochs: float | None = None
     extractor_epochs: int = 0
     reward_epochs: int = 0
@@ -47,6 +49,7 @@ class RetrainPlan(_Frozen):
     Attributes:
         version: of the candidate, made of the start of the retraining.
         work: name of the work folder.
+        corrections: an export of what people corrected and confirmed lies in the work folder, and is learnt from.
         initial: the model that the training begins with: the classifier in production, or the extractor of the
             captioner in production.
         data_fingerprint: of the whole data set; a data set that changes underneath a retraining is refused.
@@ -59,6 +62,7 @@ class RetrainPlan(_Frozen):
     version: str
     work: str
     data: str
+    corrections: bool = False  # plans of runs that began before there were corrections do not name them
     epochs: float
     extractor_epochs: int
     reward_epochs: int

@@ -5,6 +5,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from tounum_tasks.corrections.export import export
 from tounum_tasks.datasets.check import check_pictures
 from tounum_tasks.datasets.views import MOST_WINDOWS
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
@@ -12,10 +13,19 @@ from tounum_tasks.files import write_json
 from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.names import safe_key
 from tounum_tasks.plan import ModelPin
+from tounum_tasks.retrain.data_set import CORRECTIONS
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.table import TRAININGS
-from tounum_tasks.retrain.training import Training
-from tounum_tasks.retrain.work_folder import PLAN_FILE, read_json, registry_of, remove_abandoned, work_folder
+from tounum_tasks.retrain.training import DataSet, Training
+from tounum_tasks.retrain.work_folder import (
+    CORRECTIONS_FOLDER,
+    PLAN_FILE,
+    read_json,
+    registry_of,
+    remove_abandoned,
+    retrain_folder,
+    work_folder,
+)
 from tounum_tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,15 +45,17 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
     require_keras("A retraining")
     training, registry = TRAININGS[request.model], registry_of(settings)
     epochs = _checked_epochs(request, training)
-    data = training.read(request.data, settings)
-    check_pictures(data.pictures)
+    version = request.started_at.astimezone(dt.UTC).strftime("%Y.%m.%d-%H%M%S")
+    work = f"{request.model}-{version}-{safe_key(request.run_id)[:8]}"
+    data = _read(request, training, settings, retrain_folder(settings) / work / CORRECTIONS_FOLDER)
     initial = training.initial(registry)
     plan = RetrainPlan(
         run_id=request.run_id,
         model=request.model,
-        version=request.started_at.astimezone(dt.UTC).strftime("%Y.%m.%d-%H%M%S"),
-        work="",
+        version=version,
+        work=work,
         data=request.data,
+        corrections=_wants_corrections(request),
         epochs=epochs,
         extractor_epochs=request.extractor_epochs,
         reward_epochs=request.reward_epochs,
@@ -56,7 +68,6 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
         images=data.images,
         test=data.test_source,
     )
-    plan = plan.model_copy(update={"work": f"{plan.model}-{plan.version}-{safe_key(plan.run_id)[:8]}"})
     _check_version_is_free(plan, settings)
     for name in remove_abandoned(settings):
         log.info("Removed the checkpoints of %s, with which nobody went on.", name)
@@ -80,6 +91,27 @@ def _checked_epochs(request: RetrainRequest, training: Training) -> float:
     return epochs
 
 
+def _wants_corrections(request: RetrainRequest) -> bool:
+    return request.corrections or request.data == CORRECTIONS
+
+
+def _read(request: RetrainRequest, training: Training, settings: Settings, corrections: Path) -> DataSet:
+    """Export what people corrected, if it is asked for, and read all that is trained on; no picture is damaged."""
+    if not _wants_corrections(request):
+        data = training.read(request.data, settings, None)
+        check_pictures(data.pictures)
+        return data
+    for sentence in export(settings, corrections).left_out:
+        log.warning("%s", sentence)
+    try:
+        data = training.read(request.data, settings, corrections)
+        check_pictures(data.pictures)
+    except ConfigurationError:
+        shutil.rmtree(corrections)  # nobody would clear it away: without a plan the folder belongs to no run
+        raise
+    return data
+
+
 def _check_version_is_free(plan: RetrainPlan, settings: Settings) -> None:
     if any(found.version == plan.version for found in registry_of(settings).versions(plan.model)):
         raise ConfigurationError(
@@ -96,7 +128,13 @@ def _continued(plan: RetrainPlan, folder: Path) -> RetrainPlan:
     if continued == earlier:
         return continued
     log.info("The data set has changed since the last attempt: the training begins anew.")
-    shutil.rmtree(folder)
+    for entry in folder.iterdir():
+        if entry.name == CORRECTIONS_FOLDER:
+            continue  # exported just now
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
     return plan
 
 

@@ -59,8 +59,8 @@ class Training(Protocol):
     def initial(self, registry: Registry) -> ModelVersion:
         """Return the version that the training begins with."""
 
-    def read(self, name: str, settings: Settings) -> DataSet:
-        """Return a data set, or raise ConfigurationError if it cannot be used."""
+    def read(self, name: str, settings: Settings, corrections: Path | None) -> DataSet:
+        """Return a data set with an export of corrections, if any; raise ConfigurationError if it cannot be used."""
 
     def bytes_needed(self, plan: RetrainPlan) -> int:
         """Return what the caches of a training take on disk."""
@@ -77,11 +77,21 @@ class Training(Protocol):
             card: of the candidate.
 
         Returns:
-            What goes into ``evaluation.json``: ``figures`` by ``candidate`` and ``production``, perhaps ``examples``.
+            What goes into ``evaluation.json``: ``figures`` by ``candidate`` and ``production``, perhaps ``examples``,
+            and ``groups``: the same figures for the test images of one origin, with their number as ``images``.
         """
 
     def rows(self, evaluation: Mapping[str, Any]) -> Iterator[Row]:
         """Yield the figures for people from ``evaluation.json``; the first one decides."""
+
+
+# How people read the origins of what they corrected.
+GROUPS = {"hard": "corrected by people", "sample": "chosen by lot"}
+
+
+def group_label(group: str, images: int, figure: str) -> str:
+    """Return what a figure on the test images of one origin is called."""
+    return f"{GROUPS[group]} ({images:,} images): {figure}"
 
 
 def initial_version(plan: RetrainPlan, settings: Settings) -> ModelVersion:

@@ -27,6 +27,7 @@ PLAN_FILE = "plan.json"
 EVALUATION_FILE = "evaluation.json"
 COMPARISON_FILE = "comparison.md"
 QUESTION_FILE = "question.md"
+CORRECTIONS_FOLDER = "corrections"
 ABANDONED_DAYS = 30
 
 
@@ -43,6 +44,11 @@ def retrain_folder(settings: Settings) -> Path:
 def work_folder(plan: RetrainPlan, settings: Settings) -> Path:
     """Return the work folder of a retraining."""
     return retrain_folder(settings) / plan.work
+
+
+def corrections_folder(plan: RetrainPlan, settings: Settings) -> Path | None:
+    """Return where the export of corrections lies that a retraining learns from, or None if it does not."""
+    return work_folder(plan, settings) / CORRECTIONS_FOLDER if plan.corrections else None
 
 
 def candidate_folder(plan: RetrainPlan, settings: Settings, name: str | None = None) -> Path:

@@ -50,12 +50,18 @@ def wanted(work: ShardWork) -> list[Item]:
 
 
 def fingerprint(work: ShardWork, item: Item) -> str:
+    plan = work.plan
+    # Captions that are kept do not depend on what is called doubtful.
+    doubt = (
+        {} if plan.doubtful_captions == "keep" else {"doubt": [plan.doubtful_captions, plan.caption_review_confidence]}
+    )
     return hashed(
         stage="caption",
         version=VERSION,
         input=extract_features.fingerprint(work, item),
-        model=work.plan.models["captioner"].digest,
-        beam=work.plan.beam,
+        model=plan.models["captioner"].digest,
+        beam=plan.beam,
+        **doubt,
     )
 
 
@@ -64,14 +70,17 @@ def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
 
 
 def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
+    from tounum_tasks.caption.doubt import Doubt, captions_of
+
     captioner = load_model("captioner", work.plan.models, work.settings)
+    doubt = Doubt(work.plan.doubtful_captions, work.plan.caption_review_confidence)
     by_input = {extract_features.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
     features = work.cache("extract_features").iterate(by_input, ["fingerprint", "features"])
     found = 0
     for batch in in_batches(features, CAPTION_AT_ONCE):
         started = time.monotonic()
         arrays = np.stack([np.frombuffer(row["features"], "<f2").reshape(64, 2048) for row in batch])
-        captions = captioner.caption(arrays, beam=work.plan.beam)
+        captions = captions_of(captioner, arrays, beam=work.plan.beam, doubt=doubt)
         seconds = (time.monotonic() - started) / len(batch)
         told = [(by_input[row["fingerprint"]], caption) for row, caption in zip(batch, captions, strict=True)]
         attention_of(work).commit(
@@ -103,7 +112,7 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
 
 def columns(work: ShardWork, item: Item, row: dict) -> dict:
     return {
-        "caption": row["caption"],
+        "model_caption": row["caption"] or None,
         "caption_words": row["words"],
         "caption_log_probability": row["log_probability"],
         "caption_confidence": row["confidence"],

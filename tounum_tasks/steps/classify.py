@@ -70,10 +70,9 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
 
 def columns(work: ShardWork, item: Item, row: dict) -> dict:
     return {
-        "label": row["label"],
+        "model_label": row["label"],
         "confidence": row["confidence"],
         **{CLASS_COLUMNS[name]: value for name, value in zip(CLASSES, row["probabilities"], strict=True)},
-        "is_photo": row["label"] == PHOTO,
         "classifier_version": version_of(work.plan.models["classifier"]),
     }
 
@@ -84,9 +83,9 @@ def review_reasons(work: ShardWork, row: dict) -> list[str]:
 
 
 def label_of(work: ShardWork, item: Item) -> str | None:
-    """Return the class of an item, or None if it has none: it could not be read."""
+    """Return the class of an item: a person's, else the model's; None if it has none: it could not be read."""
     found = work.results("classify").get(item.key)
-    return found["label"] if found else None
+    return (work.reviews.label_of(item.image_id) or found["label"]) if found else None
 
 
 def photographs(work: ShardWork) -> list[Item]:

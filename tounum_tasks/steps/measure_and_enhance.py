@@ -20,6 +20,7 @@ from tounum_tasks.images.decode import DecodedImage
 from tounum_tasks.images.encode import encode, extension
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.images.phash import perceptual_hash
+from tounum_tasks.images.thumbnail import make_thumbnail
 from tounum_tasks.items import Item
 from tounum_tasks.logs import about_item
 from tounum_tasks.manifest.models import version_of
@@ -32,6 +33,7 @@ from tounum_tasks.steps.originals import Originals, limits_of
 from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork
 from tounum_tasks.store.base import Storage
+from tounum_tasks.thumbnails import thumbnail_path
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +189,7 @@ def _measure_one(
             raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
         image = originals.decode(item, limits_of(work.plan, item, work.settings))
         pixels = _measure_pixels(work, fingerprint, image, engine, row)
+        _keep_thumbnail(work.lake, item, image)
         model_input = {
             "fingerprint": fingerprint,
             "pixels": to_model_input(pixels).tobytes(),
@@ -233,6 +236,16 @@ def _measure_pixels(
         row["enhanced_sha256"] = hashlib.sha256(changed).hexdigest()
         work.lake.write_bytes(row["enhanced"], changed)
     return enhancement.rgb
+
+
+def _keep_thumbnail(lake: Storage, item: Item, image: DecodedImage) -> None:
+    """Put a small picture of a page as it came into the lake, unless it is there; work never stops for want of one."""
+    path = thumbnail_path(item.image_id)
+    try:
+        if not lake.exists(path):
+            lake.write_bytes(path, make_thumbnail(image.rgb))
+    except EnvironmentFault as fault:
+        log.warning("There is no thumbnail of this image: %s", fault)
 
 
 def enhanced_path(folder: str, fingerprint: str, format: str) -> str:

@@ -40,13 +40,16 @@ def wanted(work: ShardWork) -> list[Item]:
 
 
 def fingerprint(work: ShardWork, item: Item) -> str:
-    return hashed(
-        stage="route",
-        version=VERSION,
-        input=measure_and_enhance.fingerprint(work, item),
-        item=[item.source_path, item.page],
-        label=label_of(work, item),
-    )
+    return fingerprint_for(item, label_of(work, item), measured=measure_and_enhance.fingerprint(work, item))
+
+
+def fingerprint_for(item: Item, label: str | None, *, measured: str) -> str:
+    """Return what the route of an item of some class is known by.
+
+    Args:
+        measured: fingerprint of its metrics and enhancement.
+    """
+    return hashed(stage="route", version=VERSION, input=measured, item=[item.source_path, item.page], label=label)
 
 
 def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:

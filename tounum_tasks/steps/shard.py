@@ -19,6 +19,8 @@ from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item, ItemKey, read_items
 from tounum_tasks.manifest.read import failed_keys
 from tounum_tasks.plan import RunPlan, ShardRef
+from tounum_tasks.reviews.effective import Effective
+from tounum_tasks.reviews.pinned import read_pinned
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.table import step_named
 from tounum_tasks.store.base import Storage
@@ -136,6 +138,16 @@ class ShardWork:
             return items
         failed = failed_keys(self.lake, batch.batch_date, batch.batch_id, batch.base_version)
         return [item for item in items if item.key in failed]
+
+    @cached_property
+    def reviews(self) -> Effective:
+        """What people had said of the batch when the run began.
+
+        Raises:
+            EnvironmentFault: what was kept of it is gone or damaged.
+        """
+        batch = next(batch for batch in self.plan.batches if batch.batch_id == self.shard.batch_id)
+        return read_pinned(self.lake, batch.batch_date, batch.batch_id, batch.reviews)
 
     def folder(self, name: str) -> str:
         """Return this shard's folder below a folder of the lake: ``stages/STEP``, ``features``, ..."""

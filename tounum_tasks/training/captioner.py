@@ -8,7 +8,7 @@ The phases; 1, 2 and 5 are optional, and none is needed to give a captioner that
 3. The extractor is rounded to float16, as it will be stored, and the features of all images are computed with it.
 4. ``decoder``: the captioner alone learns on exactly these features, and on those of the mirrored images.
 5. ``reward``: it is rewarded for captions that resemble the references as a whole, rather than word by word
-   (:mod:`~tounum_tasks.training.reward`).
+   (:mod:`~tounum_tasks.training.reward`), beside the words of people if wanted, so that rare ones are not forgotten.
 
 The last two phases are scored on the dev split after every pass, with averaged weights; the best pass is kept, and a
 phase ends early when ``patience`` passes brought nothing better.
@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -35,12 +36,12 @@ from tounum_tasks.caption.captioner import SearchOptions
 from tounum_tasks.caption.confidence import Confidence
 from tounum_tasks.caption.network import CaptionNetwork, set_weights
 from tounum_tasks.caption.shape import NetworkShape
-from tounum_tasks.caption.vocabulary import END, UNK, Vocabulary
+from tounum_tasks.caption.vocabulary import END, SPECIAL, UNK, Vocabulary, normalise
 from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, read_input
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.datasets.views import FIRST_WINDOW, MIRRORED, WHOLE
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.evaluation.captioner import score
+from tounum_tasks.evaluation.captioner import score_by_source
 from tounum_tasks.features import inception
 from tounum_tasks.features import network as extractor_network
 from tounum_tasks.features.extractor import Extractor, block_network
@@ -62,6 +63,8 @@ FEATURE_SHAPE = (inception.POSITIONS, inception.CHANNELS)
 CHECKPOINT_SECONDS = 300.0
 FEWEST_IMAGES_OF_A_NEW_WORD = 3
 READ_AT_ONCE = 64
+REFERENCES_BESIDE_REWARDS = 2
+"""Captions of people, for each image, whose likelihood counts beside the rewards, if it does."""
 GOING_ON = 0.4  # share of the learning rate that is right for a captioner that was trained before
 CURVES_FILE = "curves.csv"
 CURVES = ("phase", "pass", "train_loss", "train_reward", "dev_loss", "seconds", "bleu_4", "cider")
@@ -75,10 +78,12 @@ class TrainingSettings:
 
     seed: int = 0
     vocabulary_size: int = 3000
+    fewest_images: int = 0
     max_words: int = 20
     captions_per_image: int = 5
     mirrored: bool = True
     windows: int = 0
+    views_of_repeated: bool = False
     label_smoothing: float = 0.1
     dropout: float = 0.4
     word_dropout: float = 0.1
@@ -92,6 +97,7 @@ class TrainingSettings:
     full_learning_rate: float = 5e-4
     decoder_learning_rate: float = 1.2e-3
     reward_learning_rate: float = 1e-4
+    reward_likelihood: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -172,6 +178,8 @@ class CaptionerTraining:
         self._check_that_the_drawn_learn()
         self.initial = extractor_network.fill_missing_kernels(initial, settings.seed)
         captions = [caption for image in self.train_images for caption in image.captions]
+        if captioner and settings.fewest_images:
+            captioner = without_rare_words(captioner, self.train_images, settings.fewest_images)
         self.begun_with = captioner
         self.vocabulary = self._vocabulary()
         lengths = [min(len(self.vocabulary.encode(caption)), settings.max_words) for caption in captions]
@@ -226,13 +234,17 @@ class CaptionerTraining:
         """The most frequent words of the captions; or those of the captioner that is gone on with, and new ones."""
         settings = self.settings
         by_image = [image.captions for image in self.train_images]
+        if not self.begun_with and settings.fewest_images:
+            known = Vocabulary(SPECIAL).extended(by_image, fewest_images=settings.fewest_images)
+            return Vocabulary(known.words[: settings.vocabulary_size])
         if not self.begun_with:
             return Vocabulary.build(
                 [caption for captions in by_image for caption in captions], settings.vocabulary_size
             )
         if not (settings.decoder_epochs or settings.reward_epochs):  # nothing would learn when to say them
             return self.begun_with.vocabulary
-        return self.begun_with.vocabulary.extended(by_image, fewest_images=FEWEST_IMAGES_OF_A_NEW_WORD)
+        fewest = settings.fewest_images or FEWEST_IMAGES_OF_A_NEW_WORD
+        return self.begun_with.vocabulary.extended(by_image, fewest_images=fewest)
 
     def _check_that_the_drawn_learn(self) -> None:
         """Refuses weights that are not those of an InceptionV3, or half of them: nothing would ever learn the rest."""
@@ -249,8 +261,9 @@ class CaptionerTraining:
     def _claim_work_folder(self) -> None:
         weights = hashes_of({**self.initial, **(self.begun_with.weights if self.begun_with else {})})
         settings = asdict(self.settings)
-        if not self.settings.windows:  # a training that began before there were windows goes on
-            del settings["windows"]
+        for later in ("windows", "views_of_repeated", "reward_likelihood", "fewest_images"):
+            if not settings[later]:  # a training that began before there was this goes on
+                del settings[later]
         identity = fingerprint(data=self.data.fingerprint, settings=settings, initial=weights)
         path = self.work / "training.json"
         if path.exists() and json.loads(path.read_text(encoding="utf-8"))["identity"] != identity:
@@ -277,10 +290,12 @@ class CaptionerTraining:
             extractor_network.set_weights(self.network, self.extractor_weights())
         caches = self._caches(phase)
         captions = phase.batch_images * self.settings.captions_per_image
+        if phase.name == "reward" and self.settings.reward_likelihood:
+            captions += phase.batch_images * REFERENCES_BESIDE_REWARDS
         rows = staircase(self._lengths, captions, self.settings.max_words)
         smoothing = 0.0 if phase.name == "reward" else self.settings.label_smoothing
         model = TrainingModel(self.captioner, front, rows, label_smoothing=smoothing)
-        steps = -(-len(self.train_images) // phase.batch_images)
+        steps = -(-sum(image.repeats for image in self.train_images) // phase.batch_images)
         optimizer = self._optimizer(phase, model, steps * phase.epochs)
         model.compile(optimizer=optimizer)
         optimizer.build(model.trainable_variables)
@@ -321,7 +336,10 @@ class CaptionerTraining:
     ) -> FeatureCache:
         """The filled cache of what a network makes of one view of some images."""
         cache = FeatureCache(self.work / "cache" / kind / name, images, shape)
-        cache.fill(partial(extract, outputs, number=number))
+        cache.fill(
+            partial(extract, outputs, number=number),
+            repeated_only=number != WHOLE and self.settings.views_of_repeated,
+        )
         return cache
 
     def _wanted(self) -> dict[str, tuple[list[CaptionedImage], int]]:
@@ -514,7 +532,7 @@ class _Loop:
                 yield step, (images, load())
 
     def _pixel_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
-        images = self.training.train_images
+        images = [image for image in self.training.train_images for _ in range(image.repeats)]
         order = generator.permutation(len(images))
         numbers = np.where(generator.random(len(images)) < 0.5, MIRRORED, WHOLE)
         size = self.phase.batch_images
@@ -528,34 +546,36 @@ class _Loop:
     def _cached_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
         """Two shards at a time are mixed; rows that do not fill a batch wait for the next pair.
 
-        Which view of its images is taken, is drawn for each shard.
+        Which view of its images is taken, is drawn for each shard, and anew each time that it comes.
         """
         cache = self.caches["train"]
         views = [cache for name, cache in self.caches.items() if name != "dev"]
         pool: list[tuple[int, int]] = []
         kept: dict[int, NDArray[np.float16]] = {}
         size = self.phase.batch_images
-        order = generator.permutation(cache.shards)
-        drawn = generator.integers(len(views), size=cache.shards)
+        rows_of = shards_of_a_pass(cache)
+        order = generator.permutation(len(rows_of))
+        drawn = [generator.choice(sum(view.has(shard) for view in views)) for shard, _ in rows_of]
         for start in range(0, len(order), 2):
             pair = order[start : start + 2]
-            fresh = [(int(shard), row) for shard in pair for row in range(len(cache.members(int(shard))))]
+            fresh = [(int(turn), row) for turn in pair for row in rows_of[turn][1]]
             pool = [fresh[i] for i in generator.permutation(len(fresh))] + pool
             is_last = start + 2 >= len(order)
             while len(pool) >= size or (is_last and pool):
                 # The oldest rows are at the end, so that no shard is needed for long.
                 chosen, pool = pool[-size:], pool[:-size]
-                needed = {shard for shard, _ in pool} | {shard for shard, _ in chosen}
+                needed = {turn for turn, _ in pool} | {turn for turn, _ in chosen}
 
                 def load(chosen: list[tuple[int, int]] = chosen, needed: set[int] = needed) -> NDArray[np.float16]:
-                    for shard in set(kept) - needed:
-                        del kept[shard]
-                    for shard, _ in chosen:
-                        if shard not in kept:
-                            kept[shard] = views[drawn[shard]].read(shard)
-                    return np.stack([kept[shard][row] for shard, row in chosen])
+                    for turn in set(kept) - needed:
+                        del kept[turn]
+                    for turn, _ in chosen:
+                        if turn not in kept:
+                            shard = rows_of[turn][0]
+                            kept[turn] = [view for view in views if view.has(shard)][drawn[turn]].read(shard)
+                    return np.stack([kept[turn][row] for turn, row in chosen])
 
-                yield [cache.members(shard)[row] for shard, row in chosen], load
+                yield [cache.members(rows_of[turn][0])[row] for turn, row in chosen], load
 
     def _dev_scores(self) -> dict[str, float]:
         """BLEU-4 and CIDEr of greedy captions on the dev split, in the phases in which features are given."""
@@ -565,7 +585,7 @@ class _Loop:
         cache = self.caches["dev"]
         captioner = captioner_of(training.captioner, training.vocabulary)
         captions = [c.text for i in range(cache.shards) for c in captioner.caption(cache.read(i), beam=1)]
-        figures = score(captions, [image.captions for image in training.dev_images])
+        figures = score_by_source(captions, training.dev_images)
         return {name: figures[name] for name in ("bleu_4", "cider")}
 
     def _record(self, epoch: int, **figures: float) -> None:
@@ -599,7 +619,11 @@ class _Loop:
 
 
 class _RewardLoop(_Loop):
-    """Captions are drawn from the captioner itself and rewarded by CIDEr-D, compared with one another."""
+    """Captions are drawn from the captioner itself and rewarded by CIDEr-D, compared with one another.
+
+    With ``reward_likelihood`` some captions of people are learnt beside them, word by word: rewards alone keep to the
+    words that many images share, and the others would be forgotten.
+    """
 
     figure = "train_reward"
 
@@ -632,6 +656,13 @@ class _RewardLoop(_Loop):
         said = [text for rows in captions for text in rows]
         owners = [index for index, rows in enumerate(captions) for _ in rows]
         worth = advantages(rewards).ravel()
+        if settings.reward_likelihood:
+            encode = self.training.vocabulary.encode
+            for index, image in enumerate(images):
+                for number in generator.permutation(len(image.captions))[:REFERENCES_BESIDE_REWARDS]:
+                    said.append(encode(image.captions[number])[: settings.max_words])
+                    owners.append(index)
+            worth = np.append(worth, np.full(len(said) - len(worth), settings.reward_likelihood))
         missing = self.rows[0] - len(said)
         inputs = teacher_forcing(
             said + [[]] * missing, owners + [0] * missing, self.rows, worth=np.append(worth, np.zeros(missing))
@@ -640,10 +671,40 @@ class _RewardLoop(_Loop):
         return float(rewards.mean())
 
 
+def shards_of_a_pass(cache: FeatureCache) -> list[tuple[int, list[int]]]:
+    """The shards that one pass takes, each with the rows that come: those of repeated images come in several."""
+    turns: list[tuple[int, list[int]]] = []
+    for shard in range(cache.shards):
+        repeats = [image.repeats for image in cache.members(shard)]
+        turns += [(shard, [row for row, count in enumerate(repeats) if count > turn]) for turn in range(max(repeats))]
+    return turns
+
+
 def _end(caption: NDArray[np.integer]) -> int:
     """Number of words before the end."""
     ends = np.flatnonzero(caption == END)
     return int(ends[0]) if len(ends) else len(caption)
+
+
+def without_rare_words(captioner: TrainedCaptioner, images: Sequence[CaptionedImage], fewest: int) -> TrainedCaptioner:
+    """Return a captioner that has forgotten the words that are in the captions of fewer than ``fewest`` images.
+
+    Its judge and its estimates, which were made for all of them, are gone.
+    """
+    found = Counter(word for image in images for word in {word for text in image.captions for word in normalise(text)})
+    words = captioner.vocabulary.words
+    kept = [row for row, word in enumerate(words) if word in SPECIAL or found[word] >= fewest]
+    weights = {
+        name: array[kept] if name in ("words/embeddings", "output_bias") else array
+        for name, array in captioner.weights.items()
+    }
+    return TrainedCaptioner(
+        Vocabulary([words[row] for row in kept]),
+        replace(captioner.shape, vocabulary=len(kept)),
+        weights,
+        replace(captioner.options, judgement=0.0),
+        judge={},
+    )
 
 
 def with_new_words(

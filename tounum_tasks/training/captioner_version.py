@@ -16,7 +16,7 @@ from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, v
 from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.datasets.feature_cache import FeatureCache
-from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, score
+from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, score_by_source
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
@@ -169,10 +169,10 @@ def fit_estimates(
 
 
 def _figures(captions: Iterable[str], cache: FeatureCache, what: str) -> dict[str, float]:
-    """BLEU-4 and CIDEr of captions of the images of a cache, logged as those of ``what`` was tried."""
-    figures = score(list(captions), [image.captions for image in cache.images])
-    log.info("%s: BLEU-4 %.4f, CIDEr %.4f", what, figures["bleu_4"], figures["cider"])
-    return {name: figures[name] for name in ("bleu_4", "cider")}
+    """BLEU-4, CIDEr and words used of captions of the images of a cache, logged as those of ``what`` was tried."""
+    figures = score_by_source(list(captions), cache.images)
+    log.info("%s: BLEU-4 %.4f, CIDEr %.4f, %d words", what, *figures.values())
+    return figures
 
 
 def draw_curves(work: Path, picture: Path) -> None:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.judge import Group, pooled, weighed
+from tounum_tasks.caption.judge import ENDINGS, PHRASES, Group, pooled, weighed
 from tounum_tasks.caption.metrics import LONGEST, ngrams
 from tounum_tasks.caption.vocabulary import PAD, UNK, Vocabulary
 from tounum_tasks.datasets.feature_cache import FeatureCache
 
 FEWEST_IMAGES = 10
 """Groups of words that are in the captions of fewer images are not listed."""
+FEWEST_IMAGES_OF_A_PHRASE = 4
 MOST_GROUPS = 10_000
 LARGEST_RANK = 512
 PENALTY = 0.3
@@ -53,6 +54,36 @@ def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[
         "image/bias": (-mean @ kernel).astype(np.float32),
         "groups/kernel": (from_white.T @ strongest).astype(np.float16),
         "groups/bias": average,
+        **_phrases(known, groups),
+    }
+
+
+def _phrases(known: Sequence[Captions], groups: Sequence[Group]) -> dict[str, NDArray[np.int32]]:
+    """Which groups are whole phrases, and which may follow one at the end of a caption, by row.
+
+    A phrase can both begin and end a caption ("a dog": "a dog runs", "a man with a dog"), which no part of a phrase
+    and nothing around one does; that holds in any language. An ending stands behind one in captions ("a dog *in the
+    snow*").
+    """
+    begin, end = (
+        Counter(group for captions in known for group in {part(words, n) for words in captions for n in (2, 3)})
+        for part in (lambda words, n: tuple(words[:n]), lambda words, n: tuple(words[-n:]))
+    )
+    whole = {group for group, count in begin.items() if min(count, end[group]) >= FEWEST_IMAGES_OF_A_PHRASE}
+    behind = Counter(
+        ending
+        for captions in known
+        for ending in {
+            tuple(words[-n:])
+            for words in captions
+            for n in range(2, LONGEST + 1)
+            if any(tuple(words[-n - size : -n]) in whole for size in (2, 3))
+        }
+    )
+    endings = {group for group, count in behind.items() if count >= FEWEST_IMAGES_OF_A_PHRASE and group not in whole}
+    return {
+        name: np.array([row for row, group in enumerate(groups) if group in chosen], np.int32)
+        for name, chosen in ((PHRASES, whole), (ENDINGS, endings))
     }
 
 

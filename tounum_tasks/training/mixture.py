@@ -9,6 +9,7 @@ models").
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,16 +19,21 @@ from tounum_tasks.caption.captioner import SearchOptions
 from tounum_tasks.caption.network import CaptionNetwork, set_weights
 from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.datasets.feature_cache import FeatureCache
-from tounum_tasks.evaluation.captioner import score
+from tounum_tasks.evaluation.captioner import score_by_source
 from tounum_tasks.training.captioner_model import captioner_of
 
+WORTH_OF_WORDS = 0.05
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 log = logging.getLogger(__name__)
 
 
 def merit(figures: Mapping[str, float]) -> float:
-    """What settings are chosen by: BLEU-4 and CIDEr together, because a small difference of one alone is chance."""
-    return figures["bleu_4"] + figures["cider"]
+    """What settings are chosen by.
+
+    BLEU-4 and CIDEr together, because a small difference of one alone is chance, and a little for the words used: a
+    tenth more of them is worth half a hundredth of CIDEr.
+    """
+    return figures["bleu_4"] + figures["cider"] + WORTH_OF_WORDS * math.log(max(1, figures["vocabulary_used"]))
 
 
 def mix(
@@ -53,17 +59,16 @@ def try_shares(
         cache: features of the dev images.
 
     Returns:
-        BLEU-4 and CIDEr for each share of the way that was tried.
+        BLEU-4, CIDEr and words used for each share of the way that was tried.
     """
     after = network.weight_arrays()
-    references = [image.captions for image in cache.images]
     tried = {}
     for share in SHARES:
         set_weights(network, mix(before, after, share))
         captioner = captioner_of(network, vocabulary, options)
         captions = [caption.text for i in range(cache.shards) for caption in captioner.caption(cache.read(i), beam=3)]
-        figures = score(captions, references)
-        tried[share] = {name: figures[name] for name in ("bleu_4", "cider")}
-        log.info("%.1f of the way to the rewarded captioner: BLEU-4 %.4f, CIDEr %.4f", share, *tried[share].values())
+        tried[share] = score_by_source(captions, cache.images)
+        log.info("%.1f of the way to the rewarded captioner: BLEU-4 %.4f, CIDEr %.4f, %d words", share,
+                 *tried[share].values())  # fmt: skip
     set_weights(network, mix(before, after, max(tried, key=lambda share: merit(tried[share]))))
     return tried

@@ -1,0 +1,88 @@
+"""The application behind ``/tounum``: login on every address, one sentence for every error, and strict headers."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from tounum_airflow.web import changes, files, gallery, image, models, nights, quarantine, reviews, runs, samples
+from tounum_airflow.web.access import may_read
+from tounum_airflow.web.lake import Busy, Lake
+from tounum_airflow.web.render import render, wants_html
+from tounum_tasks.errors import TounumError
+from tounum_tasks.settings import load_settings
+
+log = logging.getLogger(__name__)
+
+ROOMS = (nights, gallery, image, quarantine, reviews, samples, models, changes, runs, files)
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'self'; object-src 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+SENTENCES = {
+    401: "Your login has ended: reload this page (F5) and log in again.",
+    403: "You may not see this: ask whoever runs Airflow for permission to read the runs of tounum_nightly.",
+    404: "There is no such page.",
+    405: "This address does not take such a request.",
+}
+
+
+def create_app() -> FastAPI:
+    """Return the application; the settings are read now."""
+    app = FastAPI(title="TouNum", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[may_read])
+    app.state.lake = Lake(load_settings())
+    for room in ROOMS:
+        app.include_router(room.router)
+    app.middleware("http")(_with_headers)
+    app.exception_handler(AnyHTTPException)(_refused)
+    app.exception_handler(RequestValidationError)(_malformed)
+    app.exception_handler(TounumError)(_wrong)
+    app.exception_handler(Busy)(_busy)
+    return app
+
+
+async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _refused(request: Request, error: HTTPException) -> Response:
+    is_ours = error.detail and error.detail != HTTPStatus(error.status_code).phrase and error.status_code != 401
+    is_airflows = error.status_code == 403 and error.detail == "Forbidden"
+    sentence = error.detail if is_ours and not is_airflows else SENTENCES.get(error.status_code, error.detail)
+    return _said(request, error.status_code, sentence)
+
+
+def _malformed(request: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    where = " ".join(str(part) for part in first["loc"][1:])
+    return _said(request, 422, f"Wrong request: {where}: {first['msg'].removeprefix('Value error, ')}.")
+
+
+def _wrong(request: Request, error: TounumError) -> Response:
+    log.warning("%s", error)
+    return _said(request, 500, str(error))
+
+
+def _busy(request: Request, error: Busy) -> Response:
+    response = _said(request, 503, "Others are waiting for slow work as well: try again in some seconds.")
+    response.headers["Retry-After"] = "3"
+    return response
+
+
+def _said(request: Request, status: int, sentence: str) -> Response:
+    if wants_html(request):
+        return render(request, "error.html", title="Sorry", sentence=sentence, status=status)
+    return JSONResponse({"detail": sentence}, status)

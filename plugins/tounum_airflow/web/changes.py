@@ -1,0 +1,134 @@
+"""After a retrain: which nights have been worked on again, and what that changed, image by image."""
+
+import json
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from tounum_airflow.web.access import may_write
+from tounum_airflow.web.files import Batch, Date
+from tounum_airflow.web.lake import last_line
+from tounum_airflow.web.render import lake_of, link, render
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.search import query
+
+router = APIRouter()
+
+AT_ONCE = 100
+NONE = "none"
+
+
+@router.get("/changes")
+def changes(
+    request: Request,
+    user: GetUserDep,
+    date: Date = "",
+    batch: Batch = "",
+    first: Annotated[int | None, Query(alias="from", ge=1)] = None,
+    last: Annotated[int | None, Query(alias="to", ge=1)] = None,
+    skip: Annotated[int, Query(ge=0)] = 0,
+) -> Response:
+    """Dates done and left; of one batch, what changed between two of its versions."""
+    lake = lake_of(request)
+    lake.keep_fresh()
+    if not lake.has_index:
+        return render(request, "waiting.html", title="After a retrain", user=user)
+    if not batch:
+        with lake.index() as index:
+            batches = [dict(row) for row in query.nights(index, 1000)]
+            wanted = _wanted(index)
+        for row in batches:
+            row["outdated"] = _outdated(row, wanted)
+        done = sum(not row["outdated"] for row in batches)
+        return render(
+            request, "retrained.html", title="After a retrain", user=user, batches=batches, wanted=wanted, done=done
+        )
+    with lake.index() as index:
+        if query.batch(index, date, batch) is None:
+            raise HTTPException(404, f"There is no batch {batch} of {date}.")
+    summary, items = _difference(request, date, batch, first, last)
+    versions = _versions(request, date, batch)
+    for item in items[skip : skip + AT_ONCE]:
+        key = {"date": date, "batch": batch, "path": item["path"], "page": item["page"]}
+        item["href"] = link(request, "image", key)
+        item["thumbnail"] = ""
+        with lake.index() as index:
+            found = query.find(index, date, batch, item["path"], item["page"])
+        if found is not None and found["status"] == "ok":
+            item["thumbnail"] = link(request, f"thumbnail/{found['image_id']}", key)
+    return render(
+        request, "changes.html", title="What changed", user=user, date=date, batch=batch, summary=summary,
+        items=items[skip : skip + AT_ONCE], number=len(items), skip=skip, at_once=AT_ONCE, versions=versions,
+        matrix=_matrix(items), labels=(*CLASSES, NONE), first=first, last=last,
+    )  # fmt: skip
+
+
+class Restore(BaseModel):
+    """Which version of a batch is to be current again; a dry one only says what that would do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    batch: Annotated[str, Field(pattern="^[a-z0-9-]{1,80}$")]
+    version: Annotated[int, Field(ge=1)]
+    dry: bool = True
+
+
+@router.post("/restores", dependencies=[*may_write])
+def restore(request: Request, body: Restore) -> Response:
+    """Go back to an earlier version of a batch; what people said is laid over it again."""
+    lake = lake_of(request)
+    dry = ["--dry-run"] if body.dry else []
+    done = lake.run("restore", "--batch", body.batch, "--version", str(body.version), *dry)
+    if done.returncode:
+        raise HTTPException(409, last_line(done, "It could not be restored; the log of the api-server says why."))
+    if not body.dry:
+        lake.refresh_now()
+    return JSONResponse({"detail": done.stdout.strip()})
+
+
+def _wanted(index: Any) -> dict[str, str]:
+    """The versions in production, by model, as far as rows name them."""
+    rows = index.execute("SELECT name, version FROM models WHERE in_production")
+    return {row["name"]: row["version"] for row in rows}
+
+
+def _outdated(row: dict[str, Any], wanted: dict[str, str]) -> list[str]:
+    """What a batch was made with that is not in production: ``captioner starter-7``."""
+    used = json.loads(row["models"] or "{}")
+    return [
+        f"{name} {version}"
+        for name, versions in used.items()
+        for version in versions
+        if name in wanted and version.split(" ")[0] != wanted[name]
+    ]
+
+
+def _difference(
+    request: Request, date: str, batch: str, first: int | None, last: int | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The summary and the items that changed, as the command ``diff`` finds them."""
+    between = [*(["--from", str(first)] if first else []), *(["--to", str(last)] if last else [])]
+    done = lake_of(request).run("diff", "--batch", batch, *between, "--json", "-")
+    if done.returncode:
+        raise HTTPException(404, last_line(done, "The versions cannot be compared."))
+    found = [json.loads(line) for line in done.stdout.splitlines() if line]
+    return found[-1]["summary"], found[:-1]
+
+
+def _versions(request: Request, date: str, batch: str) -> list[int]:
+    names = [entry.name for entry in lake_of(request).storage.list_folder(f"manifests_history/{date}/{batch}")]
+    return sorted((int(name.split(".")[0]) for name in names if name.split(".")[0].isdecimal()), reverse=True)
+
+
+def _matrix(items: list[dict[str, Any]]) -> list[tuple[str, list[int]]]:
+    """How many images went from which class to which."""
+    labels = (*CLASSES, NONE)
+    counts = dict.fromkeys(((before, after) for before in labels for after in labels), 0)
+    for item in items:
+        if "label" in item["before"] or "label" in item["after"]:
+            counts[(item["before"].get("label") or NONE, item["after"].get("label") or NONE)] += 1
+    return [(before, [counts[before, after] for after in labels]) for before in labels]

@@ -1,0 +1,119 @@
+"""One image: before and after, its caption with what else it might have been, why it is as it is, and where it lies."""
+
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import Response
+
+from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, asked
+from tounum_airflow.web.render import lake_of, link, render
+from tounum_airflow.web.tiles import key_of, marks, picture_link, seen, tiles
+from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.reviews.effective import Effective
+from tounum_tasks.search import query
+from tounum_tasks.search.reviewed import reviews_about, with_reviews
+
+router = APIRouter()
+
+FILTER = "in."  # what the parameters of the page that one came from begin with
+MEASURES = {
+    "blur_laplacian_var": ("Sharpness", "variance of the Laplacian"),
+    "noise_sigma": ("Noise", "grey levels"),
+    "brightness": ("Brightness", "mean grey level, 0 to 255"),
+    "contrast": ("Contrast", "grey levels"),
+}
+FACTS = (
+    "format", "colour_mode", "bit_depth", "dpi", "exif_orientation", "phash", "duplicate_of", "enhancement_method",
+    "restorer_version", "classifier_version", "captioner_version", "extractor_version", "code_version", "image_id",
+    "original_uri", "destination_uri",
+)  # fmt: skip
+
+
+@router.get("/image")
+def image(
+    request: Request,
+    user: GetUserDep,
+    date: Annotated[str, Query(max_length=10)],
+    batch: Annotated[str, Query(max_length=80)],
+    path: Annotated[str, Query(max_length=2000)],
+    page: Annotated[int, Query(ge=1, lt=1 << 31)] = 1,
+) -> Response:
+    """The page of one image."""
+    lake = lake_of(request)
+    lake.keep_fresh()
+    if not lake.has_index:
+        return render(request, "waiting.html", title="Image", user=user)
+    came_from = from_query(request)
+    with lake.index() as index:
+        item = query.find(index, date, batch, path, page)
+        if item is None:
+            raise HTTPException(404, f"There is no image {path}, page {page}, in batch {batch} of {date}.")
+        effective = Effective(reviews_about(index, [item]))
+        row = with_reviews(query.row_of(index, item["id"]), effective)
+        following, previous = (
+            _neighbour(request, index, came_from, item["id"], backwards=backwards) for backwards in (False, True)
+        )
+        copies = [copy for copy in query.of_image(index, item["image_id"]) if copy["id"] != item["id"]]
+        (tile,) = tiles(request, index, [item], came_from.values)
+        stored = query.row_of(index, item["id"])
+    return render(
+        request, "image.html", title=item["source_path"].rpartition("/")[2], user=user, row=row, stored=stored,
+        item=item, tile=tile, key=key_of(item), seen=seen(effective, item), marks=marks(effective, item),
+        following=following, previous=previous, copies=[(key_of(copy), copy) for copy in copies],
+        back=link(request, "gallery", came_from.values), came_from=came_from.values,
+        probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row),
+        before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
+        history=effective.reviews_of(item["image_id"], _ref(item)), words=row.get("caption_words") or [],
+        attention=link(request, f"attention/{item['image_id']}", key_of(item)) if _has_attention(row) else "",
+        thumbnail=picture_link(request, item),
+    )  # fmt: skip
+
+
+def from_query(request: Request) -> Asked:
+    """Return the filter of the page that one came from."""
+    given = {
+        name.removeprefix(FILTER): value for name, value in request.query_params.items() if name.startswith(FILTER)
+    }
+    names = {"from": "first", "to": "last", "class": "label"}
+    known = {"from", "to", "date", "batch", "class", "q", "sort", *TAGGED, *SWITCHES}
+    return asked(**{names.get(name, name): value for name, value in given.items() if name in known})
+
+
+def _neighbour(request: Request, index: Any, came_from: Asked, number: int, *, backwards: bool) -> str:
+    found = query.page(index, came_from.filter, 1, after=number, backwards=backwards)
+    if not found:
+        return ""
+    return link(
+        request, "image", {**key_of(found[0]), **{f"{FILTER}{name}": v for name, v in came_from.values.items()}}
+    )
+
+
+def _view(request: Request, item: Any, which: str) -> str:
+    return "" if item["status"] != "ok" else link(request, "view", key_of(item), which=which)
+
+
+def _ref(item: Any) -> Any:
+    from tounum_tasks.reviews.review import ItemRef
+
+    return ItemRef(item["batch_date"], item["batch_id"], item["source_path"], item["page"])
+
+
+def _has_attention(row: dict[str, Any]) -> bool:
+    return bool(row.get("caption_words") and row.get("fingerprint_caption") and row.get("caption_source") != "person")
+
+
+def _probabilities(row: dict[str, Any]) -> list[tuple[str, float]]:
+    found = [(label, row[f"prob_{label.lower()}"]) for label in CLASSES if f"prob_{label.lower()}" in row]
+    return sorted(found, key=lambda pair: -pair[1])
+
+
+def _measures(row: dict[str, Any]) -> list[tuple[str, str, float | None, float | None]]:
+    return [
+        (name, unit, row.get(f"{column}_before"), row.get(f"{column}_after"))
+        for column, (name, unit) in MEASURES.items()
+    ]
+
+
+def _facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(name.replace("_", " "), row[name]) for name in FACTS if row.get(name) not in (None, "")]

@@ -1,0 +1,149 @@
+"""Corrections: what a person says of images is written to the lake and laid over the pages at once."""
+
+import datetime as dt
+from typing import Annotated, Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from tounum_airflow.web.access import may_write
+from tounum_airflow.web.lake import Lake
+from tounum_airflow.web.render import lake_of
+from tounum_airflow.web.samples import keep_outcome
+from tounum_airflow.web.tiles import seen
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.reviews.effective import Effective
+from tounum_tasks.reviews.review import Mark, Review, make_review, new_review_id, said
+from tounum_tasks.reviews.store import ReviewConflict, ReviewStore
+from tounum_tasks.reviews.text import COMPACTED
+from tounum_tasks.search import query
+from tounum_tasks.search.index import transaction
+from tounum_tasks.search.reviewed import reviews_about, reviews_of_chain, take_reviews
+
+router = APIRouter()
+
+
+class ItemKey(BaseModel):
+    """An item, and the review in force that its page showed for the mark; none if there was none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    date: Annotated[str, Field(max_length=10)]
+    batch: Annotated[str, Field(max_length=80)]
+    path: Annotated[str, Field(max_length=2000)]
+    page: Annotated[int, Field(ge=1, lt=1 << 31)]
+    saw: dict[Mark, Annotated[str, Field(max_length=60)]] = {}
+
+
+class Said(BaseModel):
+    """What a person says of some items.
+
+    Attributes:
+        value: the class, or the caption; the other marks have none.
+        undo: take back what is in force instead.
+        sample: the random sample that the images are looked at for.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    mark: Mark
+    value: Annotated[str | None, Field(max_length=2000)] = None
+    undo: bool = False
+    sample: Annotated[str | None, Field(max_length=100)] = None
+    items: Annotated[list[ItemKey], Field(min_length=1, max_length=200)]
+
+
+@router.post("/reviews", dependencies=[*may_write])
+def review(request: Request, body: Said, user: GetUserDep) -> Response:
+    """Write a review for each item; say what came of each.
+
+    Answers 409 if others were faster with every one of them, 200 if at least one was written.
+    """
+    lake = lake_of(request)
+    _know_what_was_compacted(lake)
+    written: list[Review] = []
+    outcomes: list[dict[str, Any]] = []
+    with lake.index_to_write() as index:
+        store = ReviewStore(lake.storage, compacted=lambda chain: reviews_of_chain(index, chain))
+        for key in body.items:
+            item = query.find(index, key.date, key.batch, key.path, key.page)
+            if item is None:
+                raise HTTPException(404, f"There is no image {key.path}, page {key.page}, in batch {key.batch}.")
+            try:
+                made = _made(body, key, item, query.row_of(index, item["id"]), user.get_name())
+                store.add(made)
+                written.append(made)
+                outcomes.append({"item": key.model_dump(exclude={"saw"})})
+            except ReviewConflict as conflict:
+                written.append(conflict.other)
+                outcomes.append({"item": key.model_dump(exclude={"saw"}), "conflict": str(conflict)})
+            except ConfigurationError as error:
+                raise HTTPException(422, str(error)) from None
+        with transaction(index):
+            take_reviews(index, written)
+        for outcome, key in zip(outcomes, body.items, strict=True):
+            outcome |= _now(index, key)
+        if body.sample:
+            keep_outcome(lake, index, body.sample)
+    is_lost = all("conflict" in outcome for outcome in outcomes)
+    detail = outcomes[0]["conflict"] if is_lost else ""
+    return JSONResponse({"detail": detail, "items": outcomes}, 409 if is_lost else 200)
+
+
+def _made(body: Said, key: ItemKey, item: Any, stored: dict[str, Any], author: str) -> Review:
+    saw = key.saw.get(body.mark)
+    if body.undo and saw is None:
+        raise ConfigurationError("There is nothing to take back: look at the image again.")
+    old = {"label": item["label"], "caption": item["caption"]}.get(body.mark)
+    if body.mark == "good" and not body.undo:
+        if not item["label"]:
+            raise ConfigurationError("An image without a class cannot be good as it is: look at the quarantine.")
+        old = said(item["label"], item["caption"])
+    return make_review(
+        review_id=new_review_id(after=saw),
+        mark=body.mark,
+        value=None if body.undo else body.value,
+        old=old,
+        image_id=item["image_id"],
+        batch_date=item["batch_date"],
+        batch_id=item["batch_id"],
+        source_path=item["source_path"],
+        page=item["page"],
+        manifest_version=stored.get("manifest_version", 0),
+        author=author,
+        at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        saw=saw,
+        undoes=saw if body.undo else None,
+        sample=body.sample,
+    )
+
+
+def _now(index: Any, key: ItemKey) -> dict[str, Any]:
+    """What an item is after the review, and how many copies of it that holds for as well."""
+    item = query.find(index, key.date, key.batch, key.path, key.page)
+    assert item is not None, "it was there before the review"
+    effective = Effective(reviews_about(index, [item]))
+    return {
+        "label": item["label"],
+        "caption": item["caption"],
+        "needs_review": bool(item["needs_review"]),
+        "is_seen": bool(item["is_seen"]),
+        "saw": seen(effective, item),
+        "copies": len(query.of_image(index, item["image_id"])) - 1,
+    }
+
+
+def _know_what_was_compacted(lake: Lake) -> None:
+    """Have the index read reviews that a run put together meanwhile: their single files are gone."""
+    names = compacted_names(lake)
+    with lake.index() as index:
+        known = index.execute("SELECT value FROM state WHERE key = 'compacted'").fetchone()
+    if names != (known["value"] if known else ""):
+        lake.refresh_now()
+
+
+def compacted_names(lake: Lake) -> str:
+    """Return the names of the files of compacted reviews, as the index notes which of them it has read."""
+    return "\n".join(entry.name for entry in lake.storage.list_folder(COMPACTED))

@@ -1,0 +1,84 @@
+// The gallery's keys: arrows move; a correction acts and goes to the next tile that nobody has looked at.
+import { isEditor, isTyping, say } from "./page.js";
+import { askCaption, chips, correct, meaning, swatch, undoLast } from "./review.js";
+
+const sample = document.getElementById("tiles")?.dataset.sample ?? null;
+const tiles = [...document.querySelectorAll(".tile")];
+const current = () => tiles.findIndex((tile) => tile.hasAttribute("aria-current"));
+
+function moveTo(number) {
+  if (!tiles.length) return;
+  const wanted = Math.max(0, Math.min(tiles.length - 1, number));
+  tiles.forEach((tile) => tile.removeAttribute("aria-current"));
+  tiles[wanted].setAttribute("aria-current", "true");
+  tiles[wanted].querySelector("a").focus({ preventScroll: true });
+  tiles[wanted].scrollIntoView({ block: "nearest" });
+}
+
+function columns() {
+  const top = tiles[0].offsetTop;
+  const first = tiles.findIndex((tile) => tile.offsetTop > top);
+  return first < 0 ? tiles.length : first;
+}
+
+function show(tile, outcome) {
+  tile.querySelector(".what").replaceChildren(...swatch(outcome.label));
+  tile.querySelector(".said").textContent = outcome.caption ?? "";
+  tile.querySelector(".marks").replaceChildren(...chips(outcome));
+}
+
+const picked = () => tiles.filter((tile) => tile.querySelector(".pick input")?.checked);
+const targets = () => { const some = picked(); return some.length ? some : tiles[current()] ? [tiles[current()]] : []; };
+
+function goOn(done) {
+  const from = tiles.indexOf(done.at(-1));
+  const next = tiles.findIndex((tile, number) => number > from && !("seen" in tile.dataset));
+  if (next >= 0) moveTo(next);
+  else if (document.querySelector('a[rel="next"]')) say("Everything on this page has been looked at: n goes to the next one.");
+  else say("Everything on this page has been looked at.");
+}
+
+async function act(mark, value) {
+  const some = targets();
+  if (!some.length) { say("Move to an image first, with the arrow keys."); return; }
+  const given = mark === "caption" && value === undefined ? await askCaption(some[0]) : value;
+  if (mark === "caption" && !given) return;
+  if (await correct(some, mark, given, show, { sample })) { pick(some, false); goOn(some); }
+}
+
+function pick(some, isPicked) {
+  for (const tile of some) {
+    const box = tile.querySelector(".pick input");
+    if (box) { box.checked = isPicked; tile.classList.toggle("picked", isPicked); }
+  }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (isTyping(event) || !tiles.length) return;
+  const at = current();
+  const moves = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1, ArrowDown: columns(), ArrowUp: -columns() };
+  if (event.key in moves) { event.preventDefault(); moveTo(at < 0 ? 0 : at + moves[event.key]); return; }
+  if (event.key === "n" || event.key === "p") { document.querySelector(`a[rel="${event.key === "n" ? "next" : "prev"}"]`)?.click(); return; }
+  if (!isEditor) return;
+  if (event.key === "x" && at >= 0) pick([tiles[at]], !tiles[at].classList.contains("picked"));
+  else if (event.key === "a") pick(tiles, picked().length < tiles.length);
+  else if (event.key === "Escape") pick(tiles, false);
+  else if (event.key === "u") undoLast(tiles, show).then((back) => back.length && moveTo(tiles.indexOf(back[0])));
+  else if (event.key === "c") { event.preventDefault(); act("caption"); }
+  else { const said = meaning(event.key); if (said) { event.preventDefault(); act(...said); } }
+});
+
+document.addEventListener("change", (event) => {
+  const tile = event.target.closest(".tile");
+  if (tile) tile.classList.toggle("picked", event.target.checked);
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".actions button");
+  if (button?.dataset.mark) act(button.dataset.mark, button.dataset.value);
+  else if (button && "undo" in button.dataset) undoLast(tiles, show);
+  else if (button?.dataset.open === "caption") act("caption");
+});
+document.addEventListener("focusin", (event) => {
+  const tile = event.target.closest(".tile");
+  if (tile && !tile.hasAttribute("aria-current")) { tiles.forEach((one) => one.removeAttribute("aria-current")); tile.setAttribute("aria-current", "true"); }
+});

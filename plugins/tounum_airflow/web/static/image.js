@@ -1,0 +1,93 @@
+// One image: slider between before and after, its own size, where words looked, more like it, and the keys.
+import { isEditor, isTyping, say } from "./page.js";
+import { askCaption, correct, lastTime, meaning, undoLast } from "./review.js";
+
+const item = document.getElementById("item");
+const viewer = document.getElementById("viewer");
+const after = viewer?.querySelector("img.after");
+// The thumbnail is there at once, larger views may take a moment.
+const canvas = viewer?.querySelector(".canvas");
+if (canvas?.dataset.thumbnail) canvas.style.backgroundImage = `url("${canvas.dataset.thumbnail}")`;
+const slider = document.getElementById("slider");
+
+function slide() {
+  if (after) after.style.clipPath = `inset(0 0 0 ${100 - Number(slider.value)}%)`;
+}
+slider?.addEventListener("input", slide);
+if (slider) slide();
+const zoom = () => viewer?.classList.toggle("full");
+document.getElementById("zoom")?.addEventListener("click", zoom);
+viewer?.addEventListener("dblclick", zoom);
+
+// Where a word looked: an 8 x 8 map from the strip, stretched over the picture, dark where nobody looked.
+const overlay = viewer?.querySelector(".overlay");
+const words = [...document.querySelectorAll(".word")];
+let strip = null;
+async function look(button) {
+  const isOn = button && button.getAttribute("aria-pressed") !== "true";
+  words.forEach((word) => word.setAttribute("aria-pressed", String(isOn && word === button)));
+  overlay.hidden = !isOn;
+  if (!isOn) return;
+  if (!strip) {
+    strip = new Image();
+    strip.src = overlay.dataset.src;
+    try { await strip.decode(); } catch { strip = null; overlay.hidden = true; say("The attention of this caption is not there any more.", true); return; }
+  }
+  overlay.width = 64; overlay.height = 64;
+  const pen = overlay.getContext("2d");
+  pen.imageSmoothingEnabled = true;
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(strip, 8 * Number(button.dataset.word), 0, 8, 8, 0, 0, 64, 64);
+}
+words.forEach((word, number) => {
+  word.setAttribute("aria-pressed", "false");
+  word.addEventListener("click", () => look(word));
+  word.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step && words[number + step]) { event.stopPropagation(); event.preventDefault(); words[number + step].focus(); look(words[number + step]); }
+  });
+});
+
+const more = document.getElementById("more");
+async function likeThis() {
+  const place = document.getElementById("like");
+  more.disabled = true;
+  more.textContent = "Looking …";
+  const answer = await fetch(place.dataset.src, { credentials: "same-origin", headers: { Accept: "text/plain" } }).catch(() => null);
+  const text = answer ? await answer.text() : "";
+  if (answer?.ok) place.replaceChildren(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
+  else { more.disabled = false; more.textContent = "More like this"; say(answer ? JSON.parse(text).detail : "Airflow does not answer.", true); }
+}
+more?.addEventListener("click", likeThis);
+
+const follow = (rel) => document.querySelector(`a[rel="${rel}"]`)?.click();
+async function act(mark, value) {
+  const given = mark === "caption" && value === undefined ? await askCaption(item) : value;
+  if (mark === "caption" && !given) return;
+  const isDone = await correct([item], mark, given, () => {});
+  if (!isDone) return;
+  if (document.querySelector('a[rel="next"]')) follow("next"); else location.reload();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (isTyping(event)) return;
+  if (event.target === slider && event.key.startsWith("Arrow")) return;
+  if (["ArrowRight", "j"].includes(event.key)) follow("next");
+  else if (["ArrowLeft", "k"].includes(event.key)) follow("prev");
+  else if (event.key === "z") zoom();
+  else if (event.key === "b" && slider) { slider.value = Number(slider.value) > 50 ? 0 : 100; slide(); }
+  else if (event.key === "o" && words.length) look(words.find((word) => word.getAttribute("aria-pressed") === "true") ?? words[0]);
+  else if (event.key === "l" && more && !more.disabled) likeThis();
+  else if (event.key === "Escape") document.getElementById("back").click();
+  else if (!isEditor) return;
+  else if (event.key === "u") undoLast([item], () => {}).then((back) => back.length && location.reload());
+  else if (event.key === "c") { event.preventDefault(); act("caption"); }
+  else { const said = meaning(event.key); if (said) { event.preventDefault(); act(...said); } else if (event.key === "." && !lastTime()) say("Nothing has been said yet that could be said again."); }
+});
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-mark], button[data-undo], .actions button[data-open]");
+  if (!button) return;
+  if (button.dataset.mark) act(button.dataset.mark, button.dataset.value ?? null);
+  else if ("undo" in button.dataset) undoLast([item], () => {}).then((back) => back.length && location.reload());
+  else if (button.dataset.open === "caption") act("caption");
+});

@@ -1,0 +1,13 @@
+import { correct } from "./review.js";
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-mark]");
+  if (!button) return;
+  const row = button.closest("tr");
+  const undo = "undo" in button.dataset;
+  if (await correct([row], button.dataset.mark, null, () => {}, { undo })) {
+    row.classList.toggle("done", !undo);
+    button.toggleAttribute("data-undo", !undo);
+    button.textContent = undo ? "taken care of" : "undo: taken care of";
+  }
+});

@@ -1,0 +1,87 @@
+// Corrections: what a key or a button says of one item or of many, and how it is taken back.
+import { base, isEditor, say, send } from "./page.js";
+
+const LAST = "tounum.last", UNDO = "tounum.undo";
+const stored = (key, otherwise) => { try { return JSON.parse(sessionStorage.getItem(key)) ?? otherwise; } catch { return otherwise; } };
+const store = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
+export const CLASSES = ["Painting", "Photo", "Schematics", "Sketch", "Text"];
+
+export const itemOf = (element) => JSON.parse(element.dataset.item);
+const nameOf = (item) => `${item.date} ${item.batch} ${item.path} ${item.page}`;
+
+// Says something of some elements with data-item; `shown` is called with each of them and what became of it.
+export async function correct(elements, mark, value, shown, { undo = false, sample = null } = {}) {
+  if (!isEditor || !elements.length) return false;
+  const items = elements.map(itemOf);
+  const body = { mark, items, undo, ...(undo || value === undefined || value === null ? {} : { value }), ...(sample ? { sample } : {}) };
+  const { isOk, status, content } = await send(`${base}/reviews`, body);
+  if (!isOk && status !== 409) { say(content.detail, true); return false; }
+  const lost = content.items.filter((outcome) => "conflict" in outcome);
+  content.items.forEach((outcome, number) => {
+    elements[number].dataset.item = JSON.stringify({ ...items[number], saw: outcome.saw });
+    elements[number].dataset.label = outcome.label ?? "";
+    elements[number].dataset.caption = outcome.caption ?? "";
+    elements[number].toggleAttribute("data-seen", outcome.is_seen);
+    shown(elements[number], outcome);
+  });
+  const done = content.items.filter((outcome) => !("conflict" in outcome));
+  if (!undo && done.length) {
+    store(LAST, { mark, value });
+    store(UNDO, [...stored(UNDO, []), { mark, items: done.map((outcome) => ({ ...outcome.item, saw: outcome.saw })) }].slice(-50));
+  }
+  const copies = done.reduce((sum, outcome) => sum + outcome.copies, 0);
+  if (lost.length) say(lost.length === 1 ? lost[0].conflict : `${lost.length} of ${content.items.length} were changed by others meanwhile and were left: look at them again.`, true);
+  else say(`${undo ? "Taken back" : said(mark, value)}${done.length > 1 ? `, ${done.length} images` : ""}${copies && (mark === "label" || mark === "caption") ? `, also ${copies} ${copies === 1 ? "copy" : "copies"}` : ""}. It takes effect at the next run.`);
+  return !lost.length;
+}
+
+const said = (mark, value) => ({ label: value, caption: "Caption saved", good: "Good as it is", scan_again: "To be scanned again", taken_care: "Taken care of" })[mark];
+export const lastTime = () => stored(LAST, null);
+
+// Takes back the last correction made in this tab, on whichever page its items are.
+export async function undoLast(elements, shown) {
+  const made = stored(UNDO, []);
+  const last = made.pop();
+  if (!last) { say("There is nothing to take back."); return []; }
+  const here = new Map(elements.map((element) => [nameOf(itemOf(element)), element]));
+  const targets = last.items.map((item) => here.get(nameOf(item)) ?? Object.assign(document.createElement("i"), { dataset: {} }));
+  targets.forEach((element, number) => { if (!element.isConnected) element.dataset.item = JSON.stringify(last.items[number]); });
+  const isDone = await correct(targets, last.mark, null, (element, outcome) => element.isConnected && shown(element, outcome), { undo: true });
+  if (isDone) store(UNDO, made);
+  return targets.filter((element) => element.isConnected);
+}
+
+export function askCaption(element) {
+  const dialog = document.getElementById("caption");
+  const field = dialog.querySelector("textarea");
+  field.value = element.dataset.caption;
+  dialog.returnValue = "";
+  if (!dialog.open) dialog.showModal();
+  field.select();
+  return new Promise((resolve) => dialog.addEventListener("close", () => {
+    resolve(dialog.returnValue === "save" ? field.value.trim().replace(/\s+/g, " ") : null);
+  }, { once: true }));
+}
+
+// From a key to what it says: [mark, value], or null.
+export function meaning(key) {
+  if (/^[1-5]$/.test(key)) return ["label", CLASSES[Number(key) - 1]];
+  if (key === "g") return ["good", null];
+  if (key === "s") return ["scan_again", null];
+  if (key === ".") { const last = lastTime(); return last ? [last.mark, last.value] : null; }
+  return null;
+}
+
+export function swatch(label) {
+  const mark = document.createElement("span");
+  mark.className = `swatch class-${(label || "none").toLowerCase()}`;
+  mark.setAttribute("aria-hidden", "true");
+  return [mark, document.createTextNode(label || "no class")];
+}
+
+export function chips(outcome) {
+  const words = { label: "class corrected", caption: "caption corrected", good: "good as it is", scan_again: "scan again", taken_care: "taken care of" };
+  const made = Object.keys(outcome.saw).map((mark) => [words[mark], "chip"]);
+  if (outcome.needs_review) made.unshift(["to review", "chip attention"]);
+  return made.map(([text, name]) => Object.assign(document.createElement("span"), { textContent: text, className: name }));
+}

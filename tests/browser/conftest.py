@@ -1,0 +1,77 @@
+"""One Airflow for all tests of this folder; a browser whose contexts are the people who look at it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.browser.airflow import airflow_over, command, passwords, roots
+from tests.browser.people import CHROMIUM, Person
+from tounum_airflow.local.installation import LocalAirflow
+from tounum_tasks.sample.batch import write_sample_batch
+
+playwright = pytest.importorskip("playwright.sync_api")
+if CHROMIUM is None:
+    pytest.skip("there is no chromium: apt install chromium", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a lake that a run has filled with the sample batch, twice: on two nights."""
+    folder = tmp_path_factory.mktemp("site")
+    roots(folder)
+    batch = folder / "ingest" / "Sample"
+    write_sample_batch(batch)
+    (batch / "_READY").touch()
+    done = command(folder, "run")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def airflow(site: Path) -> Iterator[LocalAirflow]:
+    """Airflow over that lake, started."""
+    running = airflow_over(site)
+    try:
+        running.start()
+        running.api.set_paused("tounum_nightly", False)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def person(airflow: LocalAirflow, browser: "playwright.Browser") -> Iterator[Callable[..., Person]]:
+    """Somebody who has logged in: ``person("ute")``; options are those of a browser context."""
+    contexts = []
+
+    def log_in(name: str = "ute", **options: object) -> Person:
+        context = browser.new_context(base_url=airflow.base_url, viewport={"width": 1400, "height": 900}, **options)
+        contexts.append(context)
+        context.add_cookies([{"name": "_token", "value": token(airflow, name), "url": airflow.base_url}])
+        return Person(context.new_page(), airflow)
+
+    yield log_in
+    for context in contexts:
+        context.close()
+
+
+def token(airflow: LocalAirflow, name: str) -> str:
+    """Return the token of a user, as the login page would set it."""
+    answer = httpx.post(
+        f"{airflow.base_url}/auth/token",
+        json={"username": name, "password": passwords(airflow)[name]},
+        trust_env=False,
+        timeout=60,
+    )
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])

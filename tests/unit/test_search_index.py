@@ -1,0 +1,167 @@
+"""The index of the web pages, made from real manifests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
+from tounum_tasks.search.index import index_file, reading, writing
+from tounum_tasks.search.query import Filter, count, facets, find, item, nights, of_image, page, row_of
+from tounum_tasks.search.refresh import Refreshed, refresh
+from tounum_tasks.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = make_settings(tmp_path).model_copy(update={"index_cache": str(tmp_path / "index")})
+    publish(made, _rows(made))
+    refresh(made)
+    return made
+
+
+def _rows(settings: Settings) -> list[dict]:
+    return [
+        ok_row(
+            settings,
+            "a dog.png",
+            "Photo",
+            image_id="1" * 64,
+            confidence=0.7,
+            needs_review=False,
+            caption="a café in the snow",
+        ),
+        ok_row(
+            settings, "b.png", "Photo", image_id="2" * 64, confidence=0.5, needs_review=True, review_reasons=["class"]
+        ),
+        ok_row(settings, "c.png", "Sketch", image_id="3" * 64, confidence=0.9, needs_review=False),
+        ok_row(settings, "d.png", "Text", image_id="3" * 64, confidence=0.8, needs_review=False, duplicate_of="c.png"),
+        bad_row(settings, "e.jpg", image_id="4" * 64),
+    ]
+
+
+def _paths(settings: Settings, wanted: Filter, **options: object) -> list[str]:
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        return [row["source_path"] for row in page(index, wanted, 60, **options)]  # type: ignore[arg-type]
+
+
+def test_a_page_is_in_the_order_of_the_manifest(settings: Settings) -> None:
+    assert _paths(settings, Filter()) == ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter(tags=("class:Photo",)), ["a dog.png", "b.png"]),
+        (Filter(tags=("class:Photo", "review")), ["b.png"]),
+        (Filter(tags=("reason:class",)), ["b.png"]),
+        (Filter(tags=("status:quarantined",)), ["e.jpg"]),
+        (Filter(tags=("error:truncated",)), ["e.jpg"]),
+        (Filter(tags=("route:non_photos",)), ["c.png", "d.png"]),
+        (Filter(tags=("duplicate",)), ["d.png"]),
+        (Filter(tags=("nothing:of the kind",)), []),
+        (Filter(text="cafe"), ["a dog.png"]),
+        (Filter(text="sno"), ["a dog.png"]),
+        (Filter(text='"in the snow"'), ["a dog.png"]),
+        (Filter(text='"snow the in"'), []),
+        (Filter(text="Scans", tags=("class:Sketch",)), ["c.png"]),
+        (Filter(text='" ( *'), ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]),
+        (Filter(sort="unsure"), ["b.png", "a dog.png", "d.png", "c.png"]),
+        (Filter(sort="unsure", tags=("class:Photo",)), ["b.png", "a dog.png"]),
+        (Filter(first_date=DATE, last_date=DATE), ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]),
+        (Filter(first_date="2026-11-21"), []),
+        (Filter(last_date="2026-11-19"), []),
+        (Filter(first_date=DATE, batch_id="scans-0123456789", tags=("class:Text",)), ["d.png"]),
+        (Filter(first_date=DATE, batch_id="another"), []),
+    ],
+)
+def test_a_filter_finds(settings: Settings, wanted: Filter, expected: list[str]) -> None:
+    assert _paths(settings, wanted) == expected
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        assert count(index, wanted) == (len(expected), True)
+
+
+@pytest.mark.parametrize("wanted", [Filter(), Filter(sort="unsure"), Filter(text="scans"), Filter(tags=("status:ok",))])
+def test_pages_one_after_another_show_each_item_once_forth_and_back(settings: Settings, wanted: Filter) -> None:
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        whole = [row["id"] for row in page(index, wanted, 60)]
+        forth: list[int] = []
+        while found := page(index, wanted, 2, after=forth[-1] if forth else None):
+            forth += [row["id"] for row in found]
+        assert forth == whole
+        back: list[int] = [whole[-1]]
+        while found := page(index, wanted, 2, after=back[-1], backwards=True):
+            back += [row["id"] for row in found]
+        assert back == whole[::-1]
+
+
+def test_an_item_has_its_whole_row_its_copies_and_its_place(settings: Settings) -> None:
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        found = find(index, DATE, "scans-0123456789", "d.png", 1)
+        assert found is not None
+        assert row_of(index, found["id"])["duplicate_of"] == "c.png"
+        assert [row["source_path"] for row in of_image(index, "3" * 64)] == ["c.png", "d.png"]
+        assert find(index, DATE, "scans-0123456789", "none.png", 1) is None
+        assert item(index, 5) is None
+        assert row_of(index, 5) == {}
+
+
+def test_nights_count_what_became_of_their_images(settings: Settings) -> None:
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        (night,) = nights(index, 30)
+        assert (night["items"], night["photos"], night["to_review"], night["quarantined"], night["failed"]) == (
+            5,
+            2,
+            1,
+            1,
+            0,
+        )
+        assert facets(index, Filter())["class:Photo"] == 2
+        assert facets(index, Filter(first_date=DATE))["class:Photo"] == 2
+        assert facets(index, Filter(first_date="2030-01-01")) == {}
+
+
+def test_a_new_version_takes_the_place_of_the_old_one(settings: Settings) -> None:
+    rows = _rows(settings)
+    rows[0] |= {"caption": "a bear on the ice", "label": "Painting"}
+    publish(settings, rows, version=2, base_version=1)
+    assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
+    assert _paths(settings, Filter(text="cafe")) == []
+    assert _paths(settings, Filter(text="bear")) == ["a dog.png"]
+    assert _paths(settings, Filter(tags=("class:Painting",))) == ["a dog.png"]
+    assert _paths(settings, Filter(tags=("class:Photo",))) == ["b.png"]
+    assert refresh(settings) == Refreshed(written=0, removed=0, damaged=0)
+
+
+def test_a_batch_that_is_gone_is_taken_out(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "lake" / "manifests" / DATE / "scans-0123456789" / "manifest.parquet").unlink()
+    assert refresh(settings) == Refreshed(written=0, removed=1, damaged=0)
+    assert _paths(settings, Filter()) == _paths(settings, Filter(text="dog")) == []
+
+
+def test_a_damaged_manifest_is_named_and_the_others_are_there(settings: Settings, tmp_path: Path) -> None:
+    publish(settings, [row | {"batch_id": "other-0123456789"} for row in _rows(settings)])
+    path = tmp_path / "lake" / "manifests" / DATE / "scans-0123456789" / "manifest.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert refresh(settings) == Refreshed(written=2, removed=0, damaged=1)
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        faults = {night["batch_id"]: night["fault"] for night in nights(index, 30)}
+        assert faults["other-0123456789"] is None
+        assert "manifest.parquet" in faults["scans-0123456789"]
+    assert len(_paths(settings, Filter())) == 5
+
+
+def test_a_deleted_index_is_made_anew(settings: Settings) -> None:
+    for file in Path(settings.index_cache).iterdir():
+        file.unlink()
+    assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
+    assert len(_paths(settings, Filter())) == 5
+
+
+def test_a_reader_cannot_write(settings: Settings) -> None:
+    import sqlite3
+
+    path = index_file(settings.index_cache, settings.lake_root)
+    with reading(path) as index, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        index.execute("DELETE FROM items")
+    with writing(path) as index:
+        assert index.execute("SELECT count(*) FROM items").fetchone()[0] == 5

@@ -1,0 +1,71 @@
+"""What becomes of a caption that is probably wrong: it stays, a shorter and safer one stands in for it, or none does.
+
+A doubtful caption is flagged for review in any case, and the other captions that the search found stay with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.caption.captioner import Caption, Captioner, sentence
+
+Doubtful = Literal["keep", "short", "none"]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What to do with doubtful captions.
+
+    Attributes:
+        doubtful: ``keep`` them; put what the judge is surest of in their place (``short``: *A bathroom*); or ``none``.
+        limit: captions with less confidence are doubtful. Without an estimate of it, none is.
+    """
+
+    doubtful: Doubtful = "keep"
+    limit: float = 0.0
+
+    def of(self, caption: Caption) -> bool:
+        """Whether the caption is replaced."""
+        # A confidence that is no number is never sure.
+        return self.doubtful != "keep" and caption.confidence is not None and not caption.confidence >= self.limit
+
+
+def captions_of(captioner: Captioner, features: NDArray[np.floating], *, beam: int, doubt: Doubt) -> list[Caption]:
+    """Captions of images, the doubtful ones replaced.
+
+    The log-probability and the confidence remain those of the caption that was found, which becomes the first
+    alternative. A short caption comes from the judge, which sees the whole image at once: its attention is the same
+    everywhere.
+
+    Args:
+        features: N x 64 x channels.
+        beam: see :meth:`Captioner.caption`.
+
+    Raises:
+        ConfigurationError: short captions are wanted of a captioner that has none.
+    """
+    if doubt.doubtful == "short":
+        captioner.require_short_captions()
+    found = captioner.caption(features, beam=beam)
+    return [
+        _replaced(caption, captioner.short_caption(image) if doubt.doubtful == "short" else ())
+        if doubt.of(caption)
+        else caption
+        for image, caption in zip(features, found, strict=True)
+    ]
+
+
+def _replaced(caption: Caption, words: Sequence[str]) -> Caption:
+    positions = caption.attention.shape[1]
+    return replace(
+        caption,
+        text=sentence(tuple(words)),
+        words=tuple(words),
+        alternatives=(caption.text, *caption.alternatives),
+        attention=np.full((len(words), positions), 1 / positions, np.float16),
+    )

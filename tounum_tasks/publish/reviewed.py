@@ -1,0 +1,41 @@
+"""What people say now, over the rows of an earlier version."""
+
+from tounum_tasks.caption.confidence import review_reasons as caption_reasons
+from tounum_tasks.publish.settle import BatchFiles
+from tounum_tasks.reviews.effective import Effective
+from tounum_tasks.reviews.laid_over import laid_over
+from tounum_tasks.settings import Settings
+
+# What photographs alone have.
+OF_PHOTOGRAPHS = (
+    "caption", "caption_source", "model_caption", "caption_words", "caption_log_probability", "caption_confidence",
+    "caption_alternatives", "attention_uri", "captioner_version", "features_uri", "extractor_version",
+    "fingerprint_extract_features", "fingerprint_caption", "seconds_extract_features", "seconds_caption",
+)  # fmt: skip
+
+
+def lay_again(row: dict, reviews: Effective, files: BatchFiles) -> dict:
+    """Return a row of an earlier version with what people say of it now, in place of what they said then.
+
+    An image whose class is another one by that goes where this class belongs. One that was no photograph then and
+    is one now has no caption of a model until a run of its batch has worked on it.
+    """
+    laid = laid_over(row, reviews, _reasons_of(row, files.settings))
+    if row["model_label"] is None:
+        return laid
+    if laid["label"] != row["label"]:
+        laid["destination_uri"], laid["fingerprint_route"] = files.place_of(row, laid["label"])
+    return laid if laid["is_photo"] else {**laid, **dict.fromkeys(OF_PHOTOGRAPHS)}
+
+
+def _reasons_of(row: dict, settings: Settings) -> list[str]:
+    """Why models would have a person look at a published row."""
+    if not row["marks"]:
+        earlier = ["class"] if row["needs_review"] else []  # the first releases knew that reason alone
+        return row["review_reasons"] if row["review_reasons"] is not None else earlier
+    is_sure = row["confidence"] is not None and row["confidence"] >= settings.review_confidence
+    reasons = ["end"] if row["suspect_end"] else []
+    reasons += [] if is_sure else ["class"]
+    if row["model_caption"] is not None:
+        reasons += caption_reasons(row["caption_confidence"], settings.caption_review_confidence)
+    return reasons

@@ -1,0 +1,1 @@
+"""Finding images again: by words, and by what they look like."""

@@ -1,0 +1,139 @@
+"""The index that the web pages read: one SQLite file per lake and host, made from manifests, which may be deleted.
+
+The number of an item says where it stands: newest night first, batch by batch, in the manifest's order. So a page in
+this order is a walk along a B-tree, a night or a batch is a range of numbers, and nothing is sorted. What people
+filter by is a *tag* (``class:Photo``, ``flag:blurry``, ``review``, ...), counted per batch when the batch is written.
+
+Only the standard library is imported here: Airflow's api-server reads this file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tounum_tasks.search.text import TOKENIZER
+
+LAYOUT = 1  # raise with every change of the tables: an index of another layout is made anew
+ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20
+LAST_DAY = dt.date(2199, 12, 31).toordinal()
+BUSY_SECONDS = 30.0
+CACHE_KIB = 4096  # of pages, per connection
+
+TABLES = f"""
+CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE batches (
+    batch_date TEXT, batch_id TEXT, number INTEGER, size INTEGER, mtime_ns INTEGER, content TEXT,
+    batch_name TEXT, items INTEGER, photos INTEGER, to_review INTEGER, quarantined INTEGER, failed INTEGER,
+    seconds REAL, run_id TEXT, manifest_version INTEGER, published_at TEXT, fault TEXT, models TEXT,
+    PRIMARY KEY (batch_date, batch_id)
+) WITHOUT ROWID;
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY,
+    batch_date TEXT, batch_id TEXT, source_path TEXT, page INTEGER, pages INTEGER, image_id TEXT,
+    status TEXT, label TEXT, model_label TEXT, label_source TEXT, confidence REAL,
+    caption TEXT, model_caption TEXT, caption_source TEXT, caption_confidence REAL,
+    width_px INTEGER, height_px INTEGER, needs_review INTEGER, error_code TEXT,
+    is_seen INTEGER DEFAULT 0, words TEXT, tags TEXT
+);
+CREATE INDEX items_of_an_image ON items (image_id);
+CREATE INDEX items_by_confidence ON items (confidence) WHERE confidence IS NOT NULL;
+CREATE INDEX items_by_caption ON items (caption_confidence) WHERE caption_confidence IS NOT NULL;
+CREATE TABLE details (id INTEGER PRIMARY KEY, row BLOB);
+CREATE TABLE tags (tag TEXT, item INTEGER, PRIMARY KEY (tag, item)) WITHOUT ROWID;
+CREATE TABLE counts (batch_date TEXT, batch_id TEXT, tag TEXT, number INTEGER, PRIMARY KEY (batch_date, batch_id, tag))
+    WITHOUT ROWID;
+CREATE TABLE totals (tag TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
+CREATE TABLE reviews (review_id TEXT PRIMARY KEY, image_id TEXT, item TEXT, content TEXT) WITHOUT ROWID;
+CREATE INDEX reviews_of_an_image ON reviews (image_id);
+CREATE INDEX reviews_of_an_item ON reviews (item);
+CREATE TABLE models (name TEXT, version TEXT, in_production INTEGER, content TEXT, PRIMARY KEY (name, version))
+    WITHOUT ROWID;
+CREATE VIRTUAL TABLE texts USING fts5 (
+    caption, source_path, words, content = 'items', content_rowid = 'id', tokenize = '{TOKENIZER}'
+);
+"""
+
+
+def index_file(folder: str, lake_root: str) -> Path:
+    """Return where the index of a lake lies below the folder of the setting ``index_cache``."""
+    lake = hashlib.sha256(lake_root.encode()).hexdigest()[:16]
+    return Path(folder) / f"lake-{lake}-{LAYOUT}.sqlite"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Context of a connection that cannot write; rows can be read by name.
+
+    Raises:
+        FileNotFoundError: there is no index yet.
+    """
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        yield connection
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """Context of a connection that writes, in transactions of the caller's; the tables are made if they are missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")  # readers go on while it is written
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with transaction(connection):
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone():
+                for statement in TABLES.split(";\n"):
+                    connection.execute(statement)
+        yield connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Context of one transaction, which takes the right to write at once; it is undone if the block raises."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def numbers_of_day(batch_date: str) -> tuple[int, int]:
+    """Return the first number of a night's items, and the first one after them."""
+    day = LAST_DAY - dt.date.fromisoformat(batch_date).toordinal()
+    size = ROWS_OF_A_BATCH * BATCHES_OF_A_DAY
+    return day * size, (day + 1) * size
+
+
+def numbers_of_batch(batch_date: str, number: int) -> tuple[int, int]:
+    """Return the first number of a batch's items, and the first one after them.
+
+    Args:
+        number: of the batch among those of its day, from 0.
+    """
+    first = numbers_of_day(batch_date)[0] + number * ROWS_OF_A_BATCH
+    return first, first + ROWS_OF_A_BATCH
+
+
+def packed(row: dict[str, Any]) -> bytes:
+    """Return a whole row as compressed JSON; values that are empty are left out."""
+    kept = {name: value for name, value in row.items() if value not in (None, [])}
+    return zlib.compress(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode(), 3)
+
+
+def unpacked(content: bytes) -> dict[str, Any]:
+    """Return the row that :func:`packed` made."""
+    row: dict[str, Any] = json.loads(zlib.decompress(content))
+    return row

@@ -1,0 +1,295 @@
+"""Bringing the index up to date with the manifests of a lake: what changed is read, and nothing else."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tounum_tasks
+from tounum_tasks.errors import DamagedFile
+from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.models.registry import STARTERS, ListedVersion, Registry
+from tounum_tasks.reviews.store import ReviewStore
+from tounum_tasks.reviews.text import COMPACTED
+from tounum_tasks.search.index import index_file, numbers_of_batch, packed, transaction, writing
+from tounum_tasks.search.reviewed import lay_over, take_reviews
+from tounum_tasks.search.rows import tags_of, words_of
+from tounum_tasks.settings import Settings
+from tounum_tasks.store.base import Entry, Storage
+from tounum_tasks.store.open import open_storage
+
+if TYPE_CHECKING:
+    from tounum_tasks.manifest.published import BatchRef
+
+log = logging.getLogger(__name__)
+
+REQUESTS_AT_ONCE = 16
+ROWS_AT_ONCE = 1000
+ITEM_COLUMNS = (
+    "batch_date", "batch_id", "source_path", "page", "pages", "image_id", "status", "label", "model_label",
+    "label_source", "confidence", "caption", "model_caption", "caption_source", "caption_confidence", "width_px",
+    "height_px", "needs_review", "error_code",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What one refresh did: how many batches were written anew, taken out, and cannot be read."""
+
+    written: int
+    removed: int
+    damaged: int
+
+
+def refresh(settings: Settings) -> Refreshed | None:
+    """Bring the index of the lake up to date; None if another process is at it already.
+
+    Raises:
+        EnvironmentFault: the lake cannot be read, or the index not written.
+    """
+    path = index_file(settings.index_cache, settings.lake_root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.with_suffix(".lock")) as is_alone:
+        if not is_alone:
+            return None
+        lake = open_storage(settings.lake_root)
+        with writing(path) as index:
+            return _bring_up_to_date(lake, index)
+
+
+def _bring_up_to_date(lake: Storage, index: sqlite3.Connection) -> Refreshed:
+    there = _manifests(lake)
+    known = {(row["batch_date"], row["batch_id"]): row["content"] for row in index.execute("SELECT * FROM batches")}
+    gone = known.keys() - there.keys()
+    for key in sorted(gone):
+        with transaction(index):
+            _remove(index, *key)
+    changed = sorted((key for key, entry in there.items() if known.get(key) != _content(entry)), reverse=True)
+    compacted = "\n".join(entry.name for entry in lake.list_folder(COMPACTED))  # before they are read: they only grow
+    known_reviews = {row["review_id"] for row in index.execute("SELECT review_id FROM reviews")}
+    new_reviews = [review for review in ReviewStore(lake).all() if review.review_id not in known_reviews]
+    with transaction(index):
+        take_reviews(index, new_reviews)
+        index.execute("INSERT OR REPLACE INTO state VALUES ('compacted', ?)", (compacted,))
+    damaged = 0
+    for done, key in enumerate(changed, 1):
+        damaged += not _write(lake, index, key, there[key])
+        if done % 100 == 0:
+            log.info("index: %d of %d batches", done, len(changed))
+    if changed or gone:
+        _write_totals(index)
+    _write_models(lake, index)
+    return Refreshed(len(changed), len(gone), damaged)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _manifests(lake: Storage) -> dict[tuple[str, str], Entry]:
+    """The manifests that are installed, by date and id of the batch."""
+    from tounum_tasks.manifest.published import listed_batches
+
+    def entry(batch: BatchRef) -> Entry | None:
+        try:
+            return lake.entry(f"manifests/{batch.batch_date}/{batch.batch_id}/manifest.parquet")
+        except FileNotFoundError:
+            return None
+
+    batches = listed_batches(lake)
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as requests:
+        entries = list(requests.map(entry, batches))
+    return {
+        (batch.batch_date, batch.batch_id): found
+        for batch, found in zip(batches, entries, strict=True)
+        if found is not None
+    }
+
+
+def _content(entry: Entry) -> str:
+    return f"{entry.size} {entry.mtime_ns} {entry.version} {entry.identity}"
+
+
+def _write(lake: Storage, index: sqlite3.Connection, key: tuple[str, str], entry: Entry) -> bool:
+    """Write a batch anew; return whether its manifest could be read."""
+    rows: list[dict[str, Any]] = []
+    publication, fault = None, None
+    try:
+        rows, publication = _read(lake, *key)
+    except DamagedFile as error:
+        fault = str(error)
+        log.warning("%s", fault)
+    except FileNotFoundError:  # it went away meanwhile: the next refresh takes it out
+        return True
+    with transaction(index):
+        number = _remove(index, *key)
+        if number is None:
+            number = index.execute(
+                "SELECT coalesce(max(number), -1) + 1 FROM batches WHERE batch_date = ?", key[:1]
+            ).fetchone()[0]
+        first = numbers_of_batch(key[0], number)[0]
+        _insert_items(index, first, rows)
+        _insert_batch(index, key, number, entry, rows, publication, fault)
+        lay_over(index, _reviewed_items(index, key[0], number))
+    return fault is None
+
+
+def _read(lake: Storage, batch_date: str, batch_id: str) -> tuple[list[dict[str, Any]], Any]:
+    from tounum_tasks.manifest.published import read_columns
+    from tounum_tasks.manifest.read import read_publication
+
+    table = read_columns(lake, batch_date, batch_id)
+    if table is None:
+        raise FileNotFoundError(batch_id)
+    rows = table.to_pylist()
+    if not rows:
+        return rows, None
+    return rows, read_publication(lake, batch_date, batch_id, rows[0]["manifest_version"])
+
+
+def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | None:
+    """Take a batch out, and return its number, if it was there."""
+    found = index.execute(
+        "SELECT number FROM batches WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id)
+    ).fetchone()
+    if found is None:
+        return None
+    number: int = found["number"]
+    span = numbers_of_batch(batch_date, number)
+    index.execute(
+        "INSERT INTO texts (texts, rowid, caption, source_path, words) "
+        "SELECT 'delete', id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",
+        span,
+    )
+    tags = index.execute(
+        "SELECT DISTINCT tag FROM counts WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id)
+    )
+    for row in tags.fetchall():
+        index.execute("DELETE FROM tags WHERE tag = ? AND item >= ? AND item < ?", (row["tag"], *span))
+    for table in ("items", "details"):
+        index.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", span)
+    for table in ("counts", "batches"):
+        index.execute(f"DELETE FROM {table} WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id))
+    return number
+
+
+def _insert_items(index: sqlite3.Connection, first: int, rows: list[dict[str, Any]]) -> None:
+    columns = ("id", *ITEM_COLUMNS, "words", "tags")
+    statement = f"INSERT INTO items ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    for begin in range(0, len(rows), ROWS_AT_ONCE):
+        numbered = list(enumerate(rows[begin : begin + ROWS_AT_ONCE], first + begin))
+        index.executemany(
+            statement,
+            (
+                (item, *(row.get(name) for name in ITEM_COLUMNS), words_of(row), json.dumps(tags_of(row)))
+                for item, row in numbered
+            ),
+        )
+        index.executemany("INSERT INTO details VALUES (?, ?)", ((item, packed(row)) for item, row in numbered))
+        index.executemany(
+            "INSERT INTO tags VALUES (?, ?)", ((tag, item) for item, row in numbered for tag in tags_of(row))
+        )
+    index.execute(
+        "INSERT INTO texts (rowid, caption, source_path, words) "
+        "SELECT id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",
+        (first, first + len(rows)),
+    )
+
+
+def _reviewed_items(index: sqlite3.Connection, batch_date: str, number: int) -> list[sqlite3.Row]:
+    """The items of a batch of which anybody said anything, to any of their copies."""
+    span = numbers_of_batch(batch_date, number)
+    return index.execute(
+        "SELECT * FROM items WHERE id >= ? AND id < ? AND image_id IN (SELECT image_id FROM reviews)", span
+    ).fetchall()
+
+
+def _insert_batch(
+    index: sqlite3.Connection,
+    key: tuple[str, str],
+    number: int,
+    entry: Entry,
+    rows: list[dict[str, Any]],
+    publication: Any,
+    fault: str | None,
+) -> None:
+    counts = Counter(tag for row in rows for tag in tags_of(row))
+    index.executemany("INSERT INTO counts VALUES (?, ?, ?, ?)", ((*key, tag, found) for tag, found in counts.items()))
+    row = rows[0] if rows else {}
+    values = {
+        "batch_date": key[0],
+        "batch_id": key[1],
+        "number": number,
+        "size": entry.size,
+        "mtime_ns": entry.mtime_ns,
+        "content": _content(entry),
+        "batch_name": row.get("batch_name", key[1]),
+        "items": len(rows),
+        "photos": counts["route:photos"],
+        "to_review": counts["review"],
+        "quarantined": counts["status:quarantined"],
+        "failed": counts["status:failed"],
+        "seconds": sum(_seconds(row) for row in rows),
+        "run_id": publication.run_id if publication else row.get("run_id"),
+        "manifest_version": row.get("manifest_version"),
+        "published_at": publication.at.isoformat() if publication else None,
+        "fault": fault,
+        "models": json.dumps({name: _distinct(rows, kind.column) for name, kind in KINDS.items()}),
+    }
+    index.execute(
+        f"INSERT INTO batches ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())
+    )
+
+
+def _write_models(lake: Storage, index: sqlite3.Connection) -> None:
+    """Write the versions of all models anew, if anything about them changed."""
+    folders = [f"models/{name}" for name in KINDS]
+    there = [
+        (folder, e.name, e.mtime_ns, e.version, e.identity) for folder in folders for e in lake.list_folder(folder)
+    ]
+    content = json.dumps([tounum_tasks.__version__, sorted(STARTERS.glob("*/*"), key=str), there], default=str)
+    known = index.execute("SELECT value FROM state WHERE key = 'models'").fetchone()
+    if known and known["value"] == content:
+        return
+    registry = Registry(lake)
+    listed = [found for name in KINDS for found in registry.versions(name)]
+    with transaction(index):
+        index.execute("DELETE FROM models")
+        index.executemany("INSERT INTO models VALUES (?, ?, ?, ?)", map(_model, listed))
+        index.execute("INSERT OR REPLACE INTO state VALUES ('models', ?)", (content,))
+
+
+def _model(found: ListedVersion) -> tuple[str, str, bool, str]:
+    card = found.card.model_dump(mode="json") if found.card else None
+    content = {"card": card, "problem": found.problem, "is_starter": found.is_starter}
+    return found.name, found.version, found.in_production, json.dumps(content, default=str)
+
+
+def _write_totals(index: sqlite3.Connection) -> None:
+    with transaction(index):
+        index.execute("DELETE FROM totals")
+        index.execute("INSERT INTO totals SELECT tag, sum(number) FROM counts GROUP BY tag")
+
+
+def _distinct(rows: list[dict[str, Any]], column: str) -> list[str]:
+    return sorted({row[column] for row in rows if row.get(column)})
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return sum(float(value) for name, value in row.items() if name.startswith("seconds_") and value)

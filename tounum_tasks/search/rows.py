@@ -1,0 +1,42 @@
+"""What a row of a manifest is found by in the index: its tags and its words."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def tags_of(row: Mapping[str, Any]) -> list[str]:
+    """Return what people filter a row by, each once."""
+    tags = [f"status:{row['status']}", f"route:{_route(row)}"]
+    if row.get("label"):
+        tags.append(f"class:{row['label']}")
+    if row.get("needs_review"):
+        tags += ["review", *(f"reason:{reason}" for reason in row.get("review_reasons") or ())]
+    tags += [f"flag:{flag}" for flag in row.get("quality_flags_before") or ()]
+    if row["status"] != "ok":
+        tags.append("no_result")
+    if row.get("error_code"):
+        tags.append(f"error:{row['error_code']}")
+    if row.get("duplicate_of"):
+        tags.append("duplicate")
+    if row.get("enhancement_accepted"):
+        tags.append("enhanced")
+    if "person" in (row.get("label_source"), row.get("caption_source")):
+        tags.append("corrected")
+    tags += [f"mark:{mark}" for mark in row.get("marks") or ()]
+    if row.get("is_seen"):
+        tags.append("seen")
+    return list(dict.fromkeys(tags))
+
+
+def _route(row: Mapping[str, Any]) -> str:
+    if row["status"] != "ok":
+        return "none"
+    return "photos" if row.get("is_photo") else "non_photos"
+
+
+def words_of(row: Mapping[str, Any]) -> str:
+    """Return what a row is found by besides its caption and its name: the batch's name, its class and flags."""
+    words: Iterable[Any] = (
+        row.get("batch_name"), row.get("label"), row.get("format"), *(row.get("quality_flags_before") or ()),
+    )  # fmt: skip
+    return " ".join(str(word) for word in words if word)

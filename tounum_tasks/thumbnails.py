@@ -1,0 +1,37 @@
+"""Where thumbnails lie in the lake. Light on purpose: pages import it, too.
+
+``lake/thumbnails/`` is a cache. A file there never changes: its name says which image it shows. It may be gone, then
+``python -m tounum_tasks thumbnail`` makes it again; no manifest and no fingerprint knows of it. Of what was made of
+attention maps, ``prune`` removes what is old.
+"""
+
+from tounum_tasks.names import validate_fingerprint, validate_image_id
+
+FOLDER = "thumbnails"
+ATTENTION_SUFFIX = ".attention.png"
+_PREFIX = 16
+
+
+def thumbnail_path(image_id: str) -> str:
+    """Return where the thumbnail of an image lies below the lake.
+
+    Raises:
+        ConfigurationError: this is no image id.
+    """
+    return f"{_stem(image_id)}.webp"
+
+
+def attention_path(image_id: str, fingerprint: str) -> str:
+    """Return where the attention maps of an image's caption lie below the lake.
+
+    Args:
+        fingerprint: of the caption, as the manifest has it in ``fingerprint_caption``.
+
+    Raises:
+        ConfigurationError: one of both is not what it should be.
+    """
+    return f"{_stem(image_id)}.{validate_fingerprint(fingerprint)[:_PREFIX]}{ATTENTION_SUFFIX}"
+
+
+def _stem(image_id: str) -> str:
+    return f"{FOLDER}/{validate_image_id(image_id)[:2]}/{image_id}"
