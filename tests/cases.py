@@ -1,8 +1,8 @@
 """Every line of two tables of tries: attacks and faults (A), and cases from public trackers (B).
 
 Each line has the verdict of the day on which it was tried, the tests that try it, or another example of its kind, ever
-since, and what of it no test tries. ``pytest -m cases`` runs these tests; ``python -m tests.cases`` runs them and prints
-the verdict of each line; with ``--list`` it runs nothing.
+since, and what of it no test tries. ``pytest -m cases`` runs these tests; ``python -m tests.cases`` runs them and
+prints the verdict of each line; with ``--list`` it runs nothing.
 """
 
 import subprocess
@@ -315,9 +315,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{'':24} no test: {case.gap}")
     whole = sum(bool(case.tests) and not case.gap for case in CASES)
     partly = sum(bool(case.tests) and bool(case.gap) for case in CASES)
-    print(
-        f"{len(CASES)} lines: {whole} with tests, {partly} with tests for a part, {len(CASES) - whole - partly} without."
-    )
+    without = len(CASES) - whole - partly
+    print(f"{len(CASES)} lines: {whole} with tests, {partly} with tests for a part, {without} without.")
     return 1 if failed else 0
 
 
