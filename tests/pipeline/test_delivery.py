@@ -10,7 +10,7 @@ from tounum_tasks.sample.delivery import DIFFERENT, MISSING, write_sample_delive
 
 # Status, error, what it repeats, what it looks like, and how many sidecars it has.
 OUTCOMES = {
-    "data/access/0001.jpg": ("ok", None, None, None, 1),
+    "data/access/0001.jpg": ("ok", None, None, None, 0),
     "data/masters/0001.tif": ("ok", None, None, "data/access/0001.jpg", 1),
     "data/masters/0002 again.tif": ("ok", None, None, None, 0),
     "data/masters/0002.tif": ("ok", None, "data/masters/0002 again.tif", None, 0),
@@ -44,9 +44,11 @@ def test_what_is_short_is_taken_on_request_and_every_file_has_its_fate(
     assert done.returncode == 0, done.stderr
     assert f"'{DIFFERENT}' is not what" in done.stderr and f"'{MISSING}' is missing" in done.stderr
     rows = pd.read_parquet(tmp_path / "lake" / "manifests")
+    columns = ["status", "error_code", "duplicate_of", "near_duplicate_of"]
+    fates = rows[columns].astype(object).where(rows[columns].notna(), None).itertuples(index=False, name=None)
     found = {
-        row.source_path: (row.status, row.error_code, row.duplicate_of, row.near_duplicate_of, len(row.sidecars))
-        for row in rows.itertuples()
+        path: (*fate, len(sidecars))
+        for path, fate, sidecars in zip(rows.source_path, fates, rows.sidecars, strict=True)
     }
     assert found == OUTCOMES
     assert rows.checksum.str.startswith("sha256:").all()

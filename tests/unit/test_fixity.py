@@ -202,6 +202,12 @@ def test_a_list_of_which_lines_are_lost_is_damaged(house: House) -> None:
     assert "'md5sums.txt' is damaged: line 3" in house.take().waiting[0]
 
 
+def test_an_image_that_no_list_names_is_taken_and_named(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    deliver(house, {**FILES, "c.png": png(3), "c.xmp": b"<x/>", "md5sums.txt": LISTS["md5sums.txt"]})
+    assert len(house.items(house.take())) == 3
+    assert "1 files are in none of its checksum lists: c.png." in caplog.text
+
+
 def test_numbers_at_the_end_of_lines_are_no_checksums(house: House) -> None:
     deliver(house, {**FILES, "inventory.txt": b"Harbour 19210534\nMarket square 19340001\n", "notes.txt": b"a b\nc d"})
     assert house.take().waiting == ()

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from tounum_tasks.fixity import bags
 from tounum_tasks.fixity.lists import ALGORITHMS, BYTE_ORDER_MARKS_16, MOST_BYTES, ChecksumList, read_list
-from tounum_tasks.names import is_ignored, is_ready_marker, matches
+from tounum_tasks.names import has_sidecar_suffix, is_ignored, is_ready_marker, matches
 from tounum_tasks.store.base import Hasher, Storage
 from tounum_tasks.visible import display_name, one_line
 
@@ -61,6 +61,7 @@ class Statements:
         of: what is said of each file that is there.
         missing: what is said of files that are not there, by the path at which they should be.
         extra: files that are in the payload of a bag and in none of its manifests.
+        unlisted: images that are in no list and in no bag, where there are lists.
         broken: sentences about lists and bags that cannot be read as a whole.
         refused: sentences about bags that are never taken, whatever the settings say.
         read: the sha256 of the lists and manifests as they were when they were read.
@@ -69,6 +70,7 @@ class Statements:
     of: dict[str, list[Statement]] = field(default_factory=lambda: defaultdict(list))
     missing: dict[str, Statement] = field(default_factory=dict)
     extra: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     read: dict[str, str] = field(default_factory=dict)
@@ -106,6 +108,7 @@ def read_statements(storage: Storage, folder: str, files: Mapping[str, int], ign
     for path, size in files.items():
         if path not in in_bags and size <= MOST_BYTES and PurePosixPath(path).suffix.lower() not in _NO_LISTS:
             reader.read_list(path)
+    reader.note_unlisted()
     return reader.found
 
 
@@ -116,11 +119,13 @@ class _Reader:
         self._folder = folder
         self._files = dict(files)
         self._ignore = ignore
+        self._bags: tuple[str, ...] = ()
         self._spelt = {_spelling(path): path for path in reversed(self._files)}
 
     def read_bags(self) -> set[str]:
         """Read every bag; return the paths of their tag files, which are no other lists."""
         roots = [path.removesuffix(bags.DECLARATION) for path in self._files if _name(path) == bags.DECLARATION]
+        self._bags = tuple(roots)
         seen: set[str] = set()
         for root in roots:
             names = [
@@ -176,6 +181,15 @@ class _Reader:
             there = self._there(wanted)
             if there != path:  # a list that was made of all files in a folder has itself, half written
                 self._state(there, wanted[0], Statement(line.algorithm, line.digest, path))
+
+    def note_unlisted(self) -> None:
+        """Note the images that no list names, if there are lists."""
+        if any(not said.source.startswith(self._bags or ("/",)) for told in self.found.of.values() for said in told):
+            self.found.unlisted.extend(
+                path for path in self._files
+                if path not in self.found.of and path not in self.found.read
+                and not path.startswith(self._bags or ("/",)) and not has_sidecar_suffix(path)
+            )  # fmt: skip
 
     def _is_meant(self, path: str, told: ChecksumList) -> bool:
         """Whether a list of short checksums is one: numbers look like them, so that a file must be there."""

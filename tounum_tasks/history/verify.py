@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tounum_tasks.batches import in_batches
-from tounum_tasks.errors import DamagedFile, EnvironmentFault, ErrorCode
-from tounum_tasks.items import read_items, read_sidecars, registered_batches
+from tounum_tasks.errors import DamagedFile, EnvironmentFault
+from tounum_tasks.items import registered_batches, registered_files
 from tounum_tasks.store.base import Storage
 
 READERS = 4  # files that are read at once
@@ -58,7 +58,7 @@ def compare(lake: Storage, batch_id: str | None = None, progress: Comparison | N
 
 def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comparison) -> Iterator[Difference]:
     try:
-        wanted = _registered(lake, batch_date, batch_id)
+        wanted = registered_files(lake, batch_date, batch_id)
     except DamagedFile as fault:
         yield Difference(batch_date, batch_id, f"registers/{batch_date}/{batch_id}", "unreadable", str(fault))
         return
@@ -75,13 +75,6 @@ def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comp
     for path in _files_below(lake, f"originals/{batch_date}/{batch_id}"):
         if path not in wanted:
             yield Difference(batch_date, batch_id, path, "unknown", "the register does not have it")
-
-
-def _registered(lake: Storage, batch_date: str, batch_id: str) -> dict[str, str]:
-    """The sha256 of every file of a batch that was delivered, by path below the lake."""
-    items = read_items(lake, batch_date, batch_id)
-    files = {item.original: item.sha256 for item in items if item.error_code != ErrorCode.MISSING}
-    return files | {sidecar.original: sidecar.sha256 for sidecar in read_sidecars(lake, batch_date, batch_id)}
 
 
 def _compare_file(lake: Storage, path: str, sha256: str) -> tuple[Verdict, str] | None:

@@ -18,9 +18,8 @@ from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal, journal_path, o
 from tounum_tasks.intake.readiness import Listing, list_batch, scan
 from tounum_tasks.items import (
     commit_items,
-    read_items,
-    read_sidecars,
     register_path,
+    registered_files,
     sidecars_path,
     write_sidecars,
 )
@@ -179,20 +178,10 @@ def _is_same_delivery(ingest: Storage, lake: Storage, listing: Listing, batch_da
     """Whether the batch of this id holds the very bytes that lie in ingest (or was begun and never registered)."""
     if not lake.exists(register_path(batch_date, batch_id)):
         return True
-    return _registered(lake, batch_date, batch_id) == {
+    return registered_files(lake, batch_date, batch_id) == {
         original_path(batch_date, batch_id, listing, file.path): ingest.sha256(listing.path_in_ingest(file.path))
         for file in listing.files
     }
-
-
-def _registered(lake: Storage, batch_date: str, batch_id: str) -> dict[str, str]:
-    """The sha256 of every file of a batch that was registered, images and sidecars, by its path in the lake."""
-    items = {
-        item.original: item.sha256
-        for item in read_items(lake, batch_date, batch_id)
-        if item.error_code != ErrorCode.MISSING
-    }
-    return items | {sidecar.original: sidecar.sha256 for sidecar in read_sidecars(lake, batch_date, batch_id)}
 
 
 def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings) -> None:
@@ -222,6 +211,9 @@ def _register(ingest: Storage, lake: Storage, journal: Journal, settings: Settin
     _require(journal, stated.refused, settings, always=True)
     missing = [_missing(path, said) for path, said in stated.missing.items()]
     _require(journal, [*stated.broken, *missing, *map(_extra, stated.extra)], settings)
+    if stated.unlisted:
+        log.warning("Batch '%s': %d files are in none of its checksum lists: %s.", journal.listing.name,
+                    len(stated.unlisted), ", ".join(map(display_name, stated.unlisted[:MOST_FAULTS])))  # fmt: skip
     copies = _copy_originals(ingest, lake, journal, stated)
     _require(journal, [str(copy.differs) for copy in copies.values() if copy.differs], settings)
     digests = {path: copy.sha256 for path, copy in copies.items()}
@@ -340,7 +332,7 @@ def _empty_ingest(ingest: Storage, lake: Storage, journal: Journal) -> None:
     What a file holds decides, not its time: somebody may put another one in its place at any moment.
     """
     listing = journal.listing
-    taken = _registered(lake, journal.batch_date, journal.batch_id)
+    taken = registered_files(lake, journal.batch_date, journal.batch_id)
     for file in listing.files:
         path, sha256 = listing.path_in_ingest(file.path), taken[journal.original(file.path)]
         if not ingest.remove_unchanged(path, sha256=sha256, version=file.version):
