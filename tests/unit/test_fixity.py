@@ -11,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_take_in import House, png
+from tounum_tasks.errors import ItemError
 from tounum_tasks.fixity.lists import read_list
 from tounum_tasks.items import read_sidecars
+from tounum_tasks.names import validate_image_id
+from tounum_tasks.steps.originals import read_original
 
 FILES = {"a.png": png(1), "deep/b.png": png(2)}
 
@@ -114,6 +117,9 @@ def test_what_is_short_is_taken_with_a_row_for_each_file_if_the_setting_says_so(
     assert taking.lake.read_bytes(items["a.png"].original) == png(9)
     assert items["deep/b.png"].checksum == f"md5:{md5(FILES['deep/b.png'])}"
     assert "md5sums.txt" in (items["deep/b.png"].error_message or "")
+    assert validate_image_id(items["deep/b.png"].image_id) != items["a.png"].image_id
+    with pytest.raises(ItemError, match="not delivered"):
+        read_original(taking.lake, items["deep/b.png"])
     assert not taking.lake.exists(items["deep/b.png"].original)
     assert list(taking.ingest.iterdir()) == []
 

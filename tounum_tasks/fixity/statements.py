@@ -139,6 +139,12 @@ class _Reader:
                     "fetched from elsewhere"
                 )
                 continue
+            large = [name for name in names if self._files[root + name] > MOST_BYTES]
+            if large:
+                self.found.broken.append(
+                    f"'{display_name(root + large[0])}' is larger than {MOST_BYTES >> 20} MiB: deliver smaller bags"
+                )
+                continue
             self._read_bag(root, {name: self._content(root + name) for name in names})
         return seen
 

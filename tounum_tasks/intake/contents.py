@@ -1,5 +1,6 @@
 """What the files of a batch are, once they lie in the lake: images with their pages, and what stands beside them."""
 
+import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ def items_of(
                     source_path=source_path,
                     page=page,
                     pages=file.pages,
-                    image_id=(digest or "missing") if file.pages == 1 else f"{digest}-p{page:04d}",
+                    image_id=_image_id(journal, file, page),
                     sha256=digest,
                     bytes=file.bytes,
                     format=file.format,
@@ -114,6 +115,13 @@ def items_of(
                 )
             )
     return items
+
+
+def _image_id(journal: Journal, file: _File, page: int) -> str:
+    """What an image is known by; one that is missing, of which there are no bytes, by its batch and name."""
+    if not file.sha256:
+        return hashlib.sha256(os.fsencode(f"missing\0{journal.batch_id}\0{file.path}")).hexdigest()
+    return file.sha256 if file.pages == 1 else f"{file.sha256}-p{page:04d}"
 
 
 def _checksum(stated: Statement | None) -> dict[str, str]:
