@@ -44,3 +44,12 @@ def s3(s3_process: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "S3Server":
     for name, value in s3_process.environment().items():
         monkeypatch.setenv(name, value)
     return s3_process
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    from tests.cases import ALL_NODES  # which needs this file
+
+    for item in items:
+        if item.nodeid.partition("[")[0] in ALL_NODES:
+            item.add_marker(pytest.mark.cases)

@@ -16,7 +16,7 @@ FLOORS = (
     {"images", "names"},
     {"sample", "settings", "thumbnails"},
     {"plan", "store"},
-    {"models", "tables"},
+    {"fixity", "models", "tables"},
     {"caption", "features", "items", "restore"},
     {"classify", "logs", "manifest"},
     {"reviews"},

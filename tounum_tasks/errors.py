@@ -20,6 +20,8 @@ class ErrorCode(StrEnum):
     FILE_TOO_LARGE = "file_too_large"
     NAME_REFUSED = "name_refused"
     ORIGINAL_DAMAGED = "original_damaged"
+    MISSING = "missing"
+    CHECKSUM_DIFFERS = "checksum_differs"
     NO_RESULT = "no_result"
     INTERNAL = "internal"
 

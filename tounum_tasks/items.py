@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tounum_tasks.errors import DamagedFile
+from tounum_tasks.errors import DamagedFile, ErrorCode
 from tounum_tasks.store.base import Storage
 from tounum_tasks.tables import parquet_bytes, read_table
 
@@ -149,6 +149,17 @@ def read_sidecars(lake: Storage, batch_date: str, batch_id: str) -> list[Sidecar
     if not table.schema.equals(SIDECAR_SCHEMA):
         raise DamagedFile(f"{lake.url(path)} is damaged (it has other columns): restore it from a backup.")
     return [Sidecar(**row) for row in table.to_pylist()]
+
+
+def registered_files(lake: Storage, batch_date: str, batch_id: str) -> dict[str, str]:
+    """Return the sha256 of every file of a batch that was delivered, images and sidecars, by its path in the lake.
+
+    Raises:
+        DamagedFile: the register does not hold what was written.
+    """
+    items = read_items(lake, batch_date, batch_id)
+    files = {item.original: item.sha256 for item in items if item.error_code != ErrorCode.MISSING}
+    return files | {sidecar.original: sidecar.sha256 for sidecar in read_sidecars(lake, batch_date, batch_id)}
 
 
 def registered_batches(lake: Storage, batch_date: str) -> list[str]:

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         description="Patterns, separated by commas, of files and folders that stay in ingest, for example "
         "'*.xmp, proofs, raw/*.tmp.jpg'",
     )
+    incomplete: Literal["wait", "take"] = Field(
+        "wait",
+        description="Whether a batch waits in ingest while files are missing or differ by its own checksums; take: it "
+        "comes in, with a row for each such file",
+    )
     wait_minutes: Annotated[float, Field(ge=0)] = Field(
         60, description="How long a scheduled run waits for batches that are still settling"
     )

@@ -88,9 +88,19 @@ def test_refuses_batch_dates_that_are_none(value: str) -> None:
 
 
 def test_ignored_names() -> None:
-    ignored = [".hidden", "._x.jpg", "Thumbs.db", "THUMBS.DB", "desktop.ini", "a.jpg.part", "a.TMP"]
+    ignored = [
+        ".hidden",
+        "._x.jpg",
+        "Thumbs.db",
+        "THUMBS.DB",
+        "desktop.ini",
+        "a.jpg.part",
+        "a.TMP",
+        "Icon\r",
+        "ehthumbs.db",
+    ]
     assert all(map(is_ignored, ignored))
-    assert not any(map(is_ignored, ["a.jpg", "part", "tmp", "_READY", "thumbs.db.jpg"]))
+    assert not any(map(is_ignored, ["a.jpg", "part", "tmp", "_READY", "thumbs.db.jpg", "Picasa.ini"]))
 
 
 HIDDEN = (

@@ -1,5 +1,6 @@
 """Manifests: whole or not at all, one row per item, never worse than before."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -9,6 +10,7 @@ import pytest
 
 from tests.unit.published import DATE, Night, caption_all, drop_pages, pin, plan_for, process, small_settings
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded
+from tounum_tasks.history.restore import restore
 from tounum_tasks.manifest.commit import StaleRun, commit_version, install_latest
 from tounum_tasks.manifest.models import MODEL_COLUMNS as MODELS
 from tounum_tasks.manifest.read import failed_keys, latest_version, manifest_path
@@ -19,6 +21,7 @@ from tounum_tasks.publish import verdict
 from tounum_tasks.publish.verdict import Overtaken
 from tounum_tasks.report.figures import read_figures
 from tounum_tasks.steps.pins import pin_models
+from tounum_tasks.store.open import open_storage
 
 
 @pytest.fixture
@@ -321,13 +324,13 @@ def test_derived_names_do_not_meet_files_of_the_batch(tmp_path: Path) -> None:
     settings = small_settings(tmp_path)
     drop_pages(settings)
     box = Path(settings.ingest_root.removeprefix("file://"), "Box")
-    (box / "broken.jpg.reason.json").write_bytes(b"no image either")
+    (box / "broken.jpg.reason.json").write_bytes(b"\x89PNG\r\n\x1a\n no image either")
     plan = plan_for(settings, "a")
     process(plan, settings)
     kept = sorted(path.name for path in (tmp_path / "quarantine").rglob("*") if path.is_file())
     assert len(kept) == 4 and {"broken.jpg", "broken.jpg.reason.json", "broken.jpg.reason.json.reason.json"} < set(kept)
     (refused,) = (tmp_path / "quarantine").rglob("broken.jpg.reason.json")
-    assert refused.read_bytes() == b"no image either"
+    assert refused.read_bytes() == b"\x89PNG\r\n\x1a\n no image either"
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing"])
@@ -361,3 +364,24 @@ def test_a_missing_original_is_a_fault_and_no_verdict_on_the_image(night: Night)
     process(plan, night.settings)
     night.publish(plan)
     assert night.statuses(plan)["0.png"] == "ok"
+
+
+def test_a_file_that_was_not_delivered_has_a_row_and_a_note(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path, incomplete="take")
+    drop_pages(settings, 1)
+    box = Path(settings.ingest_root.removeprefix("file://"), "Box")
+    (box / "md5sums.txt").write_text("0" * 32 + "  lost.tif\n")
+    for run_id, outcome in (("a", "published"), ("b", "unchanged")):
+        plan = plan_for(settings, run_id)
+        process(plan, settings)
+        (batch,) = publish.run(plan, settings)["batches"]
+        assert batch["outcome"] == outcome
+    table = publish.read_version(open_storage(settings.lake_root), DATE, batch["batch_id"], 1)
+    row = next(row for row in table.to_pylist() if row["source_path"] == "lost.tif")
+    assert (row["status"], row["error_code"]) == ("quarantined", "missing")
+    assert (row["checksum"], row["checksum_source"]) == ("md5:" + "0" * 32, "md5sums.txt")
+    note = Path(row["destination_uri"].removeprefix("file://"))
+    assert json.loads(note.read_bytes())["error_code"] == "missing"
+    note.unlink()
+    restore(settings, DATE, batch["batch_id"], 1)
+    assert note.exists()

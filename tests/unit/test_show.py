@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from tests.unit.published import drop_pages, plan_for, process, small_settings
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
 from tounum_tasks.cli import show
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.pages.terminal import print_items
+from tounum_tasks.publish.stage import run as publish_batch
 
 LONG_PATH = "box 12/" + "a very long folder name/" * 6 + "scan.png"
 
@@ -69,7 +71,8 @@ def test_fits_the_terminal_and_loses_nothing(width: int, monkeypatch: pytest.Mon
         "source_path": LONG_PATH, "page": 1, "pages": 1, "status": "ok", "label": "Photo", "label_source": "model",
         "confidence": 0.93, "needs_review": False, "quality_flags_before": ["noisy"], "enhancement_accepted": True,
         "enhancement_operations": ["denoise_light"], "caption": "two dogs play", "error_code": None,
-        "error_message": None,
+        "error_message": None, "sidecars": [], "duplicate_of": None, "duplicate_of_batch": None,
+        "near_duplicate_of": None, "near_duplicate_of_batch": None,
     }  # fmt: skip
     master, slave = pty.openpty()
     with os.fdopen(slave, "w", encoding="utf-8") as terminal:
@@ -147,3 +150,24 @@ def test_a_persons_class_is_not_shown_with_the_models_confidence(
     assert run(settings.lake_root, "--batch", "scans-0123456789") == 0
     told = capsys.readouterr().out
     assert "Photo by a person" in told and "93" not in told
+
+
+def test_what_stands_beside_an_image_and_what_it_repeats_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = small_settings(tmp_path)
+    drop_pages(settings, 2, noisy=True)
+    box = tmp_path / "ingest" / "Box"
+    for name, content in {
+        "0.xmp": b"<x/>",
+        "METS.xml": b"<mets/>",
+        "again.png": (box / "1.png").read_bytes(),
+    }.items():
+        (box / name).write_bytes(content)
+    plan = plan_for(settings, "a")
+    process(plan, settings)
+    publish_batch(plan, settings)
+    assert run(settings.lake_root, "--batch", plan.batches[0].batch_id) == 0
+    lines = {line.partition(" ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "with 0.xmp" in lines["0.png"] and "same file as 1.png" in lines["again.png"]
+    assert lines["Beside"] == "Beside the images: METS.xml"

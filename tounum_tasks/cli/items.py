@@ -22,7 +22,7 @@ from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode,
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
-from tounum_tasks.names import READY_MARKER, is_ignored
+from tounum_tasks.names import has_sidecar_suffix, is_ignored, is_ready_marker
 from tounum_tasks.settings import Settings
 from tounum_tasks.visible import display_name
 
@@ -82,7 +82,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not is_ignored(name))
         for name in sorted(files):
             path = Path(root, name)
-            if not is_ignored(name) and name != READY_MARKER and not path.is_symlink():
+            if not (is_ignored(name) or is_ready_marker(name) or has_sidecar_suffix(name) or path.is_symlink()):
                 yield path
 
 

@@ -18,7 +18,7 @@ from tounum_tasks.visible import one_line
 EXTRAS = {"matplotlib": "measure", "skimage": "measure", "keras": "train", "tensorflow": "train"}
 COMMANDS = (
     *("run", "enhance", "classify", "caption"),
-    *("show", "search", "history", "diff", "restore", "prune", "reviews", "thumbnail", "index"),
+    *("show", "search", "history", "diff", "restore", "prune", "verify", "reviews", "thumbnail", "index"),
     *("models", "sample"),
 )
 MODELS = ("captioner", "classifier", "restorer")

@@ -7,10 +7,12 @@ from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.cli.batches import all_batches, find_batch
 from tounum_tasks.cli.json_lines import write_json
 from tounum_tasks.errors import DamagedFile
+from tounum_tasks.items import read_sidecars
 from tounum_tasks.manifest.published import BatchRef, read_columns
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import CLASS_COLUMNS
 from tounum_tasks.pages.terminal import ITEM_COLUMNS, print_items, print_table
+from tounum_tasks.pages.wording import visible
 from tounum_tasks.report.figures import STATUSES, counts
 from tounum_tasks.settings import load_settings
 from tounum_tasks.store.base import Storage
@@ -108,6 +110,10 @@ def _show_items(lake: Storage, batch: BatchRef, json_target: str | None) -> None
         write_json((_item(row) for block in table.to_batches(1000) for row in block.to_pylist()), json_target)
     else:
         print_items(table.to_pylist(), sys.stdout)
+        sidecars = read_sidecars(lake, batch.batch_date, batch.batch_id)
+        others = [visible(sidecar.source_path) for sidecar in sidecars if not sidecar.describes]
+        if others:
+            print(f"\nBeside the images: {', '.join(others)}")
 
 
 def _item(row: dict) -> dict:

@@ -1,8 +1,12 @@
 """What the files of a batch are, once they lie in the lake: images with their pages, and what stands beside them."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.fixity.statements import Statement, Statements
 from tounum_tasks.images.pages import inspect
 from tounum_tasks.intake.journal import Journal, validated
 from tounum_tasks.intake.readiness import FileState
@@ -13,9 +17,41 @@ from tounum_tasks.store.base import Storage
 from tounum_tasks.visible import display_name
 
 
-def sidecars_of(lake: Storage, journal: Journal, digests: Mapping[str, str]) -> list[Sidecar]:
-    """Return what stands beside the images of a batch, in order of path; ``digests`` are the sha256 of its files."""
-    beside = [file for file in journal.listing.files if is_sidecar(file.path, lake, journal.original(file.path))]
+@dataclass(frozen=True)
+class Copy:
+    """What was copied of a file: its ``sha256``, what the delivery said of it, and how it differs from that."""
+
+    sha256: str
+    stated: Statement | None = None
+    differs: ItemError | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that there is or should be, as all its items have it; ``sha256`` is empty for one that is missing."""
+
+    path: str
+    bytes: int
+    sha256: str
+    stated: Statement | None
+    format: str | None
+    pages: int
+    error: ItemError | None
+
+
+def sidecars_of(
+    lake: Storage, journal: Journal, copies: Mapping[str, Copy], lists: Collection[str] = ()
+) -> list[Sidecar]:
+    """Return what stands beside the images of a batch, in order of path.
+
+    Args:
+        copies: every file of the batch, by path.
+        lists: paths of files that are sidecars whatever they are called: checksum lists.
+    """
+    beside = [
+        file for file in journal.listing.files
+        if file.path in lists or is_sidecar(file.path, lake, journal.original(file.path))
+    ]  # fmt: skip
     paths = {file.path for file in beside}
     found = describes(paths, [file.path for file in journal.listing.files if file.path not in paths])
     return [
@@ -23,29 +59,41 @@ def sidecars_of(lake: Storage, journal: Journal, digests: Mapping[str, str]) -> 
             source_path=display_name(file.path),
             describes=[display_name(image) for image in found[file.path]],
             bytes=file.size,
-            sha256=digests[file.path],
+            sha256=copies[file.path].sha256,
             original=journal.original(file.path),
+            **_checksum(copies[file.path].stated),
         )
         for file in beside
     ]
 
 
 def items_of(
-    lake: Storage, journal: Journal, digests: Mapping[str, str], sidecars: Sequence[Sidecar], settings: Settings
+    lake: Storage,
+    journal: Journal,
+    copies: Mapping[str, Copy],
+    sidecars: Sequence[Sidecar],
+    stated: Statements,
+    settings: Settings,
 ) -> list[Item]:
-    """Make one item per page of every file that is no sidecar, in order of path, and mark what stands twice."""
+    """Make one item per page of every file that is no sidecar, and mark what stands twice; one per missing file.
+
+    They are in order of path. Without any file that is there and no sidecar, there are none.
+    """
     beside = {sidecar.original for sidecar in sidecars}
     images = [file for file in journal.listing.files if journal.original(file.path) not in beside]
-    files = [(file, *_inspect(lake, journal, file, settings)) for file in images]
+    if not images:
+        return []
+    files = [_inspected(lake, journal, file, copies[file.path], settings) for file in images]
+    files = sorted([*files, *_missing_files(journal, stated)], key=lambda file: os.fsencode(file.path))
     # Airflow maps a limited number of shards: a very large batch gets larger ones.
-    shard_size = max(settings.shard_size, -(-sum(pages for _, _, pages, _ in files) // settings.max_shards))
+    shard_size = max(settings.shard_size, -(-sum(file.pages for file in files) // settings.max_shards))
     items: list[Item] = []
     first_with: dict[str, str] = {}
-    for file, image_format, pages, error in files:
-        digest, source_path = digests[file.path], display_name(file.path)
-        duplicate_of = first_with.get(digest)
+    for file in files:
+        digest, source_path = file.sha256, display_name(file.path)
+        duplicate_of = first_with.get(digest) if digest else None
         first_with.setdefault(digest, source_path)
-        for page in range(1, pages + 1):
+        for page in range(1, file.pages + 1):
             items.append(
                 Item(
                     batch_id=journal.batch_id,
@@ -53,19 +101,51 @@ def items_of(
                     batch_name=journal.listing.name,
                     source_path=source_path,
                     page=page,
-                    pages=pages,
-                    image_id=digest if pages == 1 else f"{digest}-p{page:04d}",
+                    pages=file.pages,
+                    image_id=_image_id(journal, file, page),
                     sha256=digest,
-                    bytes=file.size,
-                    format=image_format,
+                    bytes=file.bytes,
+                    format=file.format,
                     original=journal.original(file.path),
                     shard=len(items) // shard_size,
                     duplicate_of=duplicate_of,
-                    error_code=error.code if error else None,
-                    error_message=str(error) if error else None,
+                    error_code=file.error.code if file.error else None,
+                    error_message=str(file.error) if file.error else None,
+                    **_checksum(file.stated),
                 )
             )
     return items
+
+
+def _image_id(journal: Journal, file: _File, page: int) -> str:
+    """What an image is known by; one that is missing, of which there are no bytes, by its batch and name."""
+    if not file.sha256:
+        return hashlib.sha256(os.fsencode(f"missing\0{journal.batch_id}\0{file.path}")).hexdigest()
+    return file.sha256 if file.pages == 1 else f"{file.sha256}-p{page:04d}"
+
+
+def _checksum(stated: Statement | None) -> dict[str, str]:
+    return {"checksum": stated.text, "checksum_source": display_name(stated.source)} if stated else {}
+
+
+def _missing_files(journal: Journal, stated: Statements) -> list[_File]:
+    """What the delivery lists and does not have, but for names that in print are those of files that are there."""
+    there = {display_name(file.path) for file in journal.listing.files}
+    found: dict[str, _File] = {}
+    for path, said in stated.missing.items():
+        error = ItemError(
+            ErrorCode.MISSING, f"'{display_name(said.source)}' lists the file, and it was not delivered; deliver it"
+        )
+        if display_name(path) not in there:
+            found.setdefault(display_name(path), _File(path, 0, "", said, None, 1, error))
+    return list(found.values())
+
+
+def _inspected(lake: Storage, journal: Journal, file: FileState, copy: Copy, settings: Settings) -> _File:
+    image_format, pages, error = None, 1, copy.differs
+    if error is None:
+        image_format, pages, error = _inspect(lake, journal, file, settings)
+    return _File(file.path, file.size, copy.sha256, copy.stated, image_format, pages, error)
 
 
 def _inspect(

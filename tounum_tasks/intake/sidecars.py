@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.formats import ImageFormat, detect_format
-from tounum_tasks.images.headers import header_size
 from tounum_tasks.names import has_sidecar_suffix
 from tounum_tasks.store.base import Storage
 
@@ -29,6 +28,8 @@ def is_sidecar(name: str, storage: Storage, path: str) -> bool:
 def _is_image(head: bytes) -> bool:
     """Whether a file begins as an image, in a format that is read or known; a word that some format begins with and
     that text may begin with as well is not enough."""
+    from tounum_tasks.images.headers import header_size  # with NumPy, which whoever only waits for files can do without
+
     try:
         found = detect_format(head)
         if found is ImageFormat.PNM:

@@ -8,18 +8,18 @@ nothing is lost and nothing comes in twice.
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tounum_tasks.errors import ConfigurationError, EnvironmentFault
-from tounum_tasks.intake.contents import items_of, sidecars_of
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, ItemError
+from tounum_tasks.fixity.statements import Statement, Statements, read_statements
+from tounum_tasks.intake.contents import Copy, items_of, sidecars_of
 from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal, journal_path, original_path
 from tounum_tasks.intake.readiness import Listing, list_batch, scan
 from tounum_tasks.items import (
     commit_items,
-    read_items,
-    read_sidecars,
     register_path,
+    registered_files,
     sidecars_path,
     write_sidecars,
 )
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 LOCK_PATH = "registers/intake.lock"
 LOCK_WAIT_SECONDS = 60
+MOST_FAULTS = 5  # of one batch that its sentence tells; the log has all
 # Room that a batch needs in the lake: the original and an enhanced copy, and per image what the models read and make.
 SPACE_FACTOR = 3
 SPACE_PER_FILE_BYTES = 800_000
@@ -177,16 +178,10 @@ def _is_same_delivery(ingest: Storage, lake: Storage, listing: Listing, batch_da
     """Whether the batch of this id holds the very bytes that lie in ingest (or was begun and never registered)."""
     if not lake.exists(register_path(batch_date, batch_id)):
         return True
-    return _registered(lake, batch_date, batch_id) == {
+    return registered_files(lake, batch_date, batch_id) == {
         original_path(batch_date, batch_id, listing, file.path): ingest.sha256(listing.path_in_ingest(file.path))
         for file in listing.files
     }
-
-
-def _registered(lake: Storage, batch_date: str, batch_id: str) -> dict[str, str]:
-    """The sha256 of every file of a batch that was registered, images and sidecars, by its path in the lake."""
-    items = {item.original: item.sha256 for item in read_items(lake, batch_date, batch_id)}
-    return items | {sidecar.original: sidecar.sha256 for sidecar in read_sidecars(lake, batch_date, batch_id)}
 
 
 def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings) -> None:
@@ -194,20 +189,72 @@ def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings
         claim = {"batch_date": journal.batch_date, "batch_name": journal.listing.name}
         lake.create_exclusively(claim_path(journal.batch_id), json.dumps(claim).encode())
         try:
-            digests = _copy_originals(ingest, lake, journal)
-            _check_unchanged(ingest, journal, digests, settings)
+            _register(ingest, lake, journal, settings)
         except _MustWait:
             # Where there are no locks, another intake may have finished this batch and emptied ingest meanwhile.
             if not lake.exists(register_path(journal.batch_date, journal.batch_id)):
                 _abandon(lake, journal)
                 raise
         else:
-            sidecars = sidecars_of(lake, journal, digests)
-            write_sidecars(lake, journal.batch_date, journal.batch_id, sidecars)
-            commit_items(lake, items_of(lake, journal, digests, sidecars, settings))
             log.info("Batch '%s' was taken in.", journal.listing.name)
     _empty_ingest(ingest, lake, journal)
     lake.remove(journal.path)
+
+
+def _register(ingest: Storage, lake: Storage, journal: Journal, settings: Settings) -> None:
+    """Copy a batch, compare it with what it says of itself and with what lies in ingest, and write its register.
+
+    Raises:
+        _MustWait: it changed meanwhile, has no image, or is not what its checksums say, and such a batch is to wait.
+    """
+    stated = _read_statements(ingest, journal, settings)
+    _require(journal, stated.refused, settings, always=True)
+    missing = [_missing(path, said) for path, said in stated.missing.items()]
+    _require(journal, [*stated.broken, *missing, *map(_extra, stated.extra)], settings)
+    if stated.unlisted:
+        log.warning("Batch '%s': %d files are in none of its checksum lists: %s.", journal.listing.name,
+                    len(stated.unlisted), ", ".join(map(display_name, stated.unlisted[:MOST_FAULTS])))  # fmt: skip
+    copies = _copy_originals(ingest, lake, journal, stated)
+    _require(journal, [str(copy.differs) for copy in copies.values() if copy.differs], settings)
+    digests = {path: copy.sha256 for path, copy in copies.items()}
+    _check_unchanged(ingest, journal, digests, settings)
+    sidecars = sidecars_of(lake, journal, copies, lists=stated.read)
+    items = items_of(lake, journal, copies, sidecars, stated, settings)
+    if not items:
+        raise _MustWait(f"Batch '{journal.listing.name}' must wait: there is no image in it; deliver its images, too.")
+    write_sidecars(lake, journal.batch_date, journal.batch_id, sidecars)
+    commit_items(lake, items)
+
+
+def _read_statements(ingest: Storage, journal: Journal, settings: Settings) -> Statements:
+    files = {file.path: file.size for file in journal.listing.files}
+    try:
+        return read_statements(ingest, journal.listing.folder, files, settings.ignored_patterns)
+    except FileNotFoundError as error:
+        raise _changed(journal, "a file vanished") from error
+
+
+def _missing(path: str, said: Statement) -> str:
+    return f"'{display_name(path)}' is missing, which '{display_name(said.source)}' lists"
+
+
+def _extra(path: str) -> str:
+    return f"'{display_name(path)}' is in the payload of a bag and in none of its manifests"
+
+
+def _require(journal: Journal, faults: Sequence[str], settings: Settings, *, always: bool = False) -> None:
+    """Log every fault that a batch has by its own account.
+
+    Raises:
+        _MustWait: there are any, and such a batch waits by the settings, or ``always``.
+    """
+    for fault in faults:
+        log.warning("Batch '%s': %s.", journal.listing.name, fault)
+    if faults and (always or settings.incomplete == "wait"):
+        more = len(faults) - MOST_FAULTS
+        told = "; ".join([*faults[:MOST_FAULTS], *([f"and {more} more: see the log"] if more > 0 else [])])
+        remedy = "" if always else "; mend it there, or have such batches taken with TOUNUM_INCOMPLETE=take"
+        raise _MustWait(f"Batch '{journal.listing.name}' must wait: {told}. It stays in ingest untouched{remedy}.")
 
 
 def _abandon(lake: Storage, journal: Journal) -> None:
@@ -223,14 +270,16 @@ def _abandon(lake: Storage, journal: Journal) -> None:
     lake.remove(journal.path)
 
 
-def _copy_originals(ingest: Storage, lake: Storage, journal: Journal) -> dict[str, str]:
-    """Copy and verify every file of the journal; return sha256 by path."""
-    digests = {}
+def _copy_originals(ingest: Storage, lake: Storage, journal: Journal, stated: Statements) -> dict[str, Copy]:
+    """Copy and verify every file of the journal; return what was copied, by path."""
+    copies = {}
     for file in journal.listing.files:
-        source = journal.listing.path_in_ingest(file.path)
-        target = journal.original(file.path)
+        source, target = journal.listing.path_in_ingest(file.path), journal.original(file.path)
+        hashers = stated.hashers(file.path)
         try:
-            digest, _ = lake.copy_from(ingest, source, target, size=file.size, version=file.version)
+            digest, _ = lake.copy_from(
+                ingest, source, target, size=file.size, version=file.version, hashers=hashers.values()
+            )
         except FileNotFoundError as error:
             raise _changed(journal, f"'{display_name(file.path)}' vanished") from error
         except ChangedWhileRead as error:
@@ -240,8 +289,22 @@ def _copy_originals(ingest: Storage, lake: Storage, journal: Journal) -> dict[st
                 f"{lake.url(target)} does not hold the bytes that were written to it: check the storage. "
                 "The batch stays in ingest."
             )
-        digests[file.path] = digest
-    return digests
+        if stated.read.get(file.path, digest) != digest:
+            raise _changed(journal, f"'{display_name(file.path)}' changed")
+        found = {algorithm: hasher.hexdigest() for algorithm, hasher in hashers.items()}
+        copies[file.path] = Copy(digest, stated.strongest(file.path), _difference(file.path, stated, found))
+    return copies
+
+
+def _difference(path: str, stated: Statements, found: Mapping[str, str]) -> ItemError | None:
+    said = stated.differing(path, found)
+    if said is None:
+        return None
+    return ItemError(
+        ErrorCode.CHECKSUM_DIFFERS,
+        f"'{display_name(path)}' is not what '{display_name(said.source)}' says: its {said.algorithm} is "
+        f"{found[said.algorithm]}, not {said.digest}; deliver it again",
+    )
 
 
 def _check_unchanged(ingest: Storage, journal: Journal, digests: dict[str, str], settings: Settings) -> None:
@@ -269,7 +332,7 @@ def _empty_ingest(ingest: Storage, lake: Storage, journal: Journal) -> None:
     What a file holds decides, not its time: somebody may put another one in its place at any moment.
     """
     listing = journal.listing
-    taken = _registered(lake, journal.batch_date, journal.batch_id)
+    taken = registered_files(lake, journal.batch_date, journal.batch_id)
     for file in listing.files:
         path, sha256 = listing.path_in_ingest(file.path), taken[journal.original(file.path)]
         if not ingest.remove_unchanged(path, sha256=sha256, version=file.version):

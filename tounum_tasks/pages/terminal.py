@@ -29,6 +29,11 @@ ITEM_COLUMNS = (
     "caption",
     "error_code",
     "error_message",
+    "sidecars",
+    "duplicate_of",
+    "duplicate_of_batch",
+    "near_duplicate_of",
+    "near_duplicate_of_batch",
 )
 _STYLES = {STATUS_OK: "green", STATUS_QUARANTINED: "yellow", STATUS_FAILED: "red"}
 # Never broken, so that what is searched for and counted stays in one piece.
@@ -60,13 +65,24 @@ def _item_cells(row: dict) -> tuple[str, ...]:
     if label:
         label += " by a person" if row["label_source"] == BY_PERSON else f" {row['confidence']:.0%}"
     reasons = ["review " + "+".join(row["review_reasons"] or ["class"])] if row["needs_review"] else []
-    flags = [*reasons, *(row["quality_flags_before"] or ())]
+    beside = [f"with {sidecar}" for sidecar in row["sidecars"] or ()]
+    flags = [*reasons, *(row["quality_flags_before"] or ()), *beside, *_repeats(row)]
     operations = (row["enhancement_operations"] or ()) if row["enhancement_accepted"] else ()
     if row["status"] == STATUS_OK:
         words = row["caption"] or ""
     else:
         words = f"{row['error_code'] or 'unknown'}: {row['error_message'] or 'no reason was given'}"
     return row["source_path"] + page, row["status"], label, ", ".join(flags), ", ".join(operations), words
+
+
+def _repeats(row: dict) -> list[str]:
+    """What an image repeats, in words."""
+    told = []
+    for column, words in (("duplicate_of", "same file as"), ("near_duplicate_of", "looks like")):
+        if row[column]:
+            where = f" of {row[f'{column}_batch']}" if row[f"{column}_batch"] else ""
+            told.append(f"{words} {row[column]}{where}")
+    return told
 
 
 def print_table(

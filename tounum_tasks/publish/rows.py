@@ -6,7 +6,7 @@ import pyarrow as pa
 
 import tounum_tasks
 from tounum_tasks.errors import ErrorCode
-from tounum_tasks.items import Item
+from tounum_tasks.items import Item, read_sidecars
 from tounum_tasks.manifest.schema import (
     SCHEMA,
     SCHEMA_VERSION,
@@ -20,15 +20,20 @@ from tounum_tasks.reviews.laid_over import laid_over
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.shard import ShardWork, load_step
 from tounum_tasks.steps.table import STEPS
+from tounum_tasks.store.open import open_storage
 
 
 def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int) -> list[dict]:
     """Return one row per item of a batch that the run works on, in the order of the register."""
     rows: list[dict] = []
+    sidecars: dict[str, list[str]] = {}
+    for sidecar in read_sidecars(open_storage(settings.lake_root), batch.batch_date, batch.batch_id):
+        for image in sidecar.describes:
+            sidecars.setdefault(image, []).append(sidecar.source_path)
     for number in range(batch.shards):
         shard = ShardRef(batch_id=batch.batch_id, batch_date=batch.batch_date, shard=number)
         rows.extend(_shard_rows(ShardWork(plan, shard, settings), version))
-    return rows
+    return [{**row, "sidecars": sidecars.get(row["source_path"], [])} for row in rows]
 
 
 def to_table(rows: list[dict]) -> pa.Table:
@@ -66,6 +71,8 @@ def _provenance(work: ShardWork, item: Item) -> dict:
         "original_uri": work.lake.url(item.original),
         "bytes": item.bytes,
         "format": item.format,
+        "checksum": item.checksum,
+        "checksum_source": item.checksum_source,
         "duplicate_of": item.duplicate_of,
     }
 

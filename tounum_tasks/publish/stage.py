@@ -12,9 +12,11 @@ import pyarrow as pa
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, TounumError
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import StaleRun, batch_lock, commit_version, install_latest
+from tounum_tasks.manifest.published import BatchRef
 from tounum_tasks.manifest.read import latest_version, read_version
 from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, STATUS_OK
 from tounum_tasks.plan import BatchPlan, RunPlan
+from tounum_tasks.publish.duplicates import LakeHashes
 from tounum_tasks.publish.overtaken import other_publishers
 from tounum_tasks.publish.rows import build_rows, to_table
 from tounum_tasks.publish.settle import BatchFiles
@@ -44,10 +46,11 @@ def run(plan: RunPlan, settings: Settings) -> dict:
     """
     batches: list[dict] = []
     failed: dict[str, Exception] = {}
+    hashes = LakeHashes(open_storage(settings.lake_root))
     for batch in plan.batches:
         with about(batch=batch.batch_id):
             try:
-                batches.append(_publish(plan, batch, settings))
+                batches.append(_publish(plan, batch, hashes, settings))
             except (TounumError, pa.ArrowException, OSError, ValueError) as error:
                 log.exception("This batch could not be published.")
                 failed[batch.batch_id] = error
@@ -64,12 +67,12 @@ def run(plan: RunPlan, settings: Settings) -> dict:
     return {"batches": batches}
 
 
-def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
+def _publish(plan: RunPlan, batch: BatchPlan, hashes: LakeHashes, settings: Settings) -> dict:
     lake = open_storage(settings.lake_root)
     files = BatchFiles(batch.batch_date, batch.batch_id, settings)
     with batch_lock(lake, batch.batch_id):
         try:
-            outcome, table = _commit(lake, plan, batch, files)
+            outcome, table = _commit(lake, plan, batch, files, hashes)
         except StaleRun as stale:
             log.warning("%s", stale)
             outcome, table = "stale", None
@@ -77,6 +80,7 @@ def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
         if table is None:
             table = read_version(lake, batch.batch_date, batch.batch_id, version)
         files.settle(table)
+        hashes.keep(BatchRef(batch.batch_date, batch.batch_id), table)
         keep_vectors(lake, batch.batch_date, batch.batch_id, table)
     statuses = table["status"].to_pylist()
     counts = dict(Counter(statuses))
@@ -95,7 +99,9 @@ def _publish(plan: RunPlan, batch: BatchPlan, settings: Settings) -> dict:
     }
 
 
-def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, files: BatchFiles) -> tuple[str, pa.Table]:
+def _commit(
+    lake: Storage, plan: RunPlan, batch: BatchPlan, files: BatchFiles, hashes: LakeHashes
+) -> tuple[str, pa.Table]:
     """Commit the rows of a run, unless they are those of the current version.
 
     Raises:
@@ -107,7 +113,7 @@ def _commit(lake: Storage, plan: RunPlan, batch: BatchPlan, files: BatchFiles) -
     _log_reuse(rows)
     if earlier is not None:
         rows = _keep_earlier_rows(rows, earlier, current + 1)
-    table = to_table(rows)
+    table = to_table(hashes.mark(BatchRef(batch.batch_date, batch.batch_id), rows))
     if earlier is not None and _same_items(table, earlier):
         return "unchanged", earlier
     if others := other_publishers(lake, plan, batch):

@@ -29,6 +29,7 @@ METRICS = ("blur_laplacian_var", "noise_sigma")
 COLUMNS = (
     "batch_name",
     "duplicate_of",
+    "near_duplicate_of",
     *(f"{metric}_{when}" for metric in METRICS for when in ("before", "after")),
     "quality_flags_before",
     "quality_flags_after",
@@ -184,6 +185,10 @@ class RunFigures:
     @property
     def duplicates(self) -> int:
         return self.table.num_rows - self.table["duplicate_of"].null_count
+
+    @property
+    def near_duplicates(self) -> int:
+        return self.table.num_rows - self.table["near_duplicate_of"].null_count
 
     @property
     def enhanced(self) -> int:

@@ -52,7 +52,8 @@ def _saved(image: Image.Image, format: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def _jpeg(pixels: Pixels, quality: int = 88, **options: object) -> bytes:
+def jpeg(pixels: Pixels, quality: int = 88, **options: object) -> bytes:
+    """Return pixels, uint8 HxWx3, as a JPEG file."""
     return _saved(Image.fromarray(pixels), "JPEG", quality=quality, **options)
 
 
@@ -63,24 +64,24 @@ def _photographs() -> dict[str, bytes]:
     deep = shown["cameraman"][..., 0].astype(np.uint16) * 257
     separation = Image.fromarray(cmyk.separate(shown["engine"]), "CMYK")
     files = {
-        "astronaut.jpg": _jpeg(shown["astronaut"], dpi=(300, 300)),
-        "portrait in poor light.jpg": _jpeg(photos.noisy(shown["portrait"], 22, seed=1), quality=92),
-        "shuttle.jpg": _jpeg(shown["shuttle"]),
+        "astronaut.jpg": jpeg(shown["astronaut"], dpi=(300, 300)),
+        "portrait in poor light.jpg": jpeg(photos.noisy(shown["portrait"], 22, seed=1), quality=92),
+        "shuttle.jpg": jpeg(shown["shuttle"]),
         "cat.png": encode(shown["cat"], format="png"),
-        "whiskers, out of focus.jpg": _jpeg(photos.out_of_focus(shown["whiskers"], 5)),
+        "whiskers, out of focus.jpg": jpeg(photos.out_of_focus(shown["whiskers"], 5)),
         "coffee.tif": encode(shown["coffee"], format="tiff", dpi=300),
-        "spoon, camera turned.jpg": _jpeg(np.rot90(shown["spoon"]), exif=sideways),
+        "spoon, camera turned.jpg": jpeg(np.rot90(shown["spoon"]), exif=sideways),
         "motorcycle.webp": _saved(Image.fromarray(shown["motorcycle"]), "WEBP", quality=88),
         "engine for print.jpg": _saved(separation, "JPEG", quality=90, icc_profile=cmyk.profile(), dpi=(300, 300)),
-        "workshop, underexposed.jpg": _jpeg(photos.underexposed(shown["workshop"])),
-        "rocket.jpg": _jpeg(shown["rocket"], quality=35),
+        "workshop, underexposed.jpg": jpeg(photos.underexposed(shown["workshop"])),
+        "rocket.jpg": jpeg(shown["rocket"], quality=35),
         "launch pad.gif": _saved(Image.fromarray(shown["launch pad"]).quantize(256), "GIF"),
         "cameraman, 16 bit.tif": _saved(Image.fromarray(deep), "TIFF", compression="tiff_lzw", dpi=(600, 600)),
         "bricks.bmp": encode(shown["bricks"], format="bmp"),
         "lawn.jp2": _saved(Image.fromarray(shown["lawn"]), "JPEG2000", quality_mode="rates", quality_layers=[8]),
-        "gravel.jpg": _jpeg(photos.noisy(shown["gravel"], 12, seed=2)),
+        "gravel.jpg": jpeg(photos.noisy(shown["gravel"], 12, seed=2)),
         "coins.png": _saved(Image.fromarray(shown["coins"][..., 0]), "PNG", dpi=(200, 200)),
-        "galaxies.jpg": _jpeg(shown["galaxies"]),
+        "galaxies.jpg": jpeg(shown["galaxies"]),
     }
     return {f"photographs/{name}": content for name, content in files.items()}
 
@@ -88,10 +89,10 @@ def _photographs() -> dict[str, bytes]:
 def _paintings() -> dict[str, bytes]:
     shown = photos.photographs()
     return {
-        "paintings/sunset at sea.jpg": _jpeg(paintings.paint(paintings.sunset_at_sea(), 1)),
+        "paintings/sunset at sea.jpg": jpeg(paintings.paint(paintings.sunset_at_sea(), 1)),
         "paintings/mountain lake.png": encode(paintings.paint(paintings.mountain_lake(), 2), format="png"),
-        "paintings/fruit bowl.jpg": _jpeg(paintings.paint(paintings.fruit_bowl(), 3)),
-        "paintings/portrait in oil.jpg": _jpeg(paintings.paint(shown["astronaut"], 4, brushes=(14, 7, 4))),
+        "paintings/fruit bowl.jpg": jpeg(paintings.paint(paintings.fruit_bowl(), 3)),
+        "paintings/portrait in oil.jpg": jpeg(paintings.paint(shown["astronaut"], 4, brushes=(14, 7, 4))),
         "paintings/cat in oil.webp": encode(paintings.paint(shown["cat"], 5, brushes=(14, 7)), format="webp"),
     }
 
@@ -105,8 +106,8 @@ def _sketches() -> dict[str, bytes]:
     }
     return {
         **{name: encode(draw(), format="png") for name, draw in drawings.items()},
-        "sketches/portrait in pencil.jpg": _jpeg(sketches.pencil(shown["portrait"], 1)),
-        "sketches/motorcycle in pencil.jpg": _jpeg(sketches.pencil(shown["motorcycle"], 2)),
+        "sketches/portrait in pencil.jpg": jpeg(sketches.pencil(shown["portrait"], 1)),
+        "sketches/motorcycle in pencil.jpg": jpeg(sketches.pencil(shown["motorcycle"], 2)),
     }
 
 
@@ -122,7 +123,7 @@ def _schematics() -> dict[str, bytes]:
         ),
         "drawings/workflow, transparent.png": _saved(Image.fromarray(pixels), "PNG"),
         "drawings/temperature.png": encode(schematics.line_chart(), format="png"),
-        "drawings/contents.jpg": _jpeg(schematics.bar_chart()),
+        "drawings/contents.jpg": jpeg(schematics.bar_chart()),
         "drawings/flat.png": encode(schematics.floor_plan(), format="png"),
     }  # fmt: skip
 
@@ -131,9 +132,9 @@ def _texts() -> dict[str, bytes]:
     pages = [Image.fromarray(texts.inventory(number)).convert("1", dither=Image.Dither.NONE) for number in (1, 2, 3)]
     report = [Image.fromarray(texts.article(number)) for number in (1, 2)]
     return {
-        "texts/letter.jpg": _jpeg(texts.scanned(texts.letter(), 1, skew_degrees=0.8), quality=80, dpi=(150, 150)),
+        "texts/letter.jpg": jpeg(texts.scanned(texts.letter(), 1, skew_degrees=0.8), quality=80, dpi=(150, 150)),
         "texts/Übersicht № 18.png": _saved(Image.fromarray(texts.inventory(2)), "PNG", dpi=(150, 150)),
-        "texts/article, yellowed.jpg": _jpeg(texts.scanned(texts.article(), 2, skew_degrees=-0.5), dpi=(150, 150)),
+        "texts/article, yellowed.jpg": jpeg(texts.scanned(texts.article(), 2, skew_degrees=-0.5), dpi=(150, 150)),
         "texts/inventory.tif": _saved(
             pages[0], "TIFF", save_all=True, append_images=pages[1:], compression="group4", dpi=(150, 150)
         ),

@@ -89,8 +89,10 @@ def read_original(lake: Storage, item: Item) -> bytes:
 
     Raises:
         EnvironmentFault: it is gone.
-        ItemError: ORIGINAL_DAMAGED, if it is not what was taken in.
+        ItemError: ORIGINAL_DAMAGED, if it is not what was taken in; MISSING, if it was never delivered.
     """
+    if item.error_code == ErrorCode.MISSING:
+        raise ItemError(ErrorCode.MISSING, item.error_message or "the file was not delivered")
     try:
         data = lake.read_bytes(item.original)
     except FileNotFoundError as error:

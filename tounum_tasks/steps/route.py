@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from tounum_tasks.classify.labels import PHOTO
-from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.errors import EnvironmentFault, ErrorCode
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.settings import Settings
@@ -126,6 +126,8 @@ class _Routing:
             reason = self.places.of_reason(item)
             note = reason_content(item, measured["error_code"], measured["error_message"])
             reason.storage.write_bytes(reason.path, note)
+            if item.error_code == ErrorCode.MISSING:  # the note is all that there is
+                return reason, hashlib.sha256(note).hexdigest()
         place = self.places.in_quarantine(item) if label is None else self.places.of_class(item, label)
         if place not in self.copied:
             self.copied[place], _ = place.storage.copy_from(self.work.lake, item.original, place.path)

@@ -6,8 +6,9 @@ What is written appears whole or not at all. Every path is relative to the root,
 
 import contextlib
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import IO, Literal
+from typing import IO, Literal, Protocol
 
 from tounum_tasks.errors import EnvironmentFault
 
@@ -37,6 +38,14 @@ class Entry:
     version: str = ""
     identity: str = ""
     changed_ns: int = 0
+
+
+class Hasher(Protocol):
+    """What is fed with the bytes of a file, as the objects of :mod:`hashlib` are."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
 
 
 class ChangedWhileRead(EnvironmentFault):
@@ -73,21 +82,31 @@ class Storage:
             file.write(data)
 
     def copy_from(
-        self, source: "Storage", source_path: str, path: str, *, size: int | None = None, version: str = ""
+        self,
+        source: "Storage",
+        source_path: str,
+        path: str,
+        *,
+        size: int | None = None,
+        version: str = "",
+        hashers: Iterable[Hasher] = (),
     ) -> tuple[str, int]:
         """Copy a file between roots; return the sha256 (hex) and size of the bytes that were read.
 
         Args:
             size: how many bytes there should be.
             version: of which version.
+            hashers: are fed with the bytes, too.
 
         Raises:
             ChangedWhileRead: it is another version, or has another size; nothing was written.
         """
         digest, count = hashlib.sha256(), 0
+        fed: list[Hasher] = [digest, *hashers]
         with source.open(source_path, version) as reader, self.writing(path) as writer:
             while chunk := source._read_chunk(source_path, reader):
-                digest.update(chunk)
+                for hasher in fed:
+                    hasher.update(chunk)
                 count += len(chunk)
                 if size is not None and count > size:  # somebody may write to it faster than we read
                     break

@@ -24,7 +24,9 @@ MEASURES = {
     "contrast": ("Contrast", "grey levels"),
 }
 FACTS = (
-    "format", "colour_mode", "bit_depth", "dpi", "exif_orientation", "phash", "duplicate_of", "enhancement_method",
+    "format", "colour_mode", "bit_depth", "dpi", "exif_orientation", "phash", "duplicate_of", "duplicate_of_batch",
+    "near_duplicate_of", "near_duplicate_of_page", "near_duplicate_of_batch", "near_duplicate_distance", "sidecars",
+    "checksum", "checksum_source", "enhancement_method",
     "restorer_version", "classifier_version", "captioner_version", "extractor_version", "code_version", "image_id",
     "original_uri", "destination_uri",
 )  # fmt: skip
@@ -116,4 +118,5 @@ def _measures(row: dict[str, Any]) -> list[tuple[str, str, float | None, float |
 
 
 def _facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(name.replace("_", " "), row[name]) for name in FACTS if row.get(name) not in (None, "")]
+    told = {name: ", ".join(row[name]) if isinstance(row.get(name), list) else row.get(name) for name in FACTS}
+    return [(name.replace("_", " "), value) for name, value in told.items() if value not in (None, "")]

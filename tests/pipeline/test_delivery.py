@@ -1,0 +1,61 @@
+"""A delivery as a scanning service hands it over goes through ``run``; what became of each file is told."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.pipeline.conftest import Command
+from tounum_tasks.sample.delivery import DIFFERENT, MISSING, write_sample_delivery
+
+# Status, error, what it repeats, what it looks like, and how many sidecars it has.
+OUTCOMES = {
+    "data/access/0001.jpg": ("ok", None, None, None, 0),
+    "data/masters/0001.tif": ("ok", None, None, "data/access/0001.jpg", 1),
+    "data/masters/0002 again.tif": ("ok", None, None, None, 0),
+    "data/masters/0002.tif": ("ok", None, "data/masters/0002 again.tif", None, 0),
+    DIFFERENT: ("quarantined", "checksum_differs", None, None, 0),
+    MISSING: ("quarantined", "missing", None, None, 0),
+    "data/pages/aged back.jpg": ("ok", None, None, None, 0),
+    "data/pages/letter.jpg": ("ok", None, None, None, 1),
+    "data/pages/white back.jpg": ("ok", None, None, None, 0),
+}
+SIDECARS = {"METS.xml", "titles.csv", "checksums of the scanner.md5", "bagit.txt", "manifest-sha256.txt"}
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[str | Path, ...]:
+    write_sample_delivery(tmp_path / "ingest" / "Box 17")
+    return "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake"
+
+
+def test_what_is_short_waits_and_the_run_says_what_is_wrong(tounum: Command, places: tuple, tmp_path: Path) -> None:
+    done = tounum("run", *places)
+    assert done.returncode == 0 and "'Box 17' must wait" in done.stdout
+    assert f"'{MISSING}' is missing" in done.stdout
+    assert (tmp_path / "ingest" / "Box 17" / "data" / "METS.xml").exists()
+    assert not list((tmp_path / "lake" / "originals").rglob("*.tif"))
+
+
+def test_what_is_short_is_taken_on_request_and_every_file_has_its_fate(
+    tounum: Command, places: tuple, tmp_path: Path
+) -> None:
+    done = tounum("run", *places, "--max-failure-rate", "0.5", TOUNUM_INCOMPLETE="take")
+    assert done.returncode == 0, done.stderr
+    assert f"'{DIFFERENT}' is not what" in done.stderr and f"'{MISSING}' is missing" in done.stderr
+    rows = pd.read_parquet(tmp_path / "lake" / "manifests")
+    columns = ["status", "error_code", "duplicate_of", "near_duplicate_of"]
+    fates = rows[columns].astype(object).where(rows[columns].notna(), None).itertuples(index=False, name=None)
+    found = {
+        path: (*fate, len(sidecars))
+        for path, fate, sidecars in zip(rows.source_path, fates, rows.sidecars, strict=True)
+    }
+    assert found == OUTCOMES
+    assert rows.checksum.str.startswith("sha256:").all()
+    assert set(rows.checksum_source) == {"manifest-sha256.txt"}
+    assert [path.name for path in (tmp_path / "ingest").rglob("*") if path.is_file()] == ["Thumbs.db"]
+    shown = tounum("show", "--lake", tmp_path / "lake", "--batch", rows.batch_id.iloc[0])
+    beside = next(line for line in shown.stdout.splitlines() if line.startswith("Beside the images: "))
+    assert all(name in beside for name in SIDECARS)
+    verified = tounum("verify", "--lake", tmp_path / "lake")
+    assert verified.returncode == 0 and "0 differences" in verified.stdout, verified.stdout

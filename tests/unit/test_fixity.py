@@ -1,0 +1,248 @@
+"""What a delivery says of its own files is compared with what arrived, before ingest is emptied."""
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import bagit
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_take_in import House, png
+from tounum_tasks.errors import ItemError
+from tounum_tasks.fixity.lists import read_list
+from tounum_tasks.items import read_sidecars
+from tounum_tasks.names import validate_image_id
+from tounum_tasks.steps.originals import read_original
+
+FILES = {"a.png": png(1), "deep/b.png": png(2)}
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def sums(algorithm: str, files: dict[str, bytes], line: str = "{digest}  {path}\n") -> bytes:
+    return "".join(
+        line.format(digest=hashlib.new(algorithm, content).hexdigest(), path=path) for path, content in files.items()
+    ).encode()
+
+
+def sfv(files: dict[str, bytes]) -> bytes:
+    return "".join(f"{path} {zlib.crc32(content):08X}\r\n" for path, content in files.items()).encode()
+
+
+LISTS: dict[str, bytes] = {
+    "md5sums.txt": sums("md5", FILES),
+    "checksums": sums("sha256", FILES),
+    "Prüfsummen.dat": sums("sha1", FILES, "{digest} *./{path}\r\n"),
+    "list.sha512": sums("sha512", FILES, "{digest}\t{path}\n"),
+    "from windows.md5": b"\xef\xbb\xbf" + sums("md5", FILES).upper().replace(b"/", b"\\").replace(b"\n", b"\r\n"),
+    "utf16.txt": sums("md5", FILES).decode().encode("utf-16"),
+    "bsd.txt": sums("sha256", FILES, "SHA256 ({path}) = {digest}\n"),
+    "box.sfv": b"; made by a program\r\n" + sfv(FILES),
+    "table.csv": b"file;md5\n" + sums("md5", FILES, "{path};{digest}\n"),
+    "absolute.md5": sums("md5", FILES, "{digest}  D:\\export\\Box 7\\{path}\n").replace(b"deep/", b"deep\\"),
+    "with the folder.md5": sums("md5", FILES, "{digest}  Box 7/{path}\n"),
+    "sums/in a folder.md5": sums("md5", FILES, "{digest}  ../{path}\n"),
+}
+
+
+def deliver(house: House, files: dict[str, bytes], batch: str = "Box 7") -> None:
+    for path, content in files.items():
+        house.drop(f"{batch}/{path}", content)
+    house.ready(batch)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+@pytest.fixture
+def taking(tmp_path: Path) -> House:
+    return House(tmp_path, incomplete="take")
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_is_known_by_its_content_and_its_checksums_stand_with_the_files(house: House, name: str) -> None:
+    deliver(house, {**FILES, name: LISTS[name]})
+    taken = house.take()
+    assert taken.waiting == ()
+    items = house.items(taken)
+    assert [item.source_path for item in items] == list(FILES)
+    for item in items:
+        assert item.checksum_source == name and item.checksum
+        algorithm, _, digest = item.checksum.partition(":")
+        content = FILES[item.source_path]
+        crc = f"{zlib.crc32(content):08x}"
+        assert digest == (crc if algorithm == "crc32" else hashlib.new(algorithm, content).hexdigest())
+    assert [sidecar.source_path for sidecar in read_sidecars(house.lake, *taken.batches[0])] == [name]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_file_that_differs_holds_the_batch_back_and_is_named(house: House, name: str) -> None:
+    deliver(house, {**FILES, "a.png": png(9), name: LISTS[name]})
+    taken = house.take()
+    assert taken.batches == ()
+    (sentence,) = taken.waiting
+    assert "'a.png' is not what" in sentence and name in sentence and "b.png" not in sentence
+    assert (house.ingest / "Box 7" / "a.png").read_bytes() == png(9)
+    assert not any(house.lake.local_path("originals").rglob("*.png"))
+    deliver(house, FILES)  # mended
+    assert len(house.items(house.take())) == 2
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_file_that_is_missing_holds_the_batch_back_until_it_comes(house: House, name: str) -> None:
+    deliver(house, {"a.png": FILES["a.png"], name: LISTS[name]})
+    sentence = house.take().waiting[0].replace("B.PNG", "b.png")
+    assert "b.png' is missing" in sentence and name in sentence and "TOUNUM_INCOMPLETE" in sentence
+    deliver(house, {"deep/b.png": FILES["deep/b.png"]})
+    assert len(house.items(house.take())) == 2
+    assert list(house.ingest.iterdir()) == []
+
+
+def test_what_is_short_is_taken_with_a_row_for_each_file_if_the_setting_says_so(taking: House) -> None:
+    deliver(taking, {"c.png": png(3), "a.png": png(9), "md5sums.txt": LISTS["md5sums.txt"]})
+    taken = taking.take()
+    items = {item.source_path: item for item in taking.items(taken)}
+    assert {path: item.error_code for path, item in items.items()} == {
+        "a.png": "checksum_differs",
+        "c.png": None,
+        "deep/b.png": "missing",
+    }
+    assert taking.lake.read_bytes(items["a.png"].original) == png(9)
+    assert items["deep/b.png"].checksum == f"md5:{md5(FILES['deep/b.png'])}"
+    assert "md5sums.txt" in (items["deep/b.png"].error_message or "")
+    assert validate_image_id(items["deep/b.png"].image_id) != items["a.png"].image_id
+    with pytest.raises(ItemError, match="not delivered"):
+        read_original(taking.lake, items["deep/b.png"])
+    assert not taking.lake.exists(items["deep/b.png"].original)
+    assert list(taking.ingest.iterdir()) == []
+
+
+def make_bag(folder: Path, change: Callable[[Path], object] = lambda bag: None) -> None:
+    for path, content in FILES.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    bagit.make_bag(str(folder), checksums=["md5", "sha256"])
+    change(folder)
+    (folder / "_READY").touch()
+
+
+def test_a_bag_is_compared_with_its_manifests(house: House) -> None:
+    make_bag(house.ingest / "bag")
+    taken = house.take()
+    items = house.items(taken)
+    assert [(item.source_path, item.error_code) for item in items] == [("data/a.png", None), ("data/deep/b.png", None)]
+    assert {item.checksum_source for item in items} == {"manifest-sha256.txt"}
+    assert items[0].checksum == f"sha256:{items[0].sha256}"
+    assert {sidecar.source_path for sidecar in read_sidecars(house.lake, *taken.batches[0])} >= {
+        "bagit.txt", "bag-info.txt", "manifest-md5.txt", "tagmanifest-sha256.txt",
+    }  # fmt: skip
+    assert list(house.ingest.iterdir()) == []
+
+
+def write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+BAG_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda bag: (bag / "data/a.png").unlink(), "'data/a.png' is missing"),
+    "different": (lambda bag: write(bag / "data/a.png", png(9)), "'data/a.png' is not what 'manifest-"),
+    "extra": (lambda bag: write(bag / "data/c.png", png(3)), "'data/c.png' is in the payload of a bag and in none"),
+    "tag file": (
+        lambda bag: write(bag / "bag-info.txt", b"Title: other\n"),
+        "'bag-info.txt' is not what 'tagm",
+    ),
+    "no manifest": (
+        lambda bag: [path.unlink() for path in bag.glob("manifest-*")],
+        "cannot be read: it has no manifest of its payload",
+    ),
+    "path out": (lambda bag: write(bag / "manifest-md5.txt", sums("md5", {"../../x": b""})), "is unsafe"),
+    "fetch": (lambda bag: write(bag / "fetch.txt", b"http://elsewhere/a.png 1 data/x.png\n"), "fetch.txt"),
+}
+
+
+@pytest.mark.parametrize("fault", BAG_FAULTS)
+def test_a_bag_that_is_not_what_it_says_waits_and_the_reason_is_told(house: House, fault: str) -> None:
+    change, reason = BAG_FAULTS[fault]
+    make_bag(house.ingest / "bag", change)
+    taken = house.take()
+    assert taken.batches == () and reason in taken.waiting[0]
+    assert (house.ingest / "bag" / "bagit.txt").exists()
+
+
+def test_files_are_never_fetched_whatever_the_setting(taking: House) -> None:
+    make_bag(taking.ingest / "bag", BAG_FAULTS["fetch"][0])
+    taken = taking.take()
+    assert taken.batches == () and "never fetched" in taken.waiting[0]
+
+
+def test_a_bag_with_files_that_systems_leave_is_whole(house: House) -> None:
+    folder = house.ingest / "bag"
+    write(folder / "Thumbs.db", b"x")
+    write(folder / "deep" / ".DS_Store", b"x")
+    make_bag(folder)
+    assert len(house.items(house.take())) == 2
+
+
+def test_a_checksum_alone_is_that_of_the_file_that_its_name_names(house: House) -> None:
+    deliver(house, {"a.png": png(1), "a.png.md5": md5(png(1)).encode(), "b.png": png(2), "b.png.sha1": b"0" * 40})
+    (sentence,) = house.take().waiting
+    assert "'b.png' is not what 'b.png.sha1' says" in sentence and "'a.png'" not in sentence
+
+
+def test_a_list_that_has_itself_is_not_held_against_it(house: House) -> None:
+    deliver(house, {**FILES, "md5sums.txt": LISTS["md5sums.txt"] + md5(b"").encode() + b"  ./md5sums.txt\n"})
+    assert house.take().waiting == ()
+
+
+def test_a_list_of_which_lines_are_lost_is_damaged(house: House) -> None:
+    deliver(house, {**FILES, "md5sums.txt": LISTS["md5sums.txt"] + b"71c1e6b2\n"})
+    assert "'md5sums.txt' is damaged: line 3" in house.take().waiting[0]
+
+
+def test_an_image_that_no_list_names_is_taken_and_named(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    deliver(house, {**FILES, "c.png": png(3), "c.xmp": b"<x/>", "md5sums.txt": LISTS["md5sums.txt"]})
+    assert len(house.items(house.take())) == 3
+    assert "1 files are in none of its checksum lists: c.png." in caplog.text
+
+
+def test_numbers_at_the_end_of_lines_are_no_checksums(house: House) -> None:
+    deliver(house, {**FILES, "inventory.txt": b"Harbour 19210534\nMarket square 19340001\n", "notes.txt": b"a b\nc d"})
+    assert house.take().waiting == ()
+
+
+def test_names_are_found_whatever_their_normal_form_case_and_bytes(house: House) -> None:
+    files = {"Gro\u0308\u00dfe.PNG": png(1), "b\udcff.png": png(2)}
+    for path, content in files.items():
+        house.drop(f"box/{path}", content)
+    named = {"Gr\u00f6\u00dfe.png": png(1), "b\udcff.png": png(2)}
+    text = "".join(f"{md5(content)}  {path}\n" for path, content in named.items())
+    house.drop("box/sums.md5", text.encode("utf-8", "surrogateescape"))
+    house.ready("box")
+    taken = house.take()
+    assert taken.waiting == () and all(item.checksum for item in house.items(taken))
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"], exclude_characters='"\\'), min_size=1)
+
+
+@given(st.dictionaries(NAMES, st.binary(max_size=20), min_size=1, max_size=5), st.sampled_from(["md5", "sha256"]))
+def test_every_line_of_a_list_is_read_as_it_was_written(files: dict[str, bytes], algorithm: str) -> None:
+    found = read_list(sums(algorithm, files), "list.txt")
+    assert found is not None and not found.unread
+    assert [(line.path, line.digest) for line in found.lines] == [
+        (path, hashlib.new(algorithm, content).hexdigest()) for path, content in files.items()
+    ]
+
+
+@given(st.binary(max_size=300))
+def test_no_content_is_too_odd_to_be_looked_at(content: bytes) -> None:
+    read_list(content, "x.md5")

@@ -1,0 +1,277 @@
+"""What a batch says of its own files: its checksum lists and bags together, compared with what is there."""
+
+import hashlib
+import re
+import unicodedata
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from tounum_tasks.fixity import bags
+from tounum_tasks.fixity.lists import ALGORITHMS, BYTE_ORDER_MARKS_16, MOST_BYTES, ChecksumList, read_list
+from tounum_tasks.names import has_sidecar_suffix, is_ignored, is_ready_marker, matches
+from tounum_tasks.store.base import Hasher, Storage
+from tounum_tasks.visible import display_name, one_line
+
+_HEAD_BYTES = 4096
+# Files that are no lists, so that not every image of a batch is opened twice.
+_NO_LISTS = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".png", ".webp", ".avif", ".bmp", ".gif", ".jp2", ".j2k",
+        ".jpx", ".pdf", ".pnm", ".pbm", ".pgm", ".ppm", ".pcx", ".heic", ".dng", ".nef", ".cr2", ".cr3", ".arw",
+        ".raf", ".iiq", ".rw2", ".orf", ".psd", ".xmp",
+    }
+)  # fmt: skip
+_FOREIGN = re.compile(r"/|[A-Za-z]:/")
+
+
+class Crc32:
+    """The checksum of SFV lists, eight hexadecimal digits."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one list or manifest, ``source``, says of one file: ``digest`` is hexadecimal, lower case."""
+
+    algorithm: str
+    digest: str
+    source: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.algorithm}:{self.digest}"
+
+
+@dataclass
+class Statements:
+    """Everything that the files of a batch say of its files; paths are below the batch's folder.
+
+    Attributes:
+        of: what is said of each file that is there.
+        missing: what is said of files that are not there, by the path at which they should be.
+        extra: files that are in the payload of a bag and in none of its manifests.
+        unlisted: images that are in no list and in no bag, where there are lists.
+        broken: sentences about lists and bags that cannot be read as a whole.
+        refused: sentences about bags that are never taken, whatever the settings say.
+        read: the sha256 of the lists and manifests as they were when they were read.
+    """
+
+    of: dict[str, list[Statement]] = field(default_factory=lambda: defaultdict(list))
+    missing: dict[str, Statement] = field(default_factory=dict)
+    extra: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    read: dict[str, str] = field(default_factory=dict)
+
+    def hashers(self, path: str) -> dict[str, Hasher]:
+        """Return what computes the checksums that are stated of a file, by algorithm."""
+        return {
+            said.algorithm: Crc32() if said.algorithm == "crc32" else hashlib.new(said.algorithm)
+            for said in self.of.get(path, ())
+        }
+
+    def differing(self, path: str, found: Mapping[str, str]) -> Statement | None:
+        """Return a statement that a file contradicts; ``found`` are its digests by algorithm."""
+        return next((said for said in self.of.get(path, ()) if found[said.algorithm] != said.digest), None)
+
+    def strongest(self, path: str) -> Statement | None:
+        """Return the statement about a file with the longest checksum."""
+        return max(self.of.get(path, ()), key=lambda said: len(said.digest), default=None)
+
+
+def read_statements(storage: Storage, folder: str, files: Mapping[str, int], ignore: Sequence[str] = ()) -> Statements:
+    """Read the checksum lists and bags of a batch.
+
+    Args:
+        folder: of the batch below the storage's root, empty for the root itself.
+        files: sizes in bytes of its files, by path below the folder.
+        ignore: patterns of what stays in ingest: nobody misses it.
+
+    Raises:
+        FileNotFoundError: a file is gone.
+        EnvironmentFault: a file cannot be read.
+    """
+    reader = _Reader(storage, folder, files, ignore)
+    in_bags = reader.read_bags()
+    for path, size in files.items():
+        if path not in in_bags and size <= MOST_BYTES and PurePosixPath(path).suffix.lower() not in _NO_LISTS:
+            reader.read_list(path)
+    reader.note_unlisted()
+    return reader.found
+
+
+class _Reader:
+    def __init__(self, storage: Storage, folder: str, files: Mapping[str, int], ignore: Sequence[str]) -> None:
+        self.found = Statements()
+        self._storage = storage
+        self._folder = folder
+        self._files = dict(files)
+        self._ignore = ignore
+        self._bags: tuple[str, ...] = ()
+        self._spelt = {_spelling(path): path for path in reversed(self._files)}
+
+    def read_bags(self) -> set[str]:
+        """Read every bag; return the paths of their tag files, which are no other lists."""
+        roots = [path.removesuffix(bags.DECLARATION) for path in self._files if _name(path) == bags.DECLARATION]
+        self._bags = tuple(roots)
+        seen: set[str] = set()
+        for root in roots:
+            names = [
+                path.removeprefix(root) for path in self._files
+                if path.startswith(root) and "/" not in path.removeprefix(root) and bags.is_tag_file(_name(path))
+            ]  # fmt: skip
+            seen.update(root + name for name in names)
+            if self._files.get(root + bags.FETCH):
+                self.found.refused.append(
+                    f"the bag '{display_name(root) or '.'}' has a {bags.FETCH}: deliver all of it, for files are never "
+                    "fetched from elsewhere"
+                )
+                continue
+            large = [name for name in names if self._files[root + name] > MOST_BYTES]
+            if large:
+                self.found.broken.append(
+                    f"'{display_name(root + large[0])}' is larger than {MOST_BYTES >> 20} MiB: deliver smaller bags"
+                )
+                continue
+            self._read_bag(root, {name: self._content(root + name) for name in names})
+        return seen
+
+    def _read_bag(self, root: str, tag_files: Mapping[str, bytes]) -> None:
+        try:
+            entries = bags.read_bag(tag_files)
+        except bags.BrokenBag as reason:
+            self.found.broken.append(f"the bag '{display_name(root) or '.'}' cannot be read: {one_line(str(reason))}")
+            return
+        sources = {name.lower().replace("-", ""): root + name for name in tag_files}
+        for path, digests in entries.items():
+            kind = "manifest" if path.startswith("data/") else "tagmanifest"
+            there = self._there([root + path])
+            for algorithm, digest in digests.items():
+                source = sources.get(f"{kind}{algorithm}.txt", root + bags.DECLARATION)
+                if algorithm in ALGORITHMS.values():
+                    self._state(there, root + path, Statement(algorithm, digest, source))
+                else:
+                    self.found.broken.append(f"'{display_name(source)}' has checksums of an unknown kind")
+        self.found.extra.extend(
+            path for path in self._files if path.startswith(f"{root}data/") and path not in self.found.of
+        )
+
+    def read_list(self, path: str) -> None:
+        """Read a file, if it is a list of checksums by its content."""
+        with self._storage.open(self._path(path)) as file:
+            head = file.read(_HEAD_BYTES)
+        if b"\0" in head and not head.startswith(BYTE_ORDER_MARKS_16):
+            return
+        content = self._content(path)
+        told = read_list(content, _name(path))
+        if told is None or not self._is_meant(path, told):
+            self.found.read.pop(path)
+            return
+        if told.unread:
+            lines = ", ".join(map(str, told.unread[:5]))
+            self.found.broken.append(f"'{display_name(path)}' is damaged: line {lines} is no checksum")
+        for line in told.lines:
+            wanted = list(self._candidates(path, line.path))
+            there = self._there(wanted)
+            if there != path:  # a list that was made of all files in a folder has itself, half written
+                self._state(there, wanted[0], Statement(line.algorithm, line.digest, path))
+
+    def note_unlisted(self) -> None:
+        """Note the images that no list names, if there are lists."""
+        if any(not said.source.startswith(self._bags or ("/",)) for told in self.found.of.values() for said in told):
+            self.found.unlisted.extend(
+                path for path in self._files
+                if path not in self.found.of and path not in self.found.read
+                and not path.startswith(self._bags or ("/",)) and not has_sidecar_suffix(path)
+            )  # fmt: skip
+
+    def _is_meant(self, path: str, told: ChecksumList) -> bool:
+        """Whether a list of short checksums is one: numbers look like them, so that a file must be there."""
+        is_short = any(line.algorithm == "crc32" for line in told.lines)
+        return not is_short or path.lower().endswith(".sfv") or any(
+            self._there(self._candidates(path, line.path)) for line in told.lines
+        )  # fmt: skip
+
+    def _state(self, there: str | None, wanted: str, statement: Statement) -> None:
+        if there is not None:
+            self.found.of[there].append(statement)
+        elif not self._stays_out(wanted):
+            self.found.missing.setdefault(wanted, statement)
+
+    def _stays_out(self, path: str) -> bool:
+        """Whether a file would not be taken in if it were there."""
+        parts = path.split("/")
+        below = ("/".join(parts[: end + 1]) for end in range(len(parts)))
+        return any(map(is_ignored, parts)) or is_ready_marker(path) or any(matches(one, self._ignore) for one in below)
+
+    def _candidates(self, source: str, path: str) -> Iterator[str]:
+        """Where a file can be that a list calls ``path``, the likeliest first: seen from the list, or from the batch.
+
+        An absolute path is of the machine on which the list was made: what of it leads to a file here is not known.
+        """
+        beside = source.rpartition("/")[0]
+        for spelt in dict.fromkeys((path.replace("\\", "/"), path, _as_on_windows(path).replace("\\", "/"))):
+            foreign = _FOREIGN.match(spelt)
+            parts = [part for part in spelt[foreign.end() if foreign else 0 :].split("/") if part not in ("", ".")]
+            if not foreign:
+                yield _joined(beside, parts)
+                yield _joined("", parts)
+                if parts[:1] == [self._folder]:
+                    yield _joined("", parts[1:])
+            else:
+                for start in range(len(parts)):
+                    yield _joined(beside, parts[start:])
+                    yield _joined("", parts[start:])
+
+    def _there(self, candidates: Iterable[str]) -> str | None:
+        """The first of some paths at which there is a file; if there is none, one that is spelt otherwise."""
+        tried = list(candidates)
+        exact = next((path for path in tried if path in self._files), None)
+        if exact is not None:
+            return exact
+        return next((self._spelt[_spelling(path)] for path in tried if _spelling(path) in self._spelt), None)
+
+    def _content(self, path: str) -> bytes:
+        with self._storage.open(self._path(path)) as file:
+            content = file.read(MOST_BYTES + 1)
+        self.found.read[path] = hashlib.sha256(content).hexdigest()
+        return content
+
+    def _path(self, path: str) -> str:
+        return f"{self._folder}/{path}" if self._folder else path
+
+
+def _joined(folder: str, parts: Collection[str]) -> str:
+    """A path without ``..``, as far as it does not lead out of the batch."""
+    whole: list[str] = folder.split("/") if folder else []
+    for part in parts:
+        if part == ".." and whole and whole[-1] != "..":
+            whole.pop()
+        else:
+            whole.append(part)
+    return "/".join(whole)
+
+
+def _as_on_windows(path: str) -> str:
+    """A path of which the bytes are not UTF-8, as they are read on western Windows."""
+    return path.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+
+
+def _spelling(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -1,0 +1,76 @@
+"""Writes the sample delivery: a BagIt bag as a scanning service hands it over, with what goes wrong on the way."""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import bagit
+import numpy as np
+
+from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.images.encode import encode
+from tounum_tasks.names import READY_MARKER
+from tounum_tasks.sample import photos, texts
+from tounum_tasks.sample.batch import Pixels, jpeg
+
+DIFFERENT = "data/masters/0003.tif"
+MISSING = "data/masters/0004.tif"
+_INFO = {"Source-Organization": "Scanning service", "Bagging-Date": "2026-01-05", "External-Identifier": "Box 17"}
+
+
+def write_sample_delivery(folder: Path) -> list[Path]:
+    """Write a bag into ``folder``, which is made if it is not there, and mark it as ready.
+
+    Beside images it has sidecars, a checksum list of its own, the same file twice, a master with its access copy, and
+    empty pages. After it was packed, one file was changed (:data:`DIFFERENT`) and one lost (:data:`MISSING`).
+
+    Returns:
+        The paths of its files, without the marker, in order.
+
+    Raises:
+        EnvironmentFault: the folder is not empty or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise EnvironmentFault(f"The sample delivery is not written to {folder}: name a folder that is empty.")
+        for name, content in _payload().items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        logging.getLogger(bagit.__name__).setLevel(logging.WARNING)  # it tells of each file
+        bagit.make_bag(str(folder), bag_info=dict(_INFO), checksums=["md5", "sha256"])
+        (folder / DIFFERENT).write_bytes((folder / DIFFERENT).read_bytes()[:-1] + b"\x01")
+        (folder / MISSING).unlink()
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        (folder / READY_MARKER).touch()
+    except (OSError, bagit.BagError) as error:
+        raise EnvironmentFault(f"The sample delivery cannot be written to {folder}: {error}.") from error
+    return paths
+
+
+def _payload() -> dict[str, bytes]:
+    shown = photos.photographs()
+    masters = {f"masters/{number:04d}.tif": shown[name] for number, name in enumerate(_MASTERS, 1)}
+    files = {path: encode(pixels, format="tiff", dpi=300) for path, pixels in masters.items()}
+    files["access/0001.jpg"] = jpeg(_half(masters["masters/0001.tif"]))
+    files["masters/0002 again.tif"] = files["masters/0002.tif"]
+    files["pages/letter.jpg"] = jpeg(texts.scanned(texts.letter(), 1, skew_degrees=0.8), quality=80, dpi=(150, 150))
+    for name, grey in (("white", 255), ("aged", 205)):
+        files[f"pages/{name} back.jpg"] = jpeg(np.full((700, 500, 3), grey, np.uint8))
+    checksums = "".join(f"{hashlib.md5(files[name]).hexdigest()} *{name}\r\n" for name in sorted(files))
+    return files | {
+        "METS.xml": b"<?xml version='1.0'?>\n<mets xmlns='http://www.loc.gov/METS/'/>\n",
+        "alto/letter.xml": b"<?xml version='1.0'?>\n<alto xmlns='http://www.loc.gov/standards/alto/ns-v4#'/>\n",
+        "masters/0001.xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>\n",
+        "titles.csv": "file;title\r\nmasters/0001.tif;Woman with a helmet\r\n".encode("utf-8-sig"),
+        "masters/Thumbs.db": b"made by a system",
+        "checksums of the scanner.md5": checksums.encode(),
+    }
+
+
+_MASTERS = ("astronaut", "coffee", "shuttle", "portrait")
+
+
+def _half(pixels: Pixels) -> Pixels:
+    return np.ascontiguousarray(pixels[::2, ::2])
