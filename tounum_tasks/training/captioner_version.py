@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -101,13 +101,9 @@ def write_versions(
             chosen["dev_by_share_of_rewards"] = _by_text(tried)
         if not (keep_judge and judge):
             captioner = write(options, {})
-            tried = try_length_powers(captioner, cache)
-            chosen["dev_by_length_power"] = _by_text(tried)
-            options = replace(options, length_power=best_of(tried))
             judge = fit_judge(training.finished_features("train"), training.vocabulary)
-            tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
+            options, tried = choose_search(captioner.with_options(options, Judge(judge)), cache)
             chosen["dev_by_judgement"] = _by_text(tried)
-            options = replace(options, judgement=best_of(tried))
         estimates, chosen["dev_confidence"] = fit_estimates(write(options, {}), cache)
     captioner = write(options, {})
     figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
@@ -116,38 +112,38 @@ def write_versions(
     return figures
 
 
-def best_of(tried: Mapping[float, Mapping[str, float]]) -> float:
-    """The value whose figures have most merit."""
-    return max(tried, key=lambda value: merit(tried[value]))
+def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOptions, dict[float, dict[str, float]]]:
+    """How much long captions are preferred and how much the captioner's judge has to say.
 
+    All ways choose from the same captions of the dev images, so they cost no more than one.
 
-def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {str(value): figures for value, figures in tried.items()}
-
-
-def try_length_powers(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
-    """BLEU-4 and CIDEr with beam 3 for several preferences of long captions."""
-    tried = {}
-    for power in LENGTH_POWERS:
-        searching = captioner.with_options(replace(captioner.options, length_power=power))
-        captions = (caption.text for i in range(cache.shards) for caption in searching.caption(cache.read(i), beam=3))
-        tried[power] = _figures(captions, cache, f"length power {power}")
-    return tried
-
-
-def try_judgements(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
-    """BLEU-4 and CIDEr if the captioner's judge has so much to say; 0: nothing. All choose from the same captions."""
-    ways = [replace(captioner.options, judgement=judgement) for judgement in JUDGEMENTS]
+    Returns:
+        the best options, and the figures for every say of the judge at the best preference of long captions.
+    """
+    ways = [
+        replace(captioner.options, length_power=power, judgement=judgement)
+        for power in LENGTH_POWERS
+        for judgement in JUDGEMENTS
+    ]
     captions: list[list[str]] = [[] for _ in ways]
     for shard in range(cache.shards):
         for found in captioner.candidates(cache.read(shard), beam=3):
             for options, chosen in zip(ways, captions, strict=True):
                 best = found.words[found.ranked(options)[0]]
                 chosen.append(sentence(tuple(captioner.vocabulary.decode(best))))
-    return {
-        options.judgement: _figures(chosen, cache, f"judgement {options.judgement}")
-        for options, chosen in zip(ways, captions, strict=True)
+    tried = {
+        (way.length_power, way.judgement): score_by_source(chosen, cache.images)
+        for way, chosen in zip(ways, captions, strict=True)
     }
+    power, judgement = max(tried, key=lambda way: merit(tried[way]))
+    by_judgement = {way[1]: figures for way, figures in tried.items() if way[0] == power}
+    for say, figures in by_judgement.items():
+        log.info("length power %s, judgement %s: BLEU-4 %.4f, CIDEr %.4f, %d words", power, say, *figures.values())
+    return replace(captioner.options, length_power=power, judgement=judgement), by_judgement
+
+
+def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {str(value): figures for value, figures in tried.items()}
 
 
 def fit_estimates(
@@ -166,13 +162,6 @@ def fit_estimates(
         estimates[search], told[search] = fit_confidence(found, best, quality)
         log.info("confidence of %s captions: %s", search, told[search])
     return estimates, told
-
-
-def _figures(captions: Iterable[str], cache: FeatureCache, what: str) -> dict[str, float]:
-    """BLEU-4, CIDEr and words used of captions of the images of a cache, logged as those of ``what`` was tried."""
-    figures = score_by_source(list(captions), cache.images)
-    log.info("%s: BLEU-4 %.4f, CIDEr %.4f, %d words", what, *figures.values())
-    return figures
 
 
 def draw_curves(work: Path, picture: Path) -> None:
