@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
 from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
+from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
-from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, score_by_source
+from tounum_tasks.evaluation.captioner import (
+    cider_of_each,
+    evaluate,
+    rows_by_source,
+    score,
+    score_by_source,
+    search_name,
+)
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
@@ -94,7 +102,7 @@ def write_versions(
         write(options, {})
         return {}
     cache = training.finished_features("dev")
-    chosen: dict[str, dict[str, dict[str, float]]] = {}
+    chosen: dict[str, Any] = {}
     if can_choose:
         if training.unrewarded:
             tried = try_shares(training.captioner, training.unrewarded, training.vocabulary, options, cache)
@@ -106,8 +114,9 @@ def write_versions(
             chosen["dev_by_judgement"] = _by_text(tried)
         estimates, chosen["dev_confidence"] = fit_estimates(write(options, {}), cache)
     captioner = write(options, {})
-    figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
-    write(options, {"dev": figures, **chosen})
+    figures, captions = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
+    by_set = _by_data_set({beam: [one.text for one in found] for beam, found in captions.items()}, cache.images)
+    write(options, {"dev": figures, **by_set, **chosen})
     log.info("wrote %s and its partner %s", folder, digest[:12])
     return figures
 
@@ -146,11 +155,27 @@ def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, flo
     return {str(value): figures for value, figures in tried.items()}
 
 
-def fit_estimates(
-    captioner: Captioner, cache: FeatureCache
-) -> tuple[dict[str, Confidence], dict[str, dict[str, float]]]:
+def _by_data_set(captions: Mapping[int, Sequence[str]], images: Sequence[CaptionedImage]) -> dict[str, Any]:
+    """Figures for each of several data sets, numbered from 1 as they were given; nothing where there is one only."""
+    sets = rows_by_source(images)
+    if len(sets) == 1:
+        return {}
+    return {
+        f"dev_of_data_set_{number}": {
+            "images": len(rows),
+            **{
+                search_name(beam): score([texts[row] for row in rows], [images[row].captions for row in rows])
+                for beam, texts in captions.items()
+            },
+        }
+        for number, rows in enumerate(sets, start=1)
+    }
+
+
+def fit_estimates(captioner: Captioner, cache: FeatureCache) -> tuple[dict[str, Confidence], dict[str, Any]]:
     """The captions' confidence by kind of search, and how well each tells good captions of the dev images from bad."""
-    estimates, told = {}, {}
+    estimates: dict[str, Confidence] = {}
+    told: dict[str, Any] = {}
     for search, beam in ((GREEDY, 1), (BEAM, 3)):
         found = [one for shard in range(cache.shards) for one in captioner.candidates(cache.read(shard), beam=beam)]
         best = [candidates.ranked(captioner.options)[0] for candidates in found]
@@ -158,8 +183,11 @@ def fit_estimates(
             sentence(tuple(captioner.vocabulary.decode(candidates.words[index])))
             for candidates, index in zip(found, best, strict=True)
         ]
-        quality = cider_of_each(texts, [image.captions for image in cache.images])
-        estimates[search], told[search] = fit_confidence(found, best, quality)
+        quality = np.empty(len(texts))
+        sets = rows_by_source(cache.images)
+        for rows in sets:
+            quality[rows] = cider_of_each([texts[row] for row in rows], [cache.images[row].captions for row in rows])
+        estimates[search], told[search] = fit_confidence(found, best, quality, sets)
         log.info("confidence of %s captions: %s", search, told[search])
     return estimates, told
 
