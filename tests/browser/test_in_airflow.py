@@ -1,4 +1,4 @@
-"""The pages as a part of Airflow: its runs, its tabs, a prefix in front of it, and a correction all the way to its place."""
+"""The pages as a part of Airflow: its runs, its tabs, a prefix, and a correction all the way to its place."""
 
 import os
 import subprocess
