@@ -13,21 +13,25 @@ from hypothesis import strategies as st
 from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import build_network, get_weights, set_weights
-from tounum_tasks.datasets.classes import balanced_weights, read_class_folders, split
+from tounum_tasks.datasets.classes import balanced_weights, data_fingerprint, load, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate
+from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.models.registry import STARTERS
+from tounum_tasks.models.weights import read_safetensors
+from tounum_tasks.training.archive_looks import light_on_dark, old_photograph, small_page
 from tounum_tasks.training.augmentation import STEPS, augment, bitonal, without_bars
 from tounum_tasks.training.classifier import (
+    HeadFitter,
     Recipe,
-    _data_fingerprint,
     fine_tune,
     leave_one_source_out,
     train,
     without_improvement,
 )
-from tounum_tasks.training.linear import Scaling, fit_linear_head, fit_temperature
-from tounum_tasks.training.rendered_sources import render_sources
-from tounum_tasks.training.renderings import painted, sketched
+from tounum_tasks.training.linear import fit_temperature, main_axes
+from tounum_tasks.training.rendered_sources import MANNERS, render_sources
+from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock
 
 
 @pytest.fixture
@@ -116,34 +120,50 @@ def test_each_operation_leaves_its_input_alone(operation) -> None:  # type: igno
 def test_features_of_an_image_that_was_mended_are_not_those_that_it_had(data: Path) -> None:
     """The cache of features is found by what images show: not by their names, sizes or times."""
     examples = read_class_folders(data)
-    before = _data_fingerprint(examples)
+    before = data_fingerprint(examples)
     changed = examples[0].path
     content, status = changed.read_bytes(), changed.stat()
     other = next(one.path.read_bytes() for one in examples if one.path.read_bytes() != content)
     changed.write_bytes(other)
     os.utime(changed, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert _data_fingerprint(examples) != before
+    assert data_fingerprint(examples) != before
     changed.write_bytes(content)
-    assert _data_fingerprint(examples) == before
+    assert data_fingerprint(examples) == before
 
 
-def test_linear_head_separates_what_is_separable() -> None:
-    generator = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    features = generator.normal(0, 0.3, (60, 8)).astype(np.float16)
-    features[np.arange(60), labels] += 3
-    scaling = Scaling.of(features, [3, 5])
-    moments = [scaling.moments(features[None, labels == label], np.ones(20)) for label in range(3)]
-    head = fit_linear_head(moments, scaling, l2=1e-3)
-    assert (head.scores(features).argmax(axis=1) == labels).all()
-    np.testing.assert_allclose(head.divided_by(0.5).scores(features), 2 * head.scores(features), rtol=1e-4, atol=1e-5)
+def test_head_separates_what_is_separable(data: Path) -> None:
+    examples = read_class_folders(data)
+    labels = np.array([example.label for example in examples])
+    features = np.random.default_rng(0).normal(0, 0.3, (1, len(examples), 8)).astype(np.float16)
+    features[0, np.arange(len(examples)), labels] += 3
+    head = HeadFitter(features, examples, Recipe(l2=1e-3), [3, 5]).fit()
+    assert (head.scores(features[0]).argmax(axis=1) == labels).all()
+    halved = head.divided_by(0.5).scores(features[0])
+    np.testing.assert_allclose(halved, 2 * head.scores(features[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_photograph_costs_more_than_other_classes(data: Path) -> None:
+    examples = read_class_folders(data)
+    features = np.random.default_rng(0).normal(0, 1, (1, len(examples), 8)).astype(np.float16)
+    free, dear = (
+        HeadFitter(features, examples, Recipe(photo_cost=cost), [8]).fit().scores(features[0]) for cost in (0.0, 0.1)
+    )
+    np.testing.assert_allclose(free - dear, np.tile([0, 0.1, 0, 0, 0], (len(examples), 1)), atol=1e-5)
+
+
+def test_axes_have_the_spread_that_they_tell_and_leave_out_what_is_empty() -> None:
+    values = np.random.default_rng(0).normal(3, 2, (200, 10)).astype(np.float16)
+    values[:, 5:] = values[:, :5]
+    axes = main_axes(values, np.full(200, 1 / 200), [5, 5], 9, 0)
+    assert axes.axes.shape == (10, 5)
+    np.testing.assert_allclose(axes.coordinates(values).std(axis=0), axes.spread, rtol=0.02)
 
 
 def test_blocks_of_features_count_alike_however_wide() -> None:
     features = np.random.default_rng(0).normal(0, 5, (400, 12)).astype(np.float16)
-    variance = np.diag(Scaling.of(features, [2, 10]).moments(features[None], np.full(400, 1 / 400)))
-    assert variance[:2].sum() == pytest.approx(1, abs=0.01)
-    assert variance[2:12].sum() == pytest.approx(1, abs=0.01)
+    axes = main_axes(features, np.full(400, 1 / 400), [2, 10], 12, 0)
+    assert (axes.spread**2).sum() == pytest.approx(2, abs=0.02)
+    np.testing.assert_allclose(axes.spread[:2] ** 2, 0.5, atol=0.1)
 
 
 def test_temperature_of_overconfident_scores_is_above_one() -> None:
@@ -162,7 +182,7 @@ def test_a_source_that_is_left_out_is_not_trained_on(data: Path) -> None:
     features = np.zeros((1, len(examples), len(names)), np.float16)
     for index, example in enumerate(examples):
         features[0, index, names.index(example.source)] = 1
-    rows, scores = leave_one_source_out(features, examples, 1e-3, [features.shape[2]])
+    rows, scores = leave_one_source_out(features, examples, Recipe(l2=1e-3, photo_cost=0), [features.shape[2]])
     assert len(rows) == 10
     assert softmax(scores).max() < 0.5
 
@@ -170,7 +190,7 @@ def test_a_source_that_is_left_out_is_not_trained_on(data: Path) -> None:
 def test_the_only_source_of_a_class_is_not_left_out(data: Path) -> None:
     examples = [example for example in read_class_folders(data) if example.source != "Photo/two"]
     features = np.random.default_rng(0).normal(size=(1, len(examples), 4)).astype(np.float16)
-    rows, scores = leave_one_source_out(features, examples, 1e-3, [4])
+    rows, scores = leave_one_source_out(features, examples, Recipe(l2=1e-3), [4])
     assert len(rows) == 8
     photos = np.array([example.source == "Photo/one" for example in examples])
     assert (np.isnan(scores[:, 0]) == photos).all()
@@ -184,29 +204,53 @@ def test_what_was_rendered_from_a_source_is_left_out_with_it(data: Path, tmp_pat
     features = np.zeros((1, len(examples), len(names)), np.float16)
     for index, example in enumerate(examples):
         features[0, index, names.index(example.made_from or example.source)] = 1
-    rows, scores = leave_one_source_out(features, examples, 1e-3, [features.shape[2]])
+    rows, scores = leave_one_source_out(features, examples, Recipe(l2=1e-3, photo_cost=0), [features.shape[2]])
     assert len(rows) == 10
-    assert np.isnan(scores[-8:]).all()
-    assert softmax(scores[:-8]).max() < 0.5
+    rendered = 4 * len(MANNERS)
+    assert np.isnan(scores[-rendered:]).all()
+    assert softmax(scores[:-rendered]).max() < 0.5
 
 
 def test_renderings_come_evenly_from_the_sources_and_repeat(data: Path, tmp_path: Path) -> None:
     examples = read_class_folders(data)
     rendered = render_sources(examples, 4, tmp_path / "rendered", seed=0)
-    assert [example.source for example in rendered] == ["Painting/rendered"] * 4 + ["Sketch/rendered"] * 4
-    assert sorted(example.made_from for example in rendered[:4]) == ["Photo/one"] * 2 + ["Photo/two"] * 2
-    assert len({example.made_from for example in rendered[4:]}) == 4
+    by_source = {source: [one for one in rendered if one.source == source] for source in {r.source for r in rendered}}
+    assert {source: len(found) for source, found in by_source.items()} == {
+        f"{name}/rendered-{manner}": 4 for name, manner, _, _ in MANNERS
+    }
+    assert all(CLASSES[one.label] == one.source.split("/")[0] for one in rendered)
+    painted = sorted(one.made_from for one in by_source["Painting/rendered-painted"])
+    assert painted == ["Photo/one"] * 2 + ["Photo/two"] * 2
+    assert len({one.made_from for one in by_source["Sketch/rendered-sketched"]}) == 4
     content = [example.path.read_bytes() for example in rendered]
     again = render_sources(examples, 4, tmp_path / "again", seed=0)
     assert [example.path.read_bytes() for example in again] == content
 
 
-@pytest.mark.parametrize("rendering", [painted, sketched])
+@pytest.mark.parametrize("rendering", [painted, sketched, realistic_pencil, engraved, light_on_dark])
 def test_every_manner_of_rendering_keeps_the_shape(rendering) -> None:  # type: ignore[no-untyped-def]
     rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     for seed in range(25):
         result = rendering(rgb, np.random.default_rng(seed))
         assert result.shape == rgb.shape and result.dtype == np.uint8
+
+
+@pytest.mark.parametrize("rendering", [old_photograph, woodblock, small_page])
+def test_prints_and_pages_are_pictures_of_their_own_size(rendering) -> None:  # type: ignore[no-untyped-def]
+    rgb = np.random.default_rng(0).integers(0, 256, (148, 164, 3), dtype=np.uint8)
+    for seed in range(15):
+        result = rendering(rgb, np.random.default_rng(seed))
+        assert result.ndim == 3 and result.shape[2] == 3 and min(result.shape[:2]) >= 48
+        assert result.dtype == np.uint8
+
+
+def test_light_lines_lie_on_dark_ground() -> None:
+    drawing = np.full((120, 160, 3), 245, np.uint8)
+    cv2.circle(drawing, (80, 60), 40, (20, 20, 20), 2)
+    is_line = drawing[..., 0] < 60
+    for seed in range(25):
+        grey = light_on_dark(drawing, np.random.default_rng(seed)).mean(axis=2)
+        assert grey[is_line].mean() > grey[~is_line].mean() + 60
 
 
 def test_bars_are_cut_away_and_white_margins_stay() -> None:
@@ -291,3 +335,24 @@ def test_training_writes_a_version_that_can_be_loaded(data: Path, tmp_path: Path
     for name in ("curve.csv", "curve.png", "confusion.png", "reliability.png"):
         assert (tmp_path / "out" / name).stat().st_size > 100
     assert json.loads((tmp_path / "out" / "validation.json").read_text())["accuracy_per_source"]
+
+
+def test_a_head_is_trained_on_features_that_are_computed_once(data: Path, tmp_path: Path) -> None:
+    """Plain colours are told apart by the version that was trained on them, and nothing is computed twice."""
+    starter = max(path for path in (STARTERS / "classifier").iterdir() if path.is_dir())
+    layers = read_safetensors(starter / "weights.safetensors")
+    examples = read_class_folders(data, limit_per_source=3)
+    recipe = Recipe(renderings=1, validation_share=0.2, passes=0)
+    out = tmp_path / "out"
+    card = train(examples, layers, recipe, out, version="test-1", validate_sources=True)
+    assert set(card.metrics["leave_one_source_out"]["accuracy_per_source"]) == {one.source for one in examples}
+    assert "In review" in (out / "leave_one_source_out.md").read_text()
+    kept = {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npy")}
+    again = train(examples, layers, recipe, out, version="test-2", validate_sources=True)
+    assert {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npy")} == kept
+    assert again.metrics == card.metrics
+    classifier = Classifier.load(out / "classifier" / "test-1")
+    assert classifier.architecture == "inception-spread"
+    inputs = np.stack([to_model_input(load(example)) for example in examples])
+    hits = classifier.predict(inputs).argmax(axis=1) == [example.label for example in examples]
+    assert hits.mean() > 0.8

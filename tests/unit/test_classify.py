@@ -87,7 +87,7 @@ def test_version_on_disk_says_its_architecture(tmp_path: Path, images: np.ndarra
     assert classifier.digest == card.digest
 
 
-@pytest.mark.parametrize("architecture", ["inception", "inception-mixed8", "notebook"])
+@pytest.mark.parametrize("architecture", ["inception-spread", "inception", "inception-mixed8", "notebook"])
 def test_graph_computes_what_the_network_computes(images: np.ndarray, architecture: str) -> None:
     network = build_network(architecture, "float32")
     weights = get_weights(network)
@@ -99,7 +99,7 @@ def test_graph_computes_what_the_network_computes(images: np.ndarray, architectu
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["inception", "inception-mixed8"])
+@pytest.mark.parametrize("architecture", ["inception-spread", "inception", "inception-mixed8"])
 def test_version_looks_at_the_layers_that_it_was_trained_with(
     tmp_path: Path, images: np.ndarray, architecture: str
 ) -> None:
@@ -153,3 +153,11 @@ def test_starter_is_small_and_half_precision() -> None:
 
 def test_softmax_of_large_scores_is_finite() -> None:
     np.testing.assert_allclose(softmax(np.array([[1000.0, 0.0], [0.0, 0.0]])), [[1, 0], [0.5, 0.5]], atol=1e-12)
+
+
+def test_unfamiliar_images_are_trusted_less(starter: Classifier) -> None:
+    """Noise, a bare sheet and a chequerboard are of no class: none is sure to be a photograph."""
+    squares = np.kron(np.indices((13, 13)).sum(axis=0) % 2, np.ones((23, 23)))[..., None] * np.array([255, 255, 255])
+    noise = np.random.default_rng(0).integers(0, 256, (299, 299, 3), dtype=np.uint8)
+    strange = np.stack([noise, np.full((299, 299, 3), 236, np.uint8), squares.astype(np.uint8)])
+    assert starter.predict(strange)[:, CLASSES.index("Photo")].max() < 0.6

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.network import NOTEBOOK_LAYERS, NOTEBOOK_SIZE, TAPS_OF
+from tounum_tasks.classify.network import NOTEBOOK_LAYERS, NOTEBOOK_SIZE, SMALLEST_VARIANCE, SPREAD, TAPS_OF
 from tounum_tasks.features.graph import Inception
 from tounum_tasks.models.layers import Node, channels_first, constant, convolution, dense, indices, operations, same
 from tounum_tasks.models.runtime import load_openvino
@@ -28,17 +28,29 @@ def scores(weights: Weights, architecture: str) -> openvino.Model:
     if architecture == "notebook":
         pixels, values = _notebook(weights)
     else:
-        pixels, values = _inception(weights, TAPS_OF[architecture])
+        pixels, values = _inception(weights, TAPS_OF[architecture], spread=architecture == SPREAD)
     output = dense(values, weights["scores/kernel"], weights["scores/bias"])
     return load_openvino().Model([output], [pixels], f"{architecture}_classifier")
 
 
-def _inception(weights: Weights, names: Sequence[str]) -> tuple[Node, Node]:
-    """Means over the image of the outputs of some blocks, from low to high."""
+def pooled(weights: Weights, names: Sequence[str]) -> openvino.Model:
+    """The graph from pixels to the means of some blocks over the image, then their standard deviations: 1 x D."""
+    pixels, values = _inception(weights, names, spread=True)
+    return load_openvino().Model([values], [pixels], "pooled_blocks")
+
+
+def _inception(weights: Weights, names: Sequence[str], *, spread: bool) -> tuple[Node, Node]:
+    """Means over the image of the outputs of some blocks, from low to high, and with ``spread`` their deviations."""
     op = operations()
     network = Inception(weights, names[-1])
-    means = [op.reduce_mean(network.blocks[name], indices(2, 3)) for name in names]
-    return network.pixels, op.concat(means, 1)
+    means, spreads = [], []
+    for block in (network.blocks[name] for name in names):
+        mean = op.reduce_mean(block, indices(2, 3), True)
+        means.append(op.squeeze(mean, indices(2, 3)))
+        if spread:
+            variance = op.reduce_mean(op.squared_difference(block, mean), indices(2, 3))
+            spreads.append(op.sqrt(op.add(variance, constant([SMALLEST_VARIANCE]))))
+    return network.pixels, op.concat([*means, *spreads], 1)
 
 
 def _notebook(weights: Weights) -> tuple[Node, Node]:

@@ -1,13 +1,13 @@
 """The classifier's networks: images in, one score per class out.
 
-``inception`` (the default) is InceptionV3 up to ``mixed5``, with batch normalisation folded in, looked at from three
-heights: the outputs of ``mixed2``, ``mixed4`` and ``mixed5`` are averaged over the image, joined, and read by one dense
-layer. Low taps see paper, grain and line, high taps see objects; a drawing and a photograph of the same dog differ in
-the first and agree in the second. The classifier has its own copy of these layers, so that a new feature extractor for
-captions never changes a class.
+``inception-spread`` (the default) is InceptionV3 up to ``mixed5``, with batch normalisation folded in, looked at from
+three heights: the means over the image of the outputs of ``mixed2``, ``mixed4`` and ``mixed5``, and their standard
+deviations, are joined, and read by one dense layer. Low layers see paper, grain and line, high ones see objects; a
+drawing and a photograph of the same dog differ in the first and agree in the second. The classifier has its own copy of
+these layers, so that a new feature extractor for captions never changes a class.
 
-``inception-mixed8`` looks at ``mixed6`` and ``mixed8`` in place of ``mixed5``, as the first versions did: that takes
-longer and brings nothing.
+``inception`` reads the means alone, as earlier versions did; ``inception-mixed8`` looks at ``mixed6`` and ``mixed8`` in
+place of ``mixed5``, too, as the first versions did: that takes longer and brings nothing.
 
 ``notebook`` is the small network of the company's notebooks, three convolutions on 250 x 250 pixels, kept as the
 baseline that any other has to beat.
@@ -34,12 +34,15 @@ from tounum_tasks.models.weights import assign_weights
 if TYPE_CHECKING:
     import keras
 
-CHANNELS = {"mixed2": 288, "mixed4": 768, "mixed5": 768, "mixed6": 768, "mixed8": 1280}
+CHANNELS = {"mixed0": 256, "mixed2": 288, "mixed4": 768, "mixed5": 768, "mixed6": 768, "mixed8": 1280}
 """Layers that can be looked at, from low to high, and their channels."""
 TAPS = ("mixed2", "mixed4", "mixed5")
 """Layers that are looked at."""
 FORMER_TAPS = ("mixed2", "mixed4", "mixed6", "mixed8")
-TAPS_OF = {"inception": TAPS, "inception-mixed8": FORMER_TAPS}
+SPREAD = "inception-spread"
+"""The architecture that looks at standard deviations, too."""
+SMALLEST_VARIANCE = 1e-6
+TAPS_OF = {"inception-spread": TAPS, "inception": TAPS, "inception-mixed8": FORMER_TAPS}
 """By architecture: layers that are looked at."""
 LAST_OF_MIXED8 = f"{convolution_name(CONVOLUTIONS['mixed8'] - 1)}/kernel"
 INCEPTION_SIZE = 299
@@ -49,10 +52,11 @@ NOTEBOOK_LAYERS = {"conv0": (3, 16), "conv1": (16, 32), "conv2": (32, 64)}
 NOTEBOOK_HIDDEN = 128
 
 
-def build_inception_taps(policy: str, names: Sequence[str] = TAPS) -> keras.Model:
+def build_pooled(policy: str, names: Sequence[str], *, spread: bool) -> keras.Model:
     """InceptionV3 up to the last of ``names``, without weights: N x 299 x 299 x 3 values 0..255 -> float32 N x D.
 
-    The D values are the averages over the image of these layers' outputs, one layer after the other.
+    The D values are the means over the image of these layers' outputs, one layer after the other; with ``spread`` their
+    standard deviations follow.
     """
     import keras
 
@@ -60,16 +64,19 @@ def build_inception_taps(policy: str, names: Sequence[str] = TAPS) -> keras.Mode
     taps = keras.Model(body.inputs, [body.get_layer(name).output for name in names], name="body")
     pixels = keras.Input((INCEPTION_SIZE, INCEPTION_SIZE, 3), name="pixels")
     outputs = taps(keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels))
-    averages = [keras.layers.GlobalAveragePooling2D(dtype="float32")(output) for output in outputs]
-    return keras.Model(pixels, keras.layers.Concatenate(dtype="float32")(averages), name="inception_taps")
+    values = [keras.ops.cast(output, "float32") for output in outputs]
+    pooled = [keras.ops.mean(value, (1, 2)) for value in values]
+    if spread:
+        pooled += [keras.ops.sqrt(keras.ops.var(value, (1, 2)) + SMALLEST_VARIANCE) for value in values]
+    return keras.Model(pixels, keras.ops.concatenate(pooled, 1), name="pooled_blocks")
 
 
-def _inception(policy: str, names: Sequence[str] = TAPS) -> keras.Model:
+def _inception(policy: str, architecture: str) -> keras.Model:
     import keras
 
-    taps = build_inception_taps(policy, names)
-    scores = keras.layers.Dense(len(CLASSES), dtype="float32", name="scores")(taps.output)
-    return keras.Model(taps.inputs, scores, name="inception_classifier")
+    pooled = build_pooled(policy, TAPS_OF[architecture], spread=architecture == SPREAD)
+    scores = keras.layers.Dense(len(CLASSES), dtype="float32", name="scores")(pooled.output)
+    return keras.Model(pooled.inputs, scores, name="inception_classifier")
 
 
 def _notebook(policy: str) -> keras.Model:
@@ -88,8 +95,7 @@ def _notebook(policy: str) -> keras.Model:
 
 
 ARCHITECTURES: dict[str, tuple[int, Callable[[str], keras.Model]]] = {
-    "inception": (INCEPTION_SIZE, _inception),
-    "inception-mixed8": (INCEPTION_SIZE, partial(_inception, names=FORMER_TAPS)),
+    **{name: (INCEPTION_SIZE, partial(_inception, architecture=name)) for name in TAPS_OF},
     "notebook": (NOTEBOOK_SIZE, _notebook),
 }
 
@@ -98,7 +104,15 @@ def architecture_of(weights: Mapping[str, Any]) -> str:
     """Name of the architecture that has weights of these names."""
     if "hidden/kernel" in weights:
         return "notebook"
-    return "inception-mixed8" if LAST_OF_MIXED8 in weights else "inception"
+    if LAST_OF_MIXED8 in weights:
+        return "inception-mixed8"
+    has_spread = "scores/kernel" in weights and len(weights["scores/kernel"]) == width(SPREAD)
+    return SPREAD if has_spread else "inception"
+
+
+def width(architecture: str) -> int:
+    """How many values an architecture of InceptionV3 reads from its layers."""
+    return sum(CHANNELS[name] for name in TAPS_OF[architecture]) * (2 if architecture == SPREAD else 1)
 
 
 def input_size(architecture: str) -> int:
@@ -123,7 +137,7 @@ def weight_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
         values = NOTEBOOK_HIDDEN
     else:
         shapes = inception_shapes(TAPS_OF[architecture][-1])
-        values = sum(CHANNELS[name] for name in TAPS_OF[architecture])
+        values = width(architecture)
     return shapes | {"scores/kernel": (values, len(CLASSES)), "scores/bias": (len(CLASSES),)}
 
 
@@ -138,7 +152,7 @@ def build_network(architecture: str, policy: str) -> keras.Model:
     """Network of that name without weights: N x side x side x 3 values 0..255 -> N x 5 scores (logits, float32).
 
     Args:
-        architecture: ``inception``, ``inception-mixed8`` or ``notebook``.
+        architecture: ``inception-spread``, ``inception``, ``inception-mixed8`` or ``notebook``.
         policy: Keras dtype policy, ``float32`` or ``mixed_bfloat16``; weights and scores are float32 in both.
 
     Raises:

@@ -43,18 +43,28 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="where the layers start: production (the classifier in use, default), imagenet (downloaded by Keras), "
         "or an .npz or .safetensors file of InceptionV3 with folded batch normalisation",
     )
-    parser.add_argument("--architecture", choices=["inception", "notebook"], default="inception")
+    parser.add_argument("--architecture", choices=["inception-spread", "notebook"], default="inception-spread")
     parser.add_argument("--views", type=int, metavar="N", help="copies of each image that the head is fitted to")
     parser.add_argument(
-        "--renderings", type=int, metavar="N", help="photographs rendered as paintings, and as drawings"
+        "--renderings",
+        type=int,
+        metavar="N",
+        help="images rendered in each manner: old prints, pencil, blueprints, ...",
     )
     parser.add_argument("--l2", type=float, metavar="PENALTY", help="of the head's weights")
-    parser.add_argument("--passes", type=float, metavar="N", help="passes over the images with all layers trained")
+    parser.add_argument(
+        "--passes",
+        type=float,
+        metavar="N",
+        help="passes over the images with all layers trained",
+    )
     parser.add_argument("--learning-rate", type=float, metavar="RATE")
     parser.add_argument("--patience", type=int, metavar="N", help="stop after N checkpoints that were not better")
     parser.add_argument("--seed", type=int)
     parser.add_argument(
-        "--leave-one-source-out", action="store_true", help="first validate the head on each source without it"
+        "--leave-one-source-out",
+        action="store_true",
+        help="first validate the head on each source without it",
     )
     parser.add_argument("--data-licence", default="", metavar="TEXT", help="for the card")
     parser.add_argument("--notes", default="", metavar="TEXT", help="for the card")
@@ -101,7 +111,7 @@ def training_of(arguments: argparse.Namespace) -> "tuple[list[Example], dict[str
         arguments.data, extra=[_extra(text) for text in arguments.extra], limit_per_source=arguments.limit_per_source
     )
     examples = [example for example in examples if example.source not in arguments.leave_out]
-    names = ("architecture", "views", "renderings", "l2", "passes", "learning_rate", "patience", "seed")
+    names = ("architecture", "views", "renderings", "l2", "photo_cost", "passes", "learning_rate", "patience", "seed")
     chosen = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     initial = {} if arguments.architecture == "notebook" else _initial(arguments.initial)
     return examples, initial, Recipe(**chosen)

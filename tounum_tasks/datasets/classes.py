@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError, ItemError
+from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -96,6 +97,16 @@ def split(examples: Sequence[Example], validation_share: float) -> tuple[list[Ex
     validation = [example for example in examples if int(_name_hash(example, "split")[:8], 16) < border]
     held_out = set(validation)
     return [example for example in examples if example not in held_out], validation
+
+
+def data_fingerprint(examples: Sequence[Example]) -> str:
+    """Of what the images show, not of their names: one that was mended must not keep the features that it had."""
+    return fingerprint(
+        examples=[
+            [example.source, example.path.name, hashlib.sha256(example.path.read_bytes()).hexdigest()]
+            for example in examples
+        ]
+    )
 
 
 def balanced_weights(examples: Sequence[Example]) -> NDArray[np.float64]:

@@ -66,6 +66,61 @@ def evaluate(
     return result
 
 
+def source_rows(
+    probabilities: NDArray[np.floating], sources: Sequence[str], labels: NDArray[np.integer]
+) -> list[dict[str, Any]]:
+    """A row for each source: ``source``, ``images``, ``accuracy``, and how its images were ``classified_as``."""
+    predicted, rows = probabilities.argmax(axis=1), []
+    for source in dict.fromkeys(sources):
+        inside = np.array([each == source for each in sources])
+        found = np.bincount(predicted[inside], minlength=len(CLASSES))
+        hits = predicted[inside] == labels[inside]
+        rows.append(
+            {
+                "source": source,
+                "images": int(inside.sum()),
+                "accuracy": round(float(hits.mean()), 4),
+                "classified_as": dict(zip(CLASSES, found.tolist(), strict=True)),
+            }
+        )
+    return rows
+
+
+def source_table(
+    rows: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], review: Mapping[str, float] | None = None
+) -> str:
+    """Write :func:`source_rows` as Markdown, with what they come to: ``measures`` are of all their images."""
+    lines = [f"| left out | images | accuracy | {' | '.join(CLASSES)} |", "|---|---|---|" + "---|" * len(CLASSES)]
+    for row in rows:
+        counts = " | ".join(str(count) for count in row["classified_as"].values())
+        lines.append(f"| {row['source']} | {row['images']} | {row['accuracy']:.3f} | {counts} |")
+    mean = float(np.mean([row["accuracy"] for row in rows]))
+    lines.append(f"\nMacro F1 over all images, each classified without its source: {measures['macro_f1']:.3f}")
+    lines.append(f"Accuracy, each source counting alike: {mean:.3f}")
+    if review:
+        lines.append(
+            f"In review (confidence below {review['limit']:g}): {review['wrong']:.1%} of the wrong ones, "
+            f"{review['right']:.1%} of the right ones"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def review_shares(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], limit: float, weights: NDArray[np.floating]
+) -> dict[str, float]:
+    """Which share of the wrong verdicts, and of the right ones, has a confidence below ``limit``.
+
+    Args:
+        weights: of the images.
+    """
+    is_right = probabilities.argmax(axis=1) == labels
+    is_low = probabilities.max(axis=1) < limit
+    shares = [
+        float((weights * is_low * part).sum() / max((weights * part).sum(), 1e-12)) for part in (~is_right, is_right)
+    ]
+    return {"limit": limit, "wrong": round(shares[0], 4), "right": round(shares[1], 4)}
+
+
 def reliability(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> list[dict[str, Any]]:
     """Confidence against accuracy in ten bins of equal width; empty bins are left out."""
     confidence = probabilities.max(axis=1)

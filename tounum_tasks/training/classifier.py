@@ -1,9 +1,10 @@
 """Training of the classifier: a head on frozen features, then every layer, then calibration.
 
-1. Photographs are rendered as paintings and drawings (:mod:`~tounum_tasks.training.rendered_sources`).
-2. The features of each training image and of some damaged copies of it (:mod:`~tounum_tasks.training.augmentation`) are
-   computed once with the layers as they came, and a linear head is fitted to them. That is also what
-   leave-one-source-out validation uses: the head is fitted once for every source, without it, and tested on it.
+1. Training images are rendered in manners that data sets lack (:mod:`~tounum_tasks.training.rendered_sources`).
+2. The features of each training image, and of damaged copies of it (:mod:`~tounum_tasks.training.augmentation`) where
+   the recipe asks for them, are computed once with the layers as they came, and a linear head is fitted to them. That
+   is also what leave-one-source-out validation uses: the head is fitted once for every source, without it, and tested
+   there.
 3. On request all layers are trained together at a very small learning rate, on damaged copies drawn anew, classes and
    sources balanced, until the validation loss no longer falls. That suits a new task; it costs accuracy on sources
    that were left out (docs/classifier.md has the figures). The network of the notebooks is trained in this way alone.
@@ -14,7 +15,6 @@ Features and checkpoints lie in the working folder; a training that was interrup
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -28,30 +28,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.classifier import TEMPERATURE, resize_inputs, softmax
-from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import CHANNELS, TAPS, build_inception_taps, build_network, get_weights, set_weights
-from tounum_tasks.datasets.classes import Example, balanced_weights, load, split
+from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.classify.network import CHANNELS, SPREAD, TAPS, build_network, get_weights, set_weights
+from tounum_tasks.datasets.classes import Example, balanced_weights, data_fingerprint, split
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.evaluation.classifier import evaluate, plot_confusion, plot_curve, plot_reliability
-from tounum_tasks.files import whole_file
+from tounum_tasks.evaluation.classifier import (
+    evaluate,
+    plot_confusion,
+    plot_curve,
+    plot_reliability,
+    review_shares,
+    source_rows,
+    source_table,
+)
+from tounum_tasks.features.inception import weight_shapes as inception_shapes
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
-from tounum_tasks.models.weights import hashes_of, write_safetensors
-from tounum_tasks.training.augmentation import augment, without_bars
+from tounum_tasks.models.weights import check_weights, hashes_of, write_safetensors
+from tounum_tasks.settings import load_settings
 from tounum_tasks.training.checkpoint import Checkpoint
 from tounum_tasks.training.curve import write_curve
-from tounum_tasks.training.linear import LinearHead, Scaling, fit_linear_head, fit_temperature
+from tounum_tasks.training.features import features_of, prepared
+from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature, main_axes
 from tounum_tasks.training.rendered_sources import render_sources
 
 if TYPE_CHECKING:
     import keras
 
-INK_ON_PAPER = frozenset({"Schematics", "Sketch", "Text"})
-FEATURE_BLOCK = 512
 BATCH_SIZE = 32  # of scores: one shape is compiled once
-WIDTHS = [CHANNELS[tap] for tap in TAPS]
+WIDTHS = [CHANNELS[tap] for tap in TAPS] * 2  # means, then standard deviations
+AXES = 400
 LOADERS = 2
 CURVE_STEPS = 10
 CHECKPOINT_STEPS = 50
@@ -65,10 +72,12 @@ class Recipe:
     """Everything that decides what a training does, besides the data and the initial weights.
 
     Attributes:
-        architecture: ``inception`` or ``notebook``.
+        architecture: ``inception-spread`` or ``notebook``.
         views: copies of each image that the head is fitted to; the first is the image itself, the others are damaged.
-        renderings: how many photographs are rendered as paintings, and how many pictures as drawings.
+        renderings: images in each of the manners of :mod:`~tounum_tasks.training.rendered_sources`.
         l2: penalty of the head's weights.
+        photo_cost: how much more than the others' the score of a photograph has to be, where 1 is a whole class: a
+            drawing among the photographs costs more than a photograph in review.
         passes: how many times as many images as there are in training are drawn while all layers are trained.
         batch_size: images per step.
         learning_rate: peak of Adam's learning rate; warmed up over the first tenth, then a cosine down to zero.
@@ -78,10 +87,11 @@ class Recipe:
         seed: of drawing and damaging.
     """
 
-    architecture: str = "inception"
-    views: int = 2
-    renderings: int = 400
-    l2: float = 3e-3
+    architecture: str = SPREAD
+    views: int = 1
+    renderings: int = 120
+    l2: float = 1e-2
+    photo_cost: float = 0.05
     passes: float = 0.5
     batch_size: int = 32
     learning_rate: float = 1e-5
@@ -93,12 +103,7 @@ class Recipe:
 
 def load_input(example: Example, architecture: str, seed: Sequence[int] | None) -> NDArray[np.uint8]:
     """One image as the network takes it: uint8 side x side x 3; damaged at random unless ``seed`` is None."""
-    rgb = load(example)
-    if CLASSES[example.label] not in INK_ON_PAPER:
-        rgb = without_bars(rgb)
-    if seed is not None:
-        rgb = augment(rgb, np.random.default_rng(seed), ink_on_paper=CLASSES[example.label] in INK_ON_PAPER)
-    return resize_inputs(to_model_input(rgb)[None], architecture)[0]
+    return resize_inputs(prepared(example, seed)[None], architecture)[0]
 
 
 def batches(
@@ -116,39 +121,6 @@ def batches(
             yield np.stack([future.result() for future in futures])
 
 
-def frozen_features(
-    taps: keras.Model, examples: Sequence[Example], recipe: Recipe, folder: Path
-) -> NDArray[np.float16]:
-    """Features of all views of all examples: float16 views x N x D, kept in ``folder`` block by block.
-
-    ``folder`` belongs to one list of examples, one recipe and one set of weights.
-    """
-    jobs = [
-        (example, None if view == 0 else (recipe.seed, view, index))
-        for view in range(recipe.views)
-        for index, example in enumerate(examples)
-    ]
-    blocks = []
-    for start in range(0, len(jobs), FEATURE_BLOCK):
-        path = folder / f"{start:07}.npy"
-        if not path.exists():
-            part = jobs[start : start + FEATURE_BLOCK]
-            outputs = [
-                taps.predict_on_batch(batch.astype(np.float32))
-                for batch in batches([job[0] for job in part], [job[1] for job in part], recipe.architecture, 32)
-            ]
-            _save(path, np.concatenate(outputs).astype(np.float16))
-            log.info("features: %d of %d", min(start + FEATURE_BLOCK, len(jobs)), len(jobs))
-        blocks.append(np.load(path, allow_pickle=False))
-    return np.concatenate(blocks).reshape(recipe.views, len(examples), -1)
-
-
-def _save(path: Path, array: NDArray[Any]) -> None:
-    """Write an array whole or not at all."""
-    with whole_file(path) as staged, staged.open("wb") as file:
-        np.save(file, array)
-
-
 class HeadFitter:
     """Fits heads to the features of some sources or of all, classes and sources balanced."""
 
@@ -156,35 +128,43 @@ class HeadFitter:
         self,
         features: NDArray[np.float16],
         examples: Sequence[Example],
-        l2: float,
+        recipe: Recipe,
         blocks: Sequence[int] = WIDTHS,
     ) -> None:
         """Take views x N x D features of N examples of all classes; they consist of blocks of so many columns."""
-        self._features = features
-        self._examples = examples
-        self._l2 = l2
-        self._labels = _labels(examples)
-        self._weights = balanced_weights(examples)
-        self._scaling = Scaling.of(features[0], blocks)
-        self._moments = [self._moments_of(self._labels == label) for label in range(len(CLASSES))]
+        self._examples, self._recipe, self._views = examples, recipe, len(features)
+        self._axes = main_axes(features[0], balanced_weights(examples), blocks, AXES, recipe.seed)
+        self._groups: dict[tuple[str, str], list[int]] = {}
+        for index, example in enumerate(examples):
+            self._groups.setdefault((example.source, example.made_from), []).append(index)
+        self._moments = {group: self._moments_of(features[:, chosen]) for group, chosen in self._groups.items()}
 
-    def _moments_of(self, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return self._scaling.moments(self._features[:, chosen], self._weights[chosen])
+    def _moments_of(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
+        """Second moments of the coordinates with a one behind them: (A + 1) x (A + 1)."""
+        coordinates = self._axes.coordinates(features.reshape(-1, features.shape[-1]))
+        values = np.column_stack([coordinates, np.ones(len(coordinates), np.float32)])
+        return (values.T @ values).astype(np.float64)
 
     def fit(self, *, without: str | None = None) -> LinearHead:
         """Head fitted to every image that is not of the source ``without`` nor made from it."""
-        is_out = np.array([without in (example.source, example.made_from) for example in self._examples])
-        moments = []
-        for label, moment in enumerate(self._moments):
-            removed = is_out & (self._labels == label)
-            moments.append(moment - self._moments_of(removed) if removed.any() else moment)
-        return fit_linear_head(moments, self._scaling, l2=self._l2)
+        kept = {group: chosen for group, chosen in self._groups.items() if without not in group}
+        members = [index for chosen in kept.values() for index in chosen]
+        shares = dict(zip(members, balanced_weights([self._examples[index] for index in members]), strict=True))
+        left = np.zeros_like(next(iter(self._moments.values())))
+        right = np.zeros((len(left), len(CLASSES)))
+        for group, chosen in kept.items():
+            part = self._moments[group] * shares[chosen[0]] / self._views
+            left += part
+            right[:, self._examples[chosen[0]].label] += part[-1]
+        head = fit_linear_head(left, right, self._axes, l2=self._recipe.l2)
+        head.bias[CLASSES.index(PHOTO)] -= self._recipe.photo_cost
+        return head
 
 
 def leave_one_source_out(
     features: NDArray[np.float16],
     examples: Sequence[Example],
-    l2: float,
+    recipe: Recipe,
     blocks: Sequence[int] = WIDTHS,
 ) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
     """Fit the head once for every source, without that source, and test it there on the undamaged images.
@@ -195,7 +175,7 @@ def leave_one_source_out(
         One row per tested source (source, images, accuracy, and how its images were classified), and the scores
         (float32 N x 5) that each image got when its source was left out; not a number where it was not tested.
     """
-    fitter = HeadFitter(features, examples, l2, blocks)
+    fitter = HeadFitter(features, examples, recipe, blocks)
     sources = np.array([example.source for example in examples])
     classes = {example.source: example.label for example in examples if not example.made_from}
     scores = np.full((len(examples), len(CLASSES)), np.nan, np.float32)
@@ -205,16 +185,7 @@ def leave_one_source_out(
             continue
         inside = sources == source
         scores[inside] = fitter.fit(without=source).scores(features[0, inside])
-        found = np.bincount(scores[inside].argmax(axis=1), minlength=len(CLASSES))
-        rows.append(
-            {
-                "source": source,
-                "images": int(inside.sum()),
-                "accuracy": round(float(found[label] / inside.sum()), 4),
-                "classified_as": dict(zip(CLASSES, found.tolist(), strict=True)),
-            }
-        )
-        log.info("leave one source out: %s %.3f", source, rows[-1]["accuracy"])
+        rows += source_rows(scores[inside], [source] * int(inside.sum()), np.full(int(inside.sum()), label))
     return rows, scores
 
 
@@ -327,23 +298,15 @@ def prepare_features(
 ) -> tuple[NDArray[np.float16], list[Example]]:
     """Features (float16 views x N x D) of the examples and of renderings of those to be trained on, and all of these.
 
-    The features are the averages of the layers ``names``. Both are kept in ``out``. Renderings are made from training
-    images only: none shows what validation is to judge.
+    The features are the means of the layers ``names``, then their standard deviations. All are kept in ``out``.
+    Renderings are made from training images only: none shows what validation is to judge.
     """
-    state = {
-        "data": _data_fingerprint(examples),
-        "initial": hashes_of(initial),
-        "validation_share": recipe.validation_share,
-        "views": recipe.views,
-        "renderings": recipe.renderings,
-        "seed": recipe.seed,
-    }
-    folder = out / f"features-{fingerprint(**state)[:16]}"
+    folder = out / f"rendered-{fingerprint(data=data_fingerprint(examples), seed=recipe.seed)[:16]}"
     training, _ = split(examples, recipe.validation_share)
-    examples = [*examples, *render_sources(training, recipe.renderings, folder / "rendered", recipe.seed)]
-    taps = build_inception_taps(keras_policy(best_precision()), names)
-    set_weights(taps, initial)
-    return frozen_features(taps, examples, recipe, folder / "+".join(names)), examples
+    examples = [*examples, *render_sources(training, recipe.renderings, folder, recipe.seed)]
+    layers = {name: initial[name] for name in inception_shapes(names[-1])}
+    features = features_of(examples, layers, names, out / "features", views=recipe.views, seed=recipe.seed)
+    return features, examples
 
 
 def train(
@@ -366,7 +329,7 @@ def train(
     Args:
         initial: weights to start from, by name; those of the head are not used. Ignored by ``notebook``.
         out: working folder of this training.
-        validate_sources: do leave-one-source-out validation of the head first (``inception`` only). Unless all layers
+        validate_sources: do leave-one-source-out validation of the head first. Unless all layers
             are trained after that, the temperature is taken from it: scores of sources that were trained on are surer
             than those of a new donor's scans.
 
@@ -376,44 +339,45 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     training, validation = split(examples, recipe.validation_share)
-    data_fingerprint = _data_fingerprint(examples)
-    network = build_network(recipe.architecture, keras_policy(best_precision()))
-    start = get_weights(network)
+    data = data_fingerprint(examples)
     metrics: dict[str, Any] = {}
-    temperature: float | None = None
-    if recipe.architecture == "inception":
-        start |= {name: array for name, array in initial.items() if name in start and not name.startswith("scores/")}
-        features, examples = prepare_features(examples, initial, recipe, out)
+    weights: dict[str, NDArray[Any]] = {}
+    if recipe.architecture == SPREAD:
+        layers = _layers(initial)
+        features, examples = prepare_features(examples, layers, recipe, out)
         is_validation = np.isin(np.arange(len(examples)), _positions(validation, examples))
+        temperature: float | None = None
         if validate_sources:
-            left_out = leave_one_source_out(features, examples, recipe.l2)
+            left_out = leave_one_source_out(features, examples, recipe)
             metrics["leave_one_source_out"], temperature = _write_source_table(*left_out, examples, out)
         training = [example for example, held_out in zip(examples, is_validation, strict=True) if not held_out]
-        head = HeadFitter(features[:, ~is_validation], training, recipe.l2).fit()
+        head = HeadFitter(features[:, ~is_validation], training, recipe).fit()
         if temperature is None:
             frozen = head.scores(features[0, is_validation])
             temperature = fit_temperature(frozen, _labels(validation), balanced_weights(validation))
         head = head.divided_by(temperature)
-        start |= {"scores/kernel": head.kernel, "scores/bias": head.bias}
+        weights = _rounded(layers | {"scores/kernel": head.kernel, "scores/bias": head.bias})
+        head = LinearHead(weights["scores/kernel"].astype(np.float32), weights["scores/bias"].astype(np.float32))
+        scores, seen = head.scores(features[0, is_validation]), head.scores(features[0, ~is_validation])
     sources = _sources(examples)
     log.info("%d training and %d validation images of %d sources", len(training), len(validation), len(sources))
-    state = fingerprint(data=data_fingerprint, initial=hashes_of(initial), recipe=asdict(recipe))
-    tuning_folder = out / f"tuning-{state[:16]}"
-    set_weights(network, start)
-    curve = fine_tune(network, training, validation, recipe, tuning_folder) if recipe.passes > 0 else []
-    weights = {name: array.astype(np.float16) for name, array in get_weights(network).items()}
-    set_weights(network, weights)
-
-    scores = predict_scores(network, validation, recipe.architecture)
-    if recipe.architecture == "inception" and not curve:
-        temperature = 1.0  # the head was divided by it
-    else:
+    images, curve = len(training), []
+    temperature = 1.0  # the head was divided by its own
+    if recipe.architecture != SPREAD or recipe.passes > 0:
+        state = fingerprint(data=data, initial=hashes_of(initial), recipe=asdict(recipe))
+        network = build_network(recipe.architecture, keras_policy(best_precision()))
+        if weights:
+            set_weights(network, weights)
+        curve = fine_tune(network, training, validation, recipe, out / f"tuning-{state[:16]}")
+        weights = _rounded(get_weights(network))
+        set_weights(network, weights)
+        scores = predict_scores(network, validation, recipe.architecture)
         temperature = fit_temperature(scores, _labels(validation), balanced_weights(validation))
+        some = np.random.default_rng(recipe.seed).permutation(len(training))[:GAP_SAMPLE]
+        training_sample = [training[index] for index in some]
+        seen, training = predict_scores(network, training_sample, recipe.architecture), training_sample
     measures = evaluate(softmax(scores / temperature), _labels(validation), [example.source for example in validation])
-    size = min(len(training), GAP_SAMPLE)
-    seen = np.random.default_rng(recipe.seed).choice(len(training), size, replace=False)
-    sample = [training[index] for index in seen]
-    seen_accuracy = float(np.mean(predict_scores(network, sample, recipe.architecture).argmax(1) == _labels(sample)))
+    seen_accuracy = float(np.mean(seen.argmax(axis=1) == _labels(training)))
     metrics |= {
         "validation": _figures(measures),
         "training_accuracy": round(seen_accuracy, 4),
@@ -433,21 +397,27 @@ def train(
         name="classifier",
         version=version,
         metrics=metrics,
-        data_fingerprint=data_fingerprint,
-        training=asdict(recipe) | {"images": len(training), "sources": sources},
+        data_fingerprint=data,
+        training=asdict(recipe) | {"images": images, "sources": sources},
         data_licence=data_licence,
         notes=notes,
     )
 
 
-def _data_fingerprint(examples: Sequence[Example]) -> str:
-    """Of what the images show, not of their names: one that was mended must not keep the features that it had."""
-    return fingerprint(
-        examples=[
-            [example.source, example.path.name, hashlib.sha256(example.path.read_bytes()).hexdigest()]
-            for example in examples
-        ]
-    )
+def _layers(initial: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The weights of the layers below the head.
+
+    Raises:
+        ConfigurationError: some are missing or have the wrong shape.
+    """
+    shapes = inception_shapes(TAPS[-1])
+    layers = {name: initial[name] for name in shapes if name in initial}
+    check_weights(layers, shapes, model="classifier")
+    return layers
+
+
+def _rounded(weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name: array.astype(np.float16) for name, array in weights.items()}
 
 
 def _positions(some: Sequence[Example], examples: Sequence[Example]) -> list[int]:
@@ -485,21 +455,19 @@ def _write_source_table(
     tested = [example for example, wanted in zip(examples, is_tested, strict=True) if wanted]
     scores = scores[is_tested]
     temperature = fit_temperature(scores, _labels(tested), balanced_weights(tested))
-    measures = evaluate(softmax(scores / temperature), _labels(tested))
+    probabilities = softmax(scores / temperature)
+    measures = evaluate(probabilities, _labels(tested))
+    limit = load_settings().review_confidence
+    review = review_shares(probabilities, _labels(tested), limit, balanced_weights(tested))
     mean = round(float(np.mean([row["accuracy"] for row in rows])), 4)
-    content = {"sources": rows, "all_images": measures, "temperature": round(temperature, 4)}
+    content = {"sources": rows, "all_images": measures, "review": review, "temperature": round(temperature, 4)}
     (out / "leave_one_source_out.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    lines = [f"| left out | images | accuracy | {' | '.join(CLASSES)} |", "|---|---|---|" + "---|" * len(CLASSES)]
-    for row in rows:
-        counts = " | ".join(str(count) for count in row["classified_as"].values())
-        lines.append(f"| {row['source']} | {row['images']} | {row['accuracy']:.3f} | {counts} |")
-    lines.append(f"\nMacro F1 over all images, each classified without its source: {measures['macro_f1']:.3f}")
-    lines.append(f"Accuracy, each source counting alike: {mean:.3f}")
-    (out / "leave_one_source_out.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (out / "leave_one_source_out.md").write_text(source_table(rows, measures, review), encoding="utf-8")
     figures = {
         "mean_accuracy": mean,
         "macro_f1": measures["macro_f1"],
         "calibration_error": measures["calibration_error"],
+        "review": review,
         "accuracy_per_source": {row["source"]: row["accuracy"] for row in rows},
     }
     return figures, temperature

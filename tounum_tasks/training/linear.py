@@ -1,11 +1,12 @@
-"""A classifier's last layer, fitted in closed form: ridge regression of the class on standardised features.
+"""A classifier's last layer, fitted in closed form: ridge regression of the class on the main axes of the features.
 
-It needs no more of the images than the second moments of each class: a fit without one source costs the moments of that
-source and one system of equations.
+It needs no more of the images than the second moments of each source: a fit without one source costs one small system
+of equations.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from tounum_tasks.classify.classifier import softmax
 
 SMALLEST_SPREAD = 1e-3
-ROWS_AT_ONCE = 4096
+SMALLEST_LENGTH = 1e-4
+ITERATIONS = 2
+LOOKED_AT = 1600
 
 
 @dataclass(frozen=True)
@@ -33,53 +36,64 @@ class LinearHead:
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """Standardises features; the blocks that they consist of get the same total variance, 1, however wide they are."""
+class Axes:
+    """The main axes of features: ``axes`` (D x A) turns what differs from ``mean`` (D) into coordinates.
+
+    Attributes:
+        spread: of the known images along each axis, falling.
+    """
 
     mean: NDArray[np.float32]
-    scale: NDArray[np.float32]
+    axes: NDArray[np.float32]
+    spread: NDArray[np.float32]
 
-    @classmethod
-    def of(cls, features: NDArray[np.float16], blocks: Sequence[int]) -> "Scaling":
-        """Scaling for features like these (N x D), which consist of blocks of so many columns."""
-        values = features.astype(np.float32)
-        width = np.concatenate([np.full(block, block, np.float32) for block in blocks])
-        return cls(values.mean(axis=0), 1 / np.sqrt(width) / (values.std(axis=0) + np.float32(SMALLEST_SPREAD)))
-
-    def moments(self, features: NDArray[np.float16], weights: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Weighted sum of outer products of scaled features with a one behind them: (D + 1) x (D + 1).
-
-        Args:
-            features: views x N x D; all views count alike.
-            weights: of the N examples.
-        """
-        total = np.zeros((len(self.mean) + 1,) * 2, np.float32)
-        share = (weights / len(features)).astype(np.float32)[:, None]
-        for view in features:
-            for start in range(0, len(view), ROWS_AT_ONCE):
-                part = view[start : start + ROWS_AT_ONCE]
-                values = np.ones((len(part), len(self.mean) + 1), np.float32)
-                values[:, :-1] = (part - self.mean) * self.scale
-                total += (values * share[start : start + ROWS_AT_ONCE]).T @ values
-        return total
+    def coordinates(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """Coordinates of features: ... x D -> float32 ... x A."""
+        return np.asarray((features.astype(np.float32) - self.mean) @ self.axes, np.float32)
 
 
-def fit_linear_head(moments: Sequence[NDArray[np.float32]], scaling: Scaling, *, l2: float) -> LinearHead:
-    """Minimise the squared distance to 1 for the right class and 0 for the others, plus ``l2`` |weights|^2.
+def main_axes(
+    features: NDArray[np.float16], weights: NDArray[np.float64], blocks: Sequence[int], count: int, seed: int
+) -> Axes:
+    """The main axes of features (N x D), found by subspace iteration (Halko et al. 2011) on some of them.
 
-    Every class counts alike. The result depends on the data alone, not on a seed.
+    Every column is scaled to the same spread, and blocks of columns count alike, however wide they are.
 
     Args:
-        moments: of the examples of each class, in the order of the classes.
+        weights: of the N examples: their chance to be looked at.
+        count: axes; fewer where there are fewer images or nothing is left.
     """
-    means = [moment / moment[-1, -1] / np.float32(len(moments)) for moment in moments]
-    left = np.sum(means, axis=0)
-    right = np.stack([mean[-1] for mean in means], axis=1)
-    diagonal = np.arange(len(scaling.mean))
-    left[diagonal, diagonal] += np.float32(l2)
-    solution = np.linalg.solve(left, right)
-    kernel = solution[:-1] * scaling.scale[:, None]
-    return LinearHead(kernel, solution[-1] - scaling.mean @ kernel)
+    generator = np.random.default_rng((seed, 13))
+    possible = int((weights > 0).sum())
+    chosen = generator.choice(len(features), min(LOOKED_AT, possible), replace=False, p=weights / weights.sum())
+    values = features[chosen].astype(np.float32)
+    mean = values.mean(axis=0)
+    values -= mean
+    scale = 1 / (values.std(axis=0) + np.float32(SMALLEST_SPREAD))
+    scale /= np.sqrt(np.concatenate([np.full(block, block, np.float32) for block in blocks]))
+    values *= scale / np.sqrt(np.float32(len(values)))
+    size = min(count + 10, *values.shape)
+    axes = generator.normal(size=(values.shape[1], size)).astype(np.float32)
+    for _ in range(ITERATIONS):
+        axes, _ = np.linalg.qr(values.T @ (values @ axes))
+    _, lengths, turn = np.linalg.svd(values @ axes, full_matrices=False)
+    kept = min(count, int((lengths > SMALLEST_LENGTH * lengths[0]).sum()))
+    return Axes(mean, (scale[:, None] * (axes @ turn[:kept].T)).astype(np.float32), lengths[:kept])
+
+
+def fit_linear_head(left: NDArray[np.float64], right: NDArray[np.float64], axes: Axes, *, l2: float) -> LinearHead:
+    """Minimise the squared distance to 1 for the right class and 0 for the others, plus ``l2`` |weights|^2.
+
+    The result depends on the data alone, not on a seed.
+
+    Args:
+        left: weighted second moments of the coordinates along the axes, with a one behind them: (A + 1) x (A + 1).
+        right: weighted sums of these for the images of each class: (A + 1) x classes.
+    """
+    penalty = np.diag(np.append(np.full(len(left) - 1, l2), 0.0))
+    solution = np.linalg.solve(left + penalty, right).astype(np.float32)
+    kernel = axes.axes @ solution[:-1]
+    return LinearHead(kernel, solution[-1] - axes.mean @ kernel)
 
 
 def fit_temperature(scores: NDArray[np.floating], labels: NDArray[np.int64], weights: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Two more sources, made from the training images: ``Painting/rendered`` and ``Sketch/rendered``."""
+"""More sources, made from the training images: what archives hold and data sets lack."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -8,41 +8,55 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.datasets.classes import Example, load
 from tounum_tasks.files import whole_file
 from tounum_tasks.images.encode import encode
-from tounum_tasks.training.renderings import painted, sketched
+from tounum_tasks.training.archive_looks import light_on_dark, old_photograph, small_page
+from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock
 
-PAINTING, SKETCH = "Painting", "Sketch"
 RENDERED = "rendered"
 log = logging.getLogger(__name__)
 
 Rendering = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 
+MANNERS: tuple[tuple[str, str, Rendering, tuple[str, ...]], ...] = (
+    ("Painting", "painted", painted, ("Photo",)),
+    ("Painting", "woodblock", woodblock, ("Photo", "Painting")),
+    ("Photo", "old", old_photograph, ("Photo",)),
+    ("Schematics", "light", light_on_dark, ("Schematics",)),
+    ("Sketch", "sketched", sketched, ("Photo", "Painting")),
+    ("Sketch", "pencil", realistic_pencil, ("Photo",)),
+    ("Sketch", "engraved", engraved, ("Photo", "Painting")),
+    ("Sketch", "light", light_on_dark, ("Sketch",)),
+    ("Text", "small", small_page, ("Text",)),
+    ("Text", "light", light_on_dark, ("Text",)),
+)
+"""What is rendered: the class that comes out, the manner, the function, and the classes of what it is made from.
+
+A print in colours from wooden blocks is a painting, as in the collections of paintings that are trained on; a print in
+black lines alone, engraved or cut, is a sketch.
+"""
+
 
 def render_sources(examples: Sequence[Example], count: int, folder: Path, seed: int) -> list[Example]:
-    """Render ``count`` photographs as paintings and ``count`` photographs and paintings as drawings.
+    """Render ``count`` images in each of the ``MANNERS``.
 
     The originals are drawn at random, every source alike. Renderings are kept in ``folder``, which belongs to these
     examples and this seed. Each names the source that it was made from, so that a validation without that source can
     do without its renderings, too.
     """
-    generator = np.random.default_rng((seed, count))
-    photographs = [example for example in examples if example.label == CLASSES.index(PHOTO)]
-    pictures = [*photographs, *(example for example in examples if example.label == CLASSES.index(PAINTING))]
-    jobs: list[tuple[str, Rendering, list[Example]]] = [
-        (PAINTING, painted, _drawn_evenly(photographs, count, generator)),
-        (SKETCH, sketched, _drawn_evenly(pictures, count, generator)),
-    ]
     rendered = []
-    for name, rendering, originals in jobs:
+    for number, (name, manner, rendering, classes) in enumerate(MANNERS):
+        fitting = [example for example in examples if CLASSES[example.label] in classes]
+        originals = _drawn_evenly(fitting, count, np.random.default_rng((seed, count, number)))
+        source = f"{name}/{RENDERED}-{manner}"
         for index, original in enumerate(originals):
-            path = folder / name / RENDERED / f"{index:05}.png"
+            path = folder / source / f"{index:05}.png"
             if not path.exists():
-                _render(original, rendering, np.random.default_rng((seed, CLASSES.index(name), index)), path)
-            rendered.append(Example(path, CLASSES.index(name), f"{name}/{RENDERED}", made_from=original.source))
-        log.info("rendered: %d images of class %s", len(originals), name)
+                _render(original, rendering, np.random.default_rng((seed, number, index)), path)
+            rendered.append(Example(path, CLASSES.index(name), source, made_from=original.source))
+        log.info("rendered: %s, %d images", source, len(originals))
     return rendered
 
 

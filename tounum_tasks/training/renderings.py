@@ -216,3 +216,91 @@ def _flat_colours(rgb: Pixels, rng: Rng) -> Pixels:
             colours[index] = pixels[nearest == index].mean(axis=0)
     result = np.asarray(cv2.medianBlur(colours[nearest].reshape(rgb.shape).astype(np.uint8), 5), np.uint8)
     return _bristles(result, rng) if rng.random() < 0.5 else result
+
+
+def realistic_pencil(rgb: Pixels, rng: Rng) -> Pixels:
+    """Return the picture as a drawing that has all tones of a photograph: in graphite, charcoal or chalk.
+
+    What gives such a drawing away is its ground: bare paper, the tooth of it in every tone, and no true black.
+    """
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    height, width = grey.shape
+    smooth = cv2.bilateralFilter(grey, 7, rng.uniform(15, 45), 7).astype(np.float32) / 255
+    around = cv2.GaussianBlur(smooth, (0, 0), 0.12 * min(height, width))
+    tones = smooth - np.float32(rng.uniform(0, 0.6)) * (around - np.float32(0.5))
+    dark, light = np.percentile(tones, [0.5, rng.uniform(70, 98)])
+    tones = np.clip((tones - dark) / (light - dark + 1e-3), 0, 1) ** np.float32(rng.uniform(0.7, 1.3))
+    tooth = cv2.GaussianBlur(rng.normal(0, 1, (height, width)), (0, 0), rng.uniform(0.4, 1.1))
+    tooth = tooth / tooth.std() * rng.uniform(0.01, 0.09)
+    strokes = _strokes(height, width, rng) * rng.uniform(0, 0.09)
+    tones = tones + (tooth + strokes) * np.sqrt(np.clip(tones * (1 - tones), 0, 1)) * 2
+    tones = np.minimum(tones, 1 - (1 - _outlines(np.asarray(smooth * 255, np.uint8), rng)) * rng.uniform(0, 0.4))
+    if rng.random() < 0.65:
+        tones = np.maximum(tones, _fading(height, width, rng))
+    is_charcoal = rng.random() < 0.25
+    ink = np.full(3, rng.uniform(15, 45) if is_charcoal else rng.uniform(45, 105))
+    if rng.random() < 0.15:
+        ink = np.array([rng.uniform(90, 150), rng.uniform(40, 70), rng.uniform(20, 50)])
+    return on_paper(np.clip(tones, 0, 1).astype(np.float32), rng, ink)
+
+
+def engraved(rgb: Pixels, rng: Rng) -> Pixels:
+    """Return the picture as a print in black lines: an engraving, whose lines swell in the shade, or a woodcut."""
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    height, width = grey.shape
+    tones = cv2.createCLAHE(rng.uniform(1, 4), (4, 4)).apply(grey).astype(np.float32) / 255
+    tones = np.clip(tones * rng.uniform(0.7, 1.0) + rng.uniform(0.15, 0.4), 0, 1)
+    if rng.random() < 0.3:
+        level = cv2.GaussianBlur(tones, (0, 0), rng.uniform(6, 20)) * rng.uniform(0.85, 1.05)
+        soft = cv2.GaussianBlur(tones, (0, 0), rng.uniform(0.8, 1.6))
+        lines = 1 / (1 + np.exp(-rng.uniform(25, 60) * (soft - level)))
+        return on_paper(np.minimum(lines, _hatching(grey, rng)).astype(np.float32), rng, np.full(3, rng.uniform(5, 40)))
+    rows, columns = np.mgrid[0:height, 0:width]
+    relief = cv2.GaussianBlur(tones, (0, 0), rng.uniform(3, 8)) * rng.uniform(0, 14)
+    pitch, first = rng.uniform(2.2, 3.6), rng.uniform(0, np.pi)
+    result = _outlines(cv2.bilateralFilter(grey, 7, 50, 7).astype(np.uint8), rng).astype(np.float64)
+    for layer, share in enumerate((1.0, rng.uniform(0.4, 0.8), rng.uniform(0, 0.5))):
+        angle = first + layer * rng.uniform(0.6, 1.2)
+        phase = (columns * np.cos(angle) + rows * np.sin(angle) + relief) / pitch
+        swell = 0.75 * np.clip(1 - tones / share, 0, 1) if share > 0.05 else np.zeros_like(tones)
+        result *= 1 - 1 / (1 + np.exp(-rng.uniform(5, 12) * (np.cos(2 * np.pi * phase) - 1 + 2 * swell)))
+    ink = np.array([rng.uniform(5, 50), rng.uniform(5, 35), rng.uniform(5, 30)])
+    return on_paper(np.clip(result, 0, 1).astype(np.float32), rng, ink)
+
+
+def woodblock(rgb: Pixels, rng: Rng) -> Pixels:
+    """Return the picture as a colour print from wooden blocks: flat inks of few hues, black contours, fibrous paper."""
+    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+    height, width = grey.shape
+    flat = _flat_colours(rgb, rng)
+    hsv = cv2.cvtColor(flat, cv2.COLOR_RGB2HSV).astype(np.float32)
+    inks = np.array([rng.choice([8, 14, 20, 24]), rng.choice([105, 110, 100]), rng.choice([35, 80, 3, 20])])
+    nearest = inks[np.abs(hsv[..., :1] - inks).argmin(axis=2)]
+    hsv[..., 0] = rng.uniform(0, 0.3) * hsv[..., 0] + rng.uniform(0.7, 1) * nearest
+    hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.4, 1.3), 0, 200)
+    hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.5, 0.9) + rng.uniform(80, 130), 0, 255)
+    flat = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+    fibres = _strokes(height, width, rng)[..., None] * rng.uniform(0, 0.05)
+    sheet = paper(height, width, rng) / 255 * np.array([1, rng.uniform(0.9, 0.98), rng.uniform(0.72, 0.92)])
+    even = cv2.bilateralFilter(cv2.medianBlur(grey, 5), 9, 60, 9).astype(np.uint8)
+    lines = _outlines(even, rng)[..., None] ** rng.uniform(0.4, 1.2)
+    shading = np.ones((height, 1, 1))
+    if rng.random() < 0.4:  # a band of ink wiped towards the edge, as in skies
+        shading = (
+            1 - rng.uniform(0.1, 0.5) * np.exp(-np.arange(height) / (rng.uniform(0.05, 0.25) * height))[:, None, None]
+        )
+    printed = np.clip(flat * sheet * (1 + fibres) * shading * lines, 0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        sides = [int(side * rng.uniform(0.01, 0.06)) for side in (height, height, width, width)]
+        colour = (np.array([245, 232, 205]) * rng.uniform(0.8, 1)).tolist()
+        printed = np.asarray(cv2.copyMakeBorder(printed, *sides, cv2.BORDER_CONSTANT, value=colour), np.uint8)
+    return printed
+
+
+def _strokes(height: int, width: int, rng: Rng) -> NDArray[np.float32]:
+    """Noise drawn out in one direction, of spread 1."""
+    length = int(rng.integers(5, 14))
+    turn = cv2.getRotationMatrix2D((length / 2, length / 2), rng.uniform(0, 180), 1)
+    stroke = np.asarray(cv2.warpAffine(np.eye(length, dtype=np.float32), turn, (length, length)), np.float32)
+    noise = cv2.filter2D(rng.normal(0, 1, (height, width)).astype(np.float32), -1, stroke)
+    return np.asarray(noise / (noise.std() + 1e-6), np.float32)
