@@ -93,7 +93,7 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> Figures:
     from tounum_tasks.evaluation.captioner import score
     from tounum_tasks.training.captioner import CaptionerTraining
     from tounum_tasks.training.captioner_model import captioner_of
-    from tounum_tasks.training.captioner_version import best_of, try_judgements
+    from tounum_tasks.training.captioner_version import choose_search
     from tounum_tasks.training.judge import fit_judge
 
     keras.backend.clear_session()
@@ -105,8 +105,8 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> Figures:
     features = training.finished_features("dev")
     captioner = captioner_of(training.captioner, training.vocabulary)
     judge = Judge(fit_judge(training.finished_features("train"), training.vocabulary))
-    tried = try_judgements(captioner.with_options(captioner.options, judge), features)
-    judged = captioner.with_options(replace(captioner.options, judgement=best_of(tried)), judge)
+    options, _ = choose_search(captioner.with_options(captioner.options, judge), features)
+    judged = captioner.with_options(options, judge)
 
     def figures(search: str, captioner: Captioner, beam: int) -> Figures:
         said = [one.text for i in range(features.shards) for one in captioner.caption(features.read(i), beam=beam)]

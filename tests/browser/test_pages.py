@@ -23,6 +23,11 @@ def batch_of(site: Path) -> tuple[str, str]:
     return manifest.parent.parent.name, manifest.parent.name
 
 
+def reviews(site: Path) -> set[str]:
+    """Return the names of all reviews that lie there."""
+    return {path.name for path in (site / "lake" / "reviews").glob("*.json")}
+
+
 def image_page(site: Path, path: str) -> str:
     date, batch = batch_of(site)
     return f"image?date={date}&batch={batch}&path={path}&page=1"
@@ -37,7 +42,7 @@ def test_no_page_shuts_anybody_out(person: LogIn, site: Path, colours: str) -> N
     found = {}
     for page in [*PAGES[:-1], *more]:
         frame = olga.open(page)
-        assert frame.locator("html").get_attribute("class") == ("dark" if colours == "dark" else "")
+        assert (frame.locator("html").get_attribute("class") or "") == ("dark" if colours == "dark" else "")
         assert frame.locator("h1").count() == 1, page
         assert olga.page.title() == frame.title() != "Airflow"
         found[page] = olga.violations(frame)
@@ -68,7 +73,7 @@ def test_deep_link_survives_the_login(airflow: LocalAirflow, browser: object, si
         stranger.page.locator("input[name=password]").fill(passwords(airflow)["vera"])
         stranger.page.locator("input[name=password]").press("Enter")
         frame = stranger.frame("gallery?class=Sketch&sort=unsure")
-        assert frame.locator(".tile").count() == 5
+        assert frame.locator(".tile").count() == int(frame.locator(".count strong").inner_text()) > 0
     finally:
         context.close()
 
@@ -98,18 +103,20 @@ def test_nothing_found_says_what_to_do(person: LogIn) -> None:
 
 
 def test_viewer_cannot_correct_anything(person: LogIn, airflow: LocalAirflow, site: Path) -> None:
+    before = reviews(site)
     vera = person("vera")
     frame = vera.open("gallery")
     assert frame.locator("[data-mark], .pick").count() == 0
     frame.locator("body").press("ArrowRight")
     frame.locator("body").press("4")
     answer = post(airflow, "vera", "reviews", correction(site, "sketches/house.png", "label", "Text"))
-    assert (answer.status_code, answer.json()["detail"][:20]) == (403, answer.json()["detail"][:20])
-    assert not list((site / "lake" / "reviews").glob("*.json"))
+    assert answer.status_code == 403
+    assert reviews(site) == before
     assert "permission to trigger" in vera.open("runs").locator("main").inner_text()
 
 
 def test_a_key_corrects_and_goes_on_and_undo_takes_it_back(person: LogIn, site: Path) -> None:
+    before = reviews(site)
     ute = person("ute")
     frame = ute.open("gallery?class=Sketch")
     names = frame.locator(".tile .name").all_inner_texts()
@@ -123,11 +130,11 @@ def test_a_key_corrects_and_goes_on_and_undo_takes_it_back(person: LogIn, site: 
     ute.page.keyboard.press(".")  # the same as last time
     frame.locator(".tile").nth(1).get_by_text("class corrected").wait_for()
     ute.page.keyboard.press("u")
-    frame.locator(".tile").nth(1).locator(".marks", has_not_text="corrected").wait_for()
+    frame.locator(".tile").nth(1).locator(".marks", has_not_text="corrected").wait_for(state="attached")
     assert "Sketch" in frame.locator(".tile").nth(1).locator(".what").inner_text()
     ute.page.keyboard.press("u")
-    frame.locator(".tile").nth(0).locator(".marks", has_not_text="corrected").wait_for()
-    assert len(list((site / "lake" / "reviews").glob("*.json"))) == 4  # undo is a review, too
+    frame.locator(".tile").nth(0).locator(".marks", has_not_text="corrected").wait_for(state="attached")
+    assert len(reviews(site) - before) == 4  # an undo is a review, too
 
 
 def test_many_at_once(person: LogIn) -> None:
@@ -194,7 +201,7 @@ def test_of_two_people_the_second_is_told_of_the_first(person: LogIn, site: Path
 def test_slider_shows_as_much_of_the_enhanced_picture_as_asked_for(person: LogIn, site: Path) -> None:
     frame = person("vera").open(image_page(site, "photographs/portrait in poor light.jpg"))
     frame.locator("#slider").fill("25")
-    assert frame.locator("img.after").evaluate("i => i.style.clipPath").replace(" ", "") == "inset(0px75%0px0px)"
+    assert frame.locator("img.after").evaluate("i => i.style.clipPath").replace(" ", "") == "inset(0px0px0px75%)"
     frame.locator("#zoom").click()
     width = frame.locator("img.before").evaluate("i => [i.clientWidth, i.naturalWidth]")
     assert width[0] == width[1]
@@ -219,9 +226,9 @@ def test_sample_says_how_many_are_wrong(person: LogIn, site: Path) -> None:
     total = frame.locator(".tile").count()
     frame.locator("body").press("ArrowRight")
     ute.page.keyboard.press("g")
-    frame.locator(".tile", has_text="good as it is").wait_for()
-    ute.page.keyboard.press("1")
-    frame.locator(".tile", has_text="class corrected").wait_for()
+    frame.locator(".tile").nth(0).get_by_text("good as it is").wait_for()
+    frame.locator(".tile").nth(1).press("1")
+    frame.locator(".tile").nth(1).get_by_text("class corrected").wait_for()
     ute.page.reload()
     frame = ute.frame("&id=")
     assert "of 2 have a wrong class" in frame.locator("main").inner_text()
@@ -274,9 +281,12 @@ def test_thumbnails_that_are_gone_are_made_again(person: LogIn, site: Path) -> N
     for file in (site / "lake" / "thumbnails").rglob("*.webp"):
         file.unlink()
     frame = person("vera").open("gallery?class=Schematics")
-    frame.wait_for_function(
-        "[...document.querySelectorAll('.frame img')].every(i => i.naturalWidth > 0)", timeout=90_000
-    )
+    widths = "images => images.map(image => image.naturalWidth)"
+    for _ in range(60):
+        if all(frame.locator(".frame img").evaluate_all(widths)):
+            break
+        frame.wait_for_timeout(1000)
+    assert all(frame.locator(".frame img").evaluate_all(widths))
 
 
 def test_dry_run_of_a_backfill_lists_the_days(person: LogIn, site: Path) -> None:

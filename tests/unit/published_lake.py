@@ -97,6 +97,8 @@ def ok_row(settings: Settings, path: str, label: str, **values: object) -> dict:
         "enhancement_accepted": changed,
         "enhancement_reason": "less noise, no detail lost" if changed else "nothing to gain",
         "label": label,
+        "label_source": "model",
+        "model_label": label,
         "confidence": confidence,
         **others,
         CLASS_COLUMNS[label]: confidence,
@@ -111,6 +113,8 @@ def ok_row(settings: Settings, path: str, label: str, **values: object) -> dict:
         words = ["a", "dog", "runs", "on", "grass"]
         row |= {
             "caption": "a dog runs on grass",
+            "caption_source": "model",
+            "model_caption": "a dog runs on grass",
             "caption_words": words,
             "caption_log_probability": -4.2,
             "caption_alternatives": ["a dog on grass"],

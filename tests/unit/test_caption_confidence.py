@@ -64,6 +64,22 @@ def test_the_estimate_is_right_on_average():
     assert np.mean([estimate.of(one, 0) for one in found]) == pytest.approx(np.mean(expected), abs=0.02)
 
 
+def test_a_small_data_set_counts_as_much_as_a_large_one_and_is_told_apart():
+    found, quality = drawn(440, seed=5)
+    quality = [*quality[:400], *(value / 4 for value in quality[400:])]  # a world in which captions are worse
+    large, small = list(range(400)), list(range(400, 440))
+    alike, told = fit_confidence(found, [0] * len(found), quality, [large, small])
+    by_image, _ = fit_confidence(found, [0] * len(found), quality)
+
+    def of_small(estimate: Confidence) -> float:
+        return float(np.mean([estimate.of(one, 0) for one in found[400:]]))
+
+    expected = float(np.mean([value / (1 + value) for value in quality[400:]]))
+    assert abs(of_small(alike) - expected) < abs(of_small(by_image) - expected)
+    assert told["data_set_1"]["better_half"] > 1.5 * told["data_set_2"]["better_half"]
+    assert told["data_set_2"]["rank_correlation"] > 0.3
+
+
 def test_evidence_that_is_always_the_same_says_nothing():
     found, quality = drawn(120, seed=4)
     alone = [replace(one, words=one.words[:1], log_probability=one.log_probability[:1],

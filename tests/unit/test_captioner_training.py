@@ -30,6 +30,7 @@ from tounum_tasks.training.captioner import (
     CaptionerTraining,
     TrainedCaptioner,
     TrainingSettings,
+    images_of_a_pass,
     shards_of_a_pass,
     with_new_words,
     without_rare_words,
@@ -260,10 +261,22 @@ def test_rare_words_are_forgotten_and_the_others_are_said_as_before():
 def test_every_image_comes_in_a_pass_as_often_as_it_is_repeated(repeats):
     images = [CaptionedImage(f"{n}", Path(f"{n}"), "train", ("a",), 0, count) for n, count in enumerate(repeats)]
     cache = FeatureCache(Path("nowhere"), images, (1,))
-    turns = shards_of_a_pass(cache)
+    turns = shards_of_a_pass(cache, 0, np.random.default_rng(0))
     come = Counter(cache.members(shard)[row].name for shard, rows in turns for row in rows)
     assert come == {image.name: image.repeats for image in images}
     assert all(len(set(rows)) == len(rows) > 0 for _, rows in turns)
+
+
+def test_a_pass_takes_no_more_images_of_a_data_set_than_wanted_and_others_the_next_time():
+    images = [CaptionedImage(f"{n}", Path(f"{n}"), "train", ("a",), int(n >= 300), 1) for n in range(340)]
+    cache = FeatureCache(Path("nowhere"), images, (1,))
+    passes = []
+    for seed in (0, 1):
+        turns = shards_of_a_pass(cache, 50, np.random.default_rng(seed))
+        passes.append([cache.members(shard)[row] for shard, rows in turns for row in rows])
+        assert Counter(image.source for image in passes[-1]) == {0: 50, 1: 40}
+        assert len(passes[-1]) == images_of_a_pass(images, 50)
+    assert passes[0] != passes[1]
 
 
 def test_a_small_data_set_counts_as_much_as_a_large_one():

@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,3 +182,18 @@ def test_sample_of_a_batch_is_drawn_kept_and_told(
     assert sample.items[0].source_path not in told and sample.items[2].source_path in told
     assert main([*ask, "--size", "0"]) == main([*ask, "--within", "70"]) == 2
     assert "at least one" in capsys.readouterr().err
+
+
+def test_a_page_of_a_longer_file_is_exported_as_that_page(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    pages = [np.full((40, 60, 3), level, np.uint8) for level in (10, 250)]
+    cv2.imwritemulti(str(tmp_path / "ingest" / "Box" / "two.tif"), pages)
+    plan = night.plan("first")
+    process(plan, night.settings, "Text")
+    night.publish(plan)
+    second = next(item for item in read_items(night.lake, DATE, night.batch_id) if item.page == 2)
+    where = {"image_id": second.image_id, "batch_id": second.batch_id, "source_path": "two.tif", "page": 2}
+    ReviewStore(night.lake).add(a_review("label", "Sketch", **where))
+    export(night.settings, tmp_path / "out")
+    (path,) = (tmp_path / "out" / "classes").rglob("*.png")
+    assert path.stem == second.image_id and cv2.imread(str(path)).mean() == 250

@@ -376,3 +376,12 @@ def test_page_says_why_an_image_needs_a_look_the_most_doubtful_first(settings: S
     assert "the end of the file is empty: copy it again from its source" in part
     assert "no caption" in part  # TOUNUM_DOUBTFUL_CAPTIONS=none
     assert "caption in doubt" in part and "class in doubt" in part
+
+
+def test_page_says_what_people_corrected(settings: Settings) -> None:
+    rows = [
+        ok_row(settings, "corrected.png", "Photo", label_source="person", confidence=0.931, caption_source="person"),
+        ok_row(settings, "plain.png", "Photo", confidence=0.872),
+    ]
+    page, _ = page_of(make_plan(publish(settings, rows)), settings)
+    assert page.count("by a person") == 2 and "93.1" not in page and "87.2" in page

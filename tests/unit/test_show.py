@@ -68,8 +68,8 @@ def test_fits_the_terminal_and_loses_nothing(width: int, monkeypatch: pytest.Mon
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")
     row = {
-        "source_path": LONG_PATH, "page": 1, "pages": 1, "status": "ok", "label": "Photo", "confidence": 0.93,
-        "needs_review": False, "quality_flags_before": ["noisy"], "enhancement_accepted": True,
+        "source_path": LONG_PATH, "page": 1, "pages": 1, "status": "ok", "label": "Photo", "label_source": "model",
+        "confidence": 0.93, "needs_review": False, "quality_flags_before": ["noisy"], "enhancement_accepted": True,
         "enhancement_operations": ["denoise_light"], "caption": "two dogs play", "error_code": None,
         "error_message": None, "sidecars": [], "duplicate_of": None, "duplicate_of_batch": None,
         "near_duplicate_of": None, "near_duplicate_of_batch": None,
@@ -140,6 +140,16 @@ def test_strange_entries_beside_the_manifests_are_left_out(lake: str) -> None:
     out = io.StringIO()
     assert run(lake) == 0
     assert out.getvalue() == ""
+
+
+def test_a_persons_class_is_not_shown_with_the_models_confidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_settings(tmp_path)
+    publish(settings, [ok_row(settings, "a.png", "Photo", label_source="person", confidence=0.93)])
+    assert run(settings.lake_root, "--batch", "scans-0123456789") == 0
+    told = capsys.readouterr().out
+    assert "Photo by a person" in told and "93" not in told
 
 
 def test_what_stands_beside_an_image_and_what_it_repeats_are_shown(

@@ -104,6 +104,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="images of smaller data sets come up to N times a pass (default: 1)",
     )
     parser.add_argument(
+        "--images-per-pass",
+        type=int,
+        default=0,
+        metavar="N",
+        help="take at most N images of each data set in a pass, drawn anew for each (default: all)",
+    )
+    parser.add_argument(
         "--views-of-repeated",
         action="store_true",
         help="with --balance: mirror images and windows only of the images that come several times",
@@ -154,7 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.training.captioner_version import ENOUGH_TO_CHOOSE
 
     numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs)
-    others = (arguments.epochs, arguments.windows, arguments.fewest_images)
+    others = (arguments.epochs, arguments.windows, arguments.fewest_images, arguments.images_per_pass)
     if min(arguments.batch_images, arguments.patience) < 1 or min(*numbers, *others) < 0:
         raise ConfigurationError("Passes, windows, images of a word and batches must be positive numbers.")
     if arguments.balance < 1:
@@ -199,6 +206,7 @@ def run(arguments: argparse.Namespace) -> int:
         mirrored=not arguments.no_mirror,
         windows=arguments.windows,
         views_of_repeated=arguments.views_of_repeated,
+        images_per_pass=arguments.images_per_pass,
         reward_likelihood=arguments.reward_likelihood,
         batch_images=arguments.batch_images,
     )

@@ -11,7 +11,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -67,6 +67,7 @@ def export(settings: Settings, out: Path) -> Exported:
         DamagedFile: a review or a register does not hold what was written.
         EnvironmentFault: an original is gone.
     """
+    out = out.absolute()
     _require_ours(out)
     lake = open_storage(settings.lake_root)
     store = ReviewStore(lake)
@@ -107,10 +108,8 @@ class _Writing:
     done: Exported = field(default_factory=Exported)
 
     def write(self, classes: list[Truth], captions: list[Truth]) -> None:
-        by_class, captioned = (
-            {truth.image_id: truth for truth in classes},
-            {truth.image_id: truth for truth in captions},
-        )
+        by_class = {truth.image_id: truth for truth in classes}
+        captioned = {truth.image_id: truth for truth in captions}
         coco: dict[str, list[tuple[str, Truth]]] = {split: [] for split in SPLITS}
         for image_id, content, suffix in self._pictures({**captioned, **by_class}.values()):
             name = f"{image_id}{suffix}"
@@ -163,7 +162,8 @@ class _Writing:
         """The file of an item as it came, or its page as PNG."""
         if item.pages == 1 and item.format in COPIED:
             return read_original(self.lake, item), COPIED[ImageFormat(item.format)]
-        page = originals.decode(item, self.limits)
+        # How many pages a file may have was decided when it was registered.
+        page = originals.decode(item, replace(self.limits, max_pages=item.pages))
         return encode(page.rgb, format=ImageFormat.PNG, dpi=page.dpi), ".png"
 
 

@@ -57,12 +57,20 @@ def score_by_source(captions: Sequence[str], images: Sequence[CaptionedImage]) -
 
     A small data set counts as much as a large one: each is a world of its own.
     """
-    found = []
-    for source in sorted({image.source for image in images}):
-        rows = [row for row, image in enumerate(images) if image.source == source]
-        found.append(score([captions[row] for row in rows], [images[row].captions for row in rows]))
+    found = [
+        score([captions[row] for row in rows], [images[row].captions for row in rows])
+        for rows in rows_by_source(images)
+    ]
     figures = {name: round(sum(one[name] for one in found) / len(found), 4) for name in ("bleu_4", "cider")}
     return figures | {"vocabulary_used": len({word for words in plain_words(captions) for word in words})}
+
+
+def rows_by_source(images: Sequence[CaptionedImage]) -> list[list[int]]:
+    """The positions of the images of each data set."""
+    return [
+        [row for row, image in enumerate(images) if image.source == source]
+        for source in sorted({image.source for image in images})
+    ]
 
 
 def cider_of_each(

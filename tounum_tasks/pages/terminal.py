@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tounum_tasks.manifest.schema import STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
+from tounum_tasks.manifest.sources import BY_PERSON
 from tounum_tasks.pages.wording import visible
 
 # What print_items needs of a manifest.
@@ -18,6 +19,7 @@ ITEM_COLUMNS = (
     "pages",
     "status",
     "label",
+    "label_source",
     "confidence",
     "needs_review",
     "review_reasons",
@@ -59,7 +61,9 @@ def print_items(rows: Sequence[dict], file: TextIO) -> None:
 
 def _item_cells(row: dict) -> tuple[str, ...]:
     page = f" (page {row['page']} of {row['pages']})" if row["pages"] > 1 else ""
-    label = f"{row['label']} {row['confidence']:.0%}" if row["label"] else ""
+    label = row["label"] or ""
+    if label:
+        label += " by a person" if row["label_source"] == BY_PERSON else f" {row['confidence']:.0%}"
     reasons = ["review " + "+".join(row["review_reasons"] or ["class"])] if row["needs_review"] else []
     beside = [f"with {sidecar}" for sidecar in row["sidecars"] or ()]
     flags = [*reasons, *(row["quality_flags_before"] or ()), *beside, *_repeats(row)]

@@ -75,7 +75,7 @@ def _environment() -> Environment:
         why=wording.review_reasons,
         name=_name,
     )
-    environment.globals.update(count=wording.count)
+    environment.globals.update(count=wording.count, certainty=wording.certainty)
     return environment
 
 

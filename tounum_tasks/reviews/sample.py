@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.errors import ConfigurationError, DamagedFile
 from tounum_tasks.reviews.effective import Effective
-from tounum_tasks.reviews.review import Chain, ItemRef, Mark
+from tounum_tasks.reviews.review import Chain, Mark
 from tounum_tasks.reviews.text import FOLDER
 from tounum_tasks.store.base import Storage
 
@@ -215,11 +215,6 @@ def kept_one(storage: Storage, sample_id: str) -> Sample:
         if sample.sample_id == sample_id:
             return sample
     raise ConfigurationError(f"There is no sample '{sample_id}' in {storage.url(SAMPLES)}.")
-
-
-def place_of(sample: Sample, item: SampledItem) -> ItemRef:
-    """Return what reviews know an item of a sample by."""
-    return ItemRef(sample.batch_date, sample.batch_id, item.source_path, item.page)
 
 
 def _is_other(said: str | None, by_person: Callable[[str], str | None], item: SampledItem) -> bool:

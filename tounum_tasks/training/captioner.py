@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -84,6 +84,7 @@ class TrainingSettings:
     mirrored: bool = True
     windows: int = 0
     views_of_repeated: bool = False
+    images_per_pass: int = 0
     label_smoothing: float = 0.1
     dropout: float = 0.4
     word_dropout: float = 0.1
@@ -120,6 +121,7 @@ class Phase:
 Outputs = Callable[[NDArray[np.uint8]], NDArray[Any]]
 """What a network makes of pixels, N x 299 x 299 x 3."""
 
+Thing = TypeVar("Thing")
 Batch = tuple[list[CaptionedImage], NDArray[Any]]
 
 
@@ -261,7 +263,7 @@ class CaptionerTraining:
     def _claim_work_folder(self) -> None:
         weights = hashes_of({**self.initial, **(self.begun_with.weights if self.begun_with else {})})
         settings = asdict(self.settings)
-        for later in ("windows", "views_of_repeated", "reward_likelihood", "fewest_images"):
+        for later in ("windows", "views_of_repeated", "images_per_pass", "reward_likelihood", "fewest_images"):
             if not settings[later]:  # a training that began before there was this goes on
                 del settings[later]
         identity = fingerprint(data=self.data.fingerprint, settings=settings, initial=weights)
@@ -295,7 +297,7 @@ class CaptionerTraining:
         rows = staircase(self._lengths, captions, self.settings.max_words)
         smoothing = 0.0 if phase.name == "reward" else self.settings.label_smoothing
         model = TrainingModel(self.captioner, front, rows, label_smoothing=smoothing)
-        steps = -(-sum(image.repeats for image in self.train_images) // phase.batch_images)
+        steps = -(-images_of_a_pass(self.train_images, self.settings.images_per_pass) // phase.batch_images)
         optimizer = self._optimizer(phase, model, steps * phase.epochs)
         model.compile(optimizer=optimizer)
         optimizer.build(model.trainable_variables)
@@ -532,7 +534,8 @@ class _Loop:
                 yield step, (images, load())
 
     def _pixel_batches(self, generator: np.random.Generator) -> Iterator[tuple[list[CaptionedImage], Any]]:
-        images = [image for image in self.training.train_images for _ in range(image.repeats)]
+        every = [image for image in self.training.train_images for _ in range(image.repeats)]
+        images = _at_most(every, lambda image: image.source, self.training.settings.images_per_pass, generator)
         order = generator.permutation(len(images))
         numbers = np.where(generator.random(len(images)) < 0.5, MIRRORED, WHOLE)
         size = self.phase.batch_images
@@ -553,7 +556,7 @@ class _Loop:
         pool: list[tuple[int, int]] = []
         kept: dict[int, NDArray[np.float16]] = {}
         size = self.phase.batch_images
-        rows_of = shards_of_a_pass(cache)
+        rows_of = shards_of_a_pass(cache, self.training.settings.images_per_pass, generator)
         order = generator.permutation(len(rows_of))
         drawn = [generator.choice(sum(view.has(shard) for view in views)) for shard, _ in rows_of]
         for start in range(0, len(order), 2):
@@ -671,13 +674,48 @@ class _RewardLoop(_Loop):
         return float(rewards.mean())
 
 
-def shards_of_a_pass(cache: FeatureCache) -> list[tuple[int, list[int]]]:
-    """The shards that one pass takes, each with the rows that come: those of repeated images come in several."""
-    turns: list[tuple[int, list[int]]] = []
-    for shard in range(cache.shards):
-        repeats = [image.repeats for image in cache.members(shard)]
-        turns += [(shard, [row for row, count in enumerate(repeats) if count > turn]) for turn in range(max(repeats))]
-    return turns
+def images_of_a_pass(images: Sequence[CaptionedImage], most: int) -> int:
+    """How many images one pass takes: all, as often as they are repeated, or at most so many of each data set."""
+    counts: Counter[int] = Counter()
+    for image in images:
+        counts[image.source] += image.repeats
+    return sum(min(count, most or count) for count in counts.values())
+
+
+def shards_of_a_pass(cache: FeatureCache, most: int, generator: np.random.Generator) -> list[tuple[int, list[int]]]:
+    """The shards that one pass takes, each with the rows that come: those of repeated images come in several.
+
+    Args:
+        most: images that come of each data set, at most; 0: all of them.
+        generator: draws which.
+    """
+    every = [
+        (shard, turn, row)
+        for shard in range(cache.shards)
+        for row, image in enumerate(cache.members(shard))
+        for turn in range(image.repeats)
+    ]
+    chosen = _at_most(every, lambda place: cache.members(place[0])[place[2]].source, most, generator)
+    rows: dict[tuple[int, int], list[int]] = {}
+    for shard, turn, row in sorted(chosen):
+        rows.setdefault((shard, turn), []).append(row)
+    return [(shard, of_turn) for (shard, _), of_turn in rows.items()]
+
+
+def _at_most(
+    things: Sequence[Thing], source_of: Callable[[Thing], int], most: int, generator: np.random.Generator
+) -> list[Thing]:
+    """At most so many things of each source, drawn at random; all of them if ``most`` is 0."""
+    if not most:
+        return list(things)
+    left: Counter[int] = Counter()
+    chosen = []
+    for index in generator.permutation(len(things)):
+        source = source_of(things[index])
+        if left[source] < most:
+            left[source] += 1
+            chosen.append(things[index])
+    return chosen
 
 
 def _end(caption: NDArray[np.integer]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
 from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
+from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
-from tounum_tasks.evaluation.captioner import cider_of_each, evaluate, score_by_source
+from tounum_tasks.evaluation.captioner import (
+    cider_of_each,
+    evaluate,
+    rows_by_source,
+    score,
+    score_by_source,
+    search_name,
+)
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
@@ -94,67 +102,80 @@ def write_versions(
         write(options, {})
         return {}
     cache = training.finished_features("dev")
-    chosen: dict[str, dict[str, dict[str, float]]] = {}
+    chosen: dict[str, Any] = {}
     if can_choose:
         if training.unrewarded:
             tried = try_shares(training.captioner, training.unrewarded, training.vocabulary, options, cache)
             chosen["dev_by_share_of_rewards"] = _by_text(tried)
         if not (keep_judge and judge):
             captioner = write(options, {})
-            tried = try_length_powers(captioner, cache)
-            chosen["dev_by_length_power"] = _by_text(tried)
-            options = replace(options, length_power=best_of(tried))
             judge = fit_judge(training.finished_features("train"), training.vocabulary)
-            tried = try_judgements(captioner.with_options(options, Judge(judge)), cache)
+            options, tried = choose_search(captioner.with_options(options, Judge(judge)), cache)
             chosen["dev_by_judgement"] = _by_text(tried)
-            options = replace(options, judgement=best_of(tried))
         estimates, chosen["dev_confidence"] = fit_estimates(write(options, {}), cache)
     captioner = write(options, {})
-    figures, _ = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
-    write(options, {"dev": figures, **chosen})
+    figures, captions = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
+    by_set = _by_data_set({beam: [one.text for one in found] for beam, found in captions.items()}, cache.images)
+    write(options, {"dev": figures, **by_set, **chosen})
     log.info("wrote %s and its partner %s", folder, digest[:12])
     return figures
 
 
-def best_of(tried: Mapping[float, Mapping[str, float]]) -> float:
-    """The value whose figures have most merit."""
-    return max(tried, key=lambda value: merit(tried[value]))
+def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOptions, dict[float, dict[str, float]]]:
+    """How much long captions are preferred and how much the captioner's judge has to say.
 
+    All ways choose from the same captions of the dev images, so they cost no more than one.
 
-def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:
-    return {str(value): figures for value, figures in tried.items()}
-
-
-def try_length_powers(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
-    """BLEU-4 and CIDEr with beam 3 for several preferences of long captions."""
-    tried = {}
-    for power in LENGTH_POWERS:
-        searching = captioner.with_options(replace(captioner.options, length_power=power))
-        captions = (caption.text for i in range(cache.shards) for caption in searching.caption(cache.read(i), beam=3))
-        tried[power] = _figures(captions, cache, f"length power {power}")
-    return tried
-
-
-def try_judgements(captioner: Captioner, cache: FeatureCache) -> dict[float, dict[str, float]]:
-    """BLEU-4 and CIDEr if the captioner's judge has so much to say; 0: nothing. All choose from the same captions."""
-    ways = [replace(captioner.options, judgement=judgement) for judgement in JUDGEMENTS]
+    Returns:
+        the best options, and the figures for every say of the judge at the best preference of long captions.
+    """
+    ways = [
+        replace(captioner.options, length_power=power, judgement=judgement)
+        for power in LENGTH_POWERS
+        for judgement in JUDGEMENTS
+    ]
     captions: list[list[str]] = [[] for _ in ways]
     for shard in range(cache.shards):
         for found in captioner.candidates(cache.read(shard), beam=3):
             for options, chosen in zip(ways, captions, strict=True):
                 best = found.words[found.ranked(options)[0]]
                 chosen.append(sentence(tuple(captioner.vocabulary.decode(best))))
+    tried = {
+        (way.length_power, way.judgement): score_by_source(chosen, cache.images)
+        for way, chosen in zip(ways, captions, strict=True)
+    }
+    power, judgement = max(tried, key=lambda way: merit(tried[way]))
+    by_judgement = {way[1]: figures for way, figures in tried.items() if way[0] == power}
+    for say, figures in by_judgement.items():
+        log.info("length power %s, judgement %s: BLEU-4 %.4f, CIDEr %.4f, %d words", power, say, *figures.values())
+    return replace(captioner.options, length_power=power, judgement=judgement), by_judgement
+
+
+def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {str(value): figures for value, figures in tried.items()}
+
+
+def _by_data_set(captions: Mapping[int, Sequence[str]], images: Sequence[CaptionedImage]) -> dict[str, Any]:
+    """Figures for each of several data sets, numbered from 1 as they were given; nothing where there is one only."""
+    sets = rows_by_source(images)
+    if len(sets) == 1:
+        return {}
     return {
-        options.judgement: _figures(chosen, cache, f"judgement {options.judgement}")
-        for options, chosen in zip(ways, captions, strict=True)
+        f"dev_of_data_set_{number}": {
+            "images": len(rows),
+            **{
+                search_name(beam): score([texts[row] for row in rows], [images[row].captions for row in rows])
+                for beam, texts in captions.items()
+            },
+        }
+        for number, rows in enumerate(sets, start=1)
     }
 
 
-def fit_estimates(
-    captioner: Captioner, cache: FeatureCache
-) -> tuple[dict[str, Confidence], dict[str, dict[str, float]]]:
+def fit_estimates(captioner: Captioner, cache: FeatureCache) -> tuple[dict[str, Confidence], dict[str, Any]]:
     """The captions' confidence by kind of search, and how well each tells good captions of the dev images from bad."""
-    estimates, told = {}, {}
+    estimates: dict[str, Confidence] = {}
+    told: dict[str, Any] = {}
     for search, beam in ((GREEDY, 1), (BEAM, 3)):
         found = [one for shard in range(cache.shards) for one in captioner.candidates(cache.read(shard), beam=beam)]
         best = [candidates.ranked(captioner.options)[0] for candidates in found]
@@ -162,17 +183,13 @@ def fit_estimates(
             sentence(tuple(captioner.vocabulary.decode(candidates.words[index])))
             for candidates, index in zip(found, best, strict=True)
         ]
-        quality = cider_of_each(texts, [image.captions for image in cache.images])
-        estimates[search], told[search] = fit_confidence(found, best, quality)
+        quality = np.empty(len(texts))
+        sets = rows_by_source(cache.images)
+        for rows in sets:
+            quality[rows] = cider_of_each([texts[row] for row in rows], [cache.images[row].captions for row in rows])
+        estimates[search], told[search] = fit_confidence(found, best, quality, sets)
         log.info("confidence of %s captions: %s", search, told[search])
     return estimates, told
-
-
-def _figures(captions: Iterable[str], cache: FeatureCache, what: str) -> dict[str, float]:
-    """BLEU-4, CIDEr and words used of captions of the images of a cache, logged as those of ``what`` was tried."""
-    figures = score_by_source(list(captions), cache.images)
-    log.info("%s: BLEU-4 %.4f, CIDEr %.4f, %d words", what, *figures.values())
-    return figures
 
 
 def draw_curves(work: Path, picture: Path) -> None:

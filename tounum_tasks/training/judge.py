@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from tounum_tasks.caption.judge import ENDINGS, PHRASES, Group, pooled, weighed
 from tounum_tasks.caption.metrics import LONGEST, ngrams
 from tounum_tasks.caption.vocabulary import PAD, UNK, Vocabulary
+from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
 
 FEWEST_IMAGES = 10
-"""Groups of words that are in the captions of fewer images are not listed."""
+"""Groups of words that are in the captions of fewer images are not listed; repeated images count repeatedly."""
 FEWEST_IMAGES_OF_A_PHRASE = 4
-MOST_GROUPS = 10_000
+MOST_GROUPS = 8_500
 LARGEST_RANK = 512
 PENALTY = 0.3
 SMALLEST_SPREAD = 1e-3
@@ -37,7 +38,7 @@ def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[
     The map from features to groups is cut to the ``LARGEST_RANK`` directions that say most about the training images.
     """
     known = [[vocabulary.encode(caption) for caption in image.captions] for image in cache.images]
-    groups, rarity = _listed(known)
+    groups, rarity = _listed(known, [image.repeats for image in cache.images])
     mean, spread = _standard(cache)
     products, towards, average = _moments(cache, known, groups, rarity, mean, spread)
     values, vectors = np.linalg.eigh(products)
@@ -106,21 +107,28 @@ def _moments(
         captions = known[done : done + len(inputs)]
         done += len(inputs)
         targets = np.stack([_mean_weights(of_image, rows, rarities) for of_image in captions])
-        products += inputs.T @ inputs
-        towards += inputs.T @ targets
-        total += targets.sum(axis=0)
-    return products, towards, (total / len(cache.images)).astype(np.float32)
+        repeats = _repeats(cache.members(shard))[:, None]
+        products += inputs.T @ (inputs * repeats)
+        towards += inputs.T @ (targets * repeats)
+        total += (targets * repeats).sum(axis=0)
+    return products, towards, (total / _repeats(cache.images).sum()).astype(np.float32)
 
 
-def _listed(known: Sequence[Captions]) -> tuple[list[Group], NDArray[np.float64]]:
+def _repeats(images: Sequence[CaptionedImage]) -> NDArray[np.float32]:
+    """How often each image counts: as often as it comes in a pass of a training."""
+    return np.array([image.repeats for image in images], np.float32)
+
+
+def _listed(known: Sequence[Captions], repeats: Sequence[int]) -> tuple[list[Group], NDArray[np.float64]]:
     """The most frequent groups of words, and their rarity with that of all others behind it."""
     found: Counter[Group] = Counter()
-    for captions in known:
-        found.update({group for words in captions for n in range(1, LONGEST + 1) for group in ngrams(words, n)})
+    for captions, count in zip(known, repeats, strict=True):
+        for group in {group for words in captions for n in range(1, LONGEST + 1) for group in ngrams(words, n)}:
+            found[group] += count
     ranked = sorted((-count, group) for group, count in found.items() if count >= FEWEST_IMAGES and UNK not in group)
     groups = [group for _, group in ranked[:MOST_GROUPS]]
     counts = np.array([*(found[group] for group in groups), min(2, len(known))], np.float64)
-    return groups, np.log(len(known) / counts)
+    return groups, np.log(sum(repeats) / counts)
 
 
 def _standard(cache: FeatureCache) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -128,9 +136,11 @@ def _standard(cache: FeatureCache) -> tuple[NDArray[np.float32], NDArray[np.floa
     total, squares = np.zeros(2 * cache.shape[1]), np.zeros(2 * cache.shape[1])
     for shard in range(cache.shards):
         inputs = pooled(cache.read(shard)).astype(np.float64)
-        total, squares = total + inputs.sum(axis=0), squares + (inputs**2).sum(axis=0)
-    mean = total / len(cache.images)
-    spread = np.sqrt(np.maximum(squares / len(cache.images) - mean**2, 0)) + SMALLEST_SPREAD
+        repeats = _repeats(cache.members(shard))[:, None]
+        total, squares = total + (inputs * repeats).sum(axis=0), squares + (inputs**2 * repeats).sum(axis=0)
+    count = _repeats(cache.images).sum()
+    mean = total / count
+    spread = np.sqrt(np.maximum(squares / count - mean**2, 0)) + SMALLEST_SPREAD
     return mean.astype(np.float32), (spread * math.sqrt(len(mean))).astype(np.float32)
 
 

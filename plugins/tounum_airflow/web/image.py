@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, asked
 from tounum_airflow.web.render import lake_of, link, render
-from tounum_airflow.web.tiles import key_of, marks, picture_link, seen, tiles
+from tounum_airflow.web.tiles import item_of, key_of, marks, picture_link, seen, tiles
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.search import query
@@ -66,7 +66,7 @@ def image(
         back=link(request, "gallery", came_from.values), came_from=came_from.values,
         probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row),
         before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
-        history=effective.reviews_of(item["image_id"], _ref(item)), words=row.get("caption_words") or [],
+        history=effective.reviews_of(item["image_id"], item_of(item)), words=row.get("caption_words") or [],
         attention=link(request, f"attention/{item['image_id']}", key_of(item)) if _has_attention(row) else "",
         thumbnail=picture_link(request, item),
     )  # fmt: skip
@@ -93,12 +93,6 @@ def _neighbour(request: Request, index: Any, came_from: Asked, number: int, *, b
 
 def _view(request: Request, item: Any, which: str) -> str:
     return "" if item["status"] != "ok" else link(request, "view", key_of(item), which=which)
-
-
-def _ref(item: Any) -> Any:
-    from tounum_tasks.reviews.review import ItemRef
-
-    return ItemRef(item["batch_date"], item["batch_id"], item["source_path"], item["page"])
 
 
 def _has_attention(row: dict[str, Any]) -> bool:

@@ -73,8 +73,9 @@ def review(request: Request, body: Said, user: GetUserDep) -> Response:
                 raise HTTPException(404, f"There is no image {key.path}, page {key.page}, in batch {key.batch}.")
             try:
                 made = _made(body, key, item, query.row_of(index, item["id"]), user.get_name())
-                store.add(made)
-                written.append(made)
+                if made.chain not in {one.chain for one in written}:  # of two copies in one selection, one says it
+                    store.add(made)
+                    written.append(made)
                 outcomes.append({"item": key.model_dump(exclude={"saw"})})
             except ReviewConflict as conflict:
                 written.append(conflict.other)

@@ -51,7 +51,7 @@ def _tile(request: Request, row: sqlite3.Row, effective: Effective, values: Mapp
 
 def seen(effective: Effective, row: sqlite3.Row) -> dict[str, str]:
     """Return the reviews in force of an item by their mark, as its page shows them: a correction names what it saw."""
-    found = effective.reviews_of(row["image_id"], _item(row))
+    found = effective.reviews_of(row["image_id"], item_of(row))
     return {review.mark: review.review_id for review in found}
 
 
@@ -64,7 +64,7 @@ def marks(effective: Effective, row: sqlite3.Row) -> list[str]:
 
 def is_seen(effective: Effective, row: sqlite3.Row) -> bool:
     """Whether somebody has looked at an item: at what it is now, as "good" is said of a class and a caption."""
-    if effective.label_of(row["image_id"]) or effective.caption_of(row["image_id"]) or effective.marks_of(_item(row)):
+    if effective.label_of(row["image_id"]) or effective.caption_of(row["image_id"]) or effective.marks_of(item_of(row)):
         return True
     good = effective.review_in_force(Chain("good", row["image_id"]))
     return good is not None and (row["label"] is None or good.old == said(row["label"], row["caption"]))
@@ -85,5 +85,6 @@ def shown_size(width: int | None, height: int | None, longest: int = TILE) -> tu
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def _item(row: sqlite3.Row) -> ItemRef:
+def item_of(row: sqlite3.Row) -> ItemRef:
+    """Return what reviews know an item by."""
     return ItemRef(row["batch_date"], row["batch_id"], row["source_path"], row["page"])

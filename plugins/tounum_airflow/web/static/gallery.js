@@ -34,8 +34,7 @@ function goOn(done) {
   const from = tiles.indexOf(done.at(-1));
   const next = tiles.findIndex((tile, number) => number > from && !("seen" in tile.dataset));
   if (next >= 0) moveTo(next);
-  else if (document.querySelector('a[rel="next"]')) say("Everything on this page has been looked at: n goes to the next one.");
-  else say("Everything on this page has been looked at.");
+  else say(`${document.getElementById("said").textContent} Everything on this page has been looked at${document.querySelector('a[rel="next"]') ? ": n goes to the next one" : ""}.`);
 }
 
 async function act(mark, value) {

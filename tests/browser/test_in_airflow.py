@@ -1,0 +1,126 @@
+"""The pages as a part of Airflow: its runs, its tabs, a prefix, and a correction all the way to its place."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from tests.browser.conftest import token
+from tests.browser.people import Person
+from tests.browser.test_pages import batch_of, correction, image_page, post
+from tounum_airflow.local.api import FINISHED
+from tounum_airflow.local.installation import LocalAirflow
+
+LogIn = Callable[..., Person]
+RUN_SECONDS = 600
+
+
+def row_of(site: Path, path: str) -> dict:
+    """Return the row of an image in the installed manifest."""
+    (manifest,) = (site / "lake" / "manifests").glob("*/*/manifest.parquet")
+    return next(row for row in pq.read_table(manifest).to_pylist() if row["source_path"] == path)
+
+
+def finished(airflow: LocalAirflow, run_id: str) -> str:
+    """Wait for the end of a run; return its state."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < deadline:
+        state = airflow.api.run("tounum_nightly", run_id)["state"]
+        if state in FINISHED:
+            return str(state)
+        time.sleep(2)
+    raise AssertionError(f"{run_id} is still {state} after {RUN_SECONDS} s")
+
+
+def test_correction_takes_effect_when_it_is_applied(person: LogIn, site: Path, airflow: LocalAirflow) -> None:
+    path = "sketches/house.png"
+    assert row_of(site, path)["label"] == "Sketch"
+    assert post(airflow, "ute", "reviews", correction(site, path, "label", "Photo")).status_code == 200
+    assert row_of(site, path)["label"] == "Sketch"  # a review publishes nothing by itself
+    ute = person("ute")
+    frame = ute.open(image_page(site, path))
+    assert "takes effect at the next run" in frame.locator(".note").inner_text()
+    frame.get_by_role("link", name="Apply now").click()
+    form = ute.frame("runs?").locator("#again")
+    assert (form.locator("[name=batch_date]").input_value(), form.locator("[name=batch_id]").input_value()) == batch_of(
+        site
+    )
+    form.get_by_role("button", name="Start").click()
+    ute.page.wait_for_url("**/dags/tounum_nightly/runs/**")
+    run_id = airflow.api.runs("tounum_nightly")[-1]["dag_run_id"]
+    assert finished(airflow, run_id) == "success"
+    row = row_of(site, path)
+    assert (row["label"], row["label_source"], row["model_label"]) == ("Photo", "person", "Sketch")
+    assert row["caption"] and "/photos/" in row["destination_uri"]
+    assert Path(row["destination_uri"].removeprefix("file://")).exists()
+    assert not list((site / "non_photos" / "sketch").rglob("house.png"))
+    frame = ute.open(image_page(site, path))
+    assert frame.locator(".note").count() == 0
+    assert "the model said Sketch" in frame.locator(".facts").inner_text()
+
+
+def test_run_and_task_have_a_tab_with_their_images(person: LogIn, site: Path, airflow: LocalAirflow) -> None:
+    date, batch = batch_of(site)
+    run_id = airflow.api.trigger("tounum_nightly", conf={"batch_date": date, "batch_id": batch, "items": "all"})
+    assert finished(airflow, run_id) == "success"
+    vera = person("vera")
+    vera.page.goto(f"/dags/tounum_nightly/runs/{run_id}/plugin/tounum_run")
+    frame = vera.frame("nights?")
+    assert frame.locator("h1").inner_text() == "What this run published"
+    assert frame.locator("tbody tr").count() == 1
+    vera.page.goto(f"/dags/tounum_nightly/runs/{run_id}/tasks/shard.classify/mapped/0/plugin/tounum_task")
+    assert vera.frame("gallery?").locator(".tile").count() == 45
+
+
+@pytest.fixture
+def below_prefix(site: Path, airflow: LocalAirflow) -> Iterator[str]:
+    """The address of a second api-server of the same Airflow, which lies below a prefix."""
+    port = airflow.port + 1
+    base_url = f"http://127.0.0.1:{port}/air"
+    environment = {**airflow.environment(), "AIRFLOW__API__BASE_URL": base_url, "AIRFLOW__API__PORT": str(port)}
+    command = [sys.executable, "-m", "airflow", "api-server", "--host", "127.0.0.1", "--workers", "1"]
+    with (site / "prefix.log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)], env=environment, cwd=site, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        for _ in range(180):
+            try:
+                httpx.get(f"{base_url}/api/v2/version", timeout=5)
+                break
+            except httpx.HTTPError:
+                time.sleep(1)
+        yield base_url
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait()
+
+
+def test_everything_works_below_a_prefix(below_prefix: str, airflow: LocalAirflow, browser: object, site: Path) -> None:
+    context = browser.new_context()  # type: ignore[attr-defined]
+    try:
+        context.add_cookies([{"name": "_token", "value": token(airflow, "ute"), "url": below_prefix}])
+        ute = Person(context.new_page(), airflow)
+        missing: list[str] = []
+        ute.page.on("response", lambda answer: missing.append(answer.url) if answer.status == 404 else None)
+        ute.page.goto(f"{below_prefix}/plugin/tounum/tounum/nights")
+        frame = ute.frame("/air/tounum/nights")
+        frame.get_by_role("link", name="Sample", exact=True).click()
+        frame = ute.frame("/air/tounum/gallery")
+        frame.locator(".frame img").first.wait_for()
+        frame.locator("body").press("ArrowRight")
+        frame.locator(".tile").first.press("g")
+        frame.locator(".tile").first.get_by_text("good as it is").wait_for()
+        frame.locator(".tile").first.press("u")
+        frame.locator(".tile").first.locator("a").click()
+        frame = ute.frame("/air/tounum/image")
+        assert frame.locator("img.before").evaluate("i => i.decode().then(() => i.naturalWidth)") > 50
+        assert missing == []
+    finally:
+        context.close()
