@@ -1,6 +1,7 @@
 """Taking batches in: originals are safe before ingest is emptied, and every file becomes an item."""
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -393,3 +394,25 @@ def test_every_sidecar_describes_images_that_are_there(names: list[str]) -> None
     found = describes([f"{name}.xmp" for name in names], [f"{name}.tif" for name in names])
     for name in names:
         assert f"{name}.tif" in found[f"{name}.xmp"]
+
+
+def test_a_batch_that_an_earlier_release_began_is_finished(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.drop("box/a.png", png(1))
+    house.ready("box")
+    finish = intake._finish
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(intake, "_finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        house.take()
+    monkeypatch.setattr(intake, "_finish", finish)
+    (entry,) = house.lake.list_folder("registers/journal")
+    path = f"registers/journal/{entry.name}"
+    journal = json.loads(house.lake.read_bytes(path))
+    for name in ("markers", "unfinished_ns"):
+        del journal["listing"][name]
+    journal["listing"]["has_marker"] = True
+    house.lake.write_bytes(path, json.dumps(journal).encode())
+    assert len(house.items(house.take())) == 1 and list(house.ingest.iterdir()) == []
