@@ -12,6 +12,7 @@ from playwright.sync_api import sync_playwright
 from tests.browser.airflow import airflow_over, command, passwords, roots
 from tests.browser.people import CHROMIUM, Person
 from tounum_airflow.local.installation import PROJECT, LocalAirflow
+from tounum_tasks.models.registry import STARTERS
 from tounum_tasks.sample.batch import write_sample_batch
 
 PICTURES = PROJECT / "docs" / "images" / "pages"
@@ -46,7 +47,7 @@ def _draw(airflow: LocalAirflow, folder: Path) -> None:
         "gallery": "gallery?class=Photo",
         "image": f"image?{where}&path=photographs/portrait in poor light.jpg&page=1",
         "quarantine": "quarantine",
-        "models": "models?model=classifier&version=starter-3",
+        "models": f"models?model=classifier&version={next((STARTERS / 'classifier').iterdir()).name}",
         "retrained": "changes",
         "runs": "runs",
         "sample": f"sample?{where}",
