@@ -18,7 +18,7 @@ if CHROMIUM is None:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a lake that a run has filled with the sample batch, twice: on two nights."""
+    """A folder with a lake that a run has filled with the sample batch, and its index."""
     folder = tmp_path_factory.mktemp("site")
     roots(folder)
     batch = folder / "ingest" / "Sample"
@@ -26,6 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (batch / "_READY").touch()
     done = command(folder, "run")
     assert done.returncode == 0, done.stderr
+    assert command(folder, "index").returncode == 0
     return folder
 
 

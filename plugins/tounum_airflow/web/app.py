@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from tounum_airflow.web import changes, files, gallery, image, models, nights, quarantine, reviews, runs, samples
 from tounum_airflow.web.access import may_read
-from tounum_airflow.web.lake import Busy, Lake
+from tounum_airflow.web.lake import Busy, Lake, NotReady
 from tounum_airflow.web.render import render, wants_html
 from tounum_tasks.errors import TounumError
 from tounum_tasks.settings import load_settings
@@ -48,6 +48,7 @@ def create_app() -> FastAPI:
     app.exception_handler(RequestValidationError)(_malformed)
     app.exception_handler(TounumError)(_wrong)
     app.exception_handler(Busy)(_busy)
+    app.exception_handler(NotReady)(_not_ready)
     return app
 
 
@@ -78,6 +79,12 @@ def _wrong(request: Request, error: TounumError) -> Response:
 
 def _busy(request: Request, error: Busy) -> Response:
     response = _said(request, 503, "Others are waiting for slow work as well: try again in some seconds.")
+    response.headers["Retry-After"] = "3"
+    return response
+
+
+def _not_ready(request: Request, error: NotReady) -> Response:
+    response = _said(request, 503, "The manifests are being read for the first time: try again in some seconds.")
     response.headers["Retry-After"] = "3"
     return response
 

@@ -25,6 +25,10 @@ class Busy(Exception):
     """Slow work of the same kind is at its limit; the page asks again soon."""
 
 
+class NotReady(Exception):
+    """There is no index yet: it is being made for the first time."""
+
+
 class Lake:
     """The lake of the settings, as pages see it."""
 
@@ -47,7 +51,14 @@ class Lake:
         return self.index_path.exists()
 
     def index(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Context of the index, to be read."""
+        """Context of the index, to be read.
+
+        Raises:
+            NotReady: there is none yet; it is being made.
+        """
+        if not self.has_index:
+            self.keep_fresh()
+            raise NotReady
         return reading(self.index_path)
 
     def index_to_write(self) -> AbstractContextManager[sqlite3.Connection]:
