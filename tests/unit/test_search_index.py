@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
 from tounum_tasks.search.index import index_file, reading, writing
-from tounum_tasks.search.query import Filter, count, facets, find, item, nights, of_image, page, row_of
+from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of
 from tounum_tasks.search.refresh import Refreshed, refresh
 from tounum_tasks.settings import Settings
 
@@ -101,7 +101,6 @@ def test_an_item_has_its_whole_row_its_copies_and_its_place(settings: Settings) 
         assert row_of(index, found["id"])["duplicate_of"] == "c.png"
         assert [row["source_path"] for row in of_image(index, "3" * 64)] == ["c.png", "d.png"]
         assert find(index, DATE, "scans-0123456789", "none.png", 1) is None
-        assert item(index, 5) is None
         assert row_of(index, 5) == {}
 
 

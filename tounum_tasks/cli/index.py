@@ -15,6 +15,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "The pages call this by themselves; for a large lake it may be called before anybody opens them.",
     )
     parser.add_argument("--lake", metavar="DIR", help="folder or URL of the lake (default: the setting lake_root)")
+    parser.add_argument("--wait", action="store_true", help="for another process that is at it, and do it after that")
     parser.set_defaults(run=run)
 
 
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         EnvironmentFault: the lake cannot be read, or the index not written.
     """
-    done = refresh(load_settings(lake_root=arguments.lake))
+    done = refresh(load_settings(lake_root=arguments.lake), wait=arguments.wait)
     if done is None:
         print("Another process brings the index up to date already.")
     else:

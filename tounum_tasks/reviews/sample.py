@@ -7,6 +7,7 @@ gets the same images, and a larger sample begins with the images of a smaller on
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,8 +20,10 @@ from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import Chain, Mark
 from tounum_tasks.reviews.text import FOLDER
 from tounum_tasks.store.base import Storage
+from tounum_tasks.visible import one_line
 
 SAMPLES = f"{FOLDER}/samples"
+SAMPLE_ID = re.compile(r"[a-z0-9-]{1,80}-v\d{1,9}-\d{1,9}")
 Z_95 = 1.959964  # of the normal distribution: 95 % lie within so many standard deviations
 LOOKS: tuple[Mark, ...] = ("label", "caption", "good")  # by which a person says to have looked
 
@@ -211,10 +214,10 @@ def kept_one(storage: Storage, sample_id: str) -> Sample:
         ConfigurationError: there is none of that name.
         DamagedFile: it does not hold what was written.
     """
-    for sample in kept(storage):
-        if sample.sample_id == sample_id:
-            return sample
-    raise ConfigurationError(f"There is no sample '{sample_id}' in {storage.url(SAMPLES)}.")
+    path = _path(sample_id)
+    if not SAMPLE_ID.fullmatch(sample_id) or not storage.exists(path):
+        raise ConfigurationError(f"There is no sample '{one_line(sample_id[:100])}' in {storage.url(SAMPLES)}.")
+    return _read(storage, path)
 
 
 def _is_other(said: str | None, by_person: Callable[[str], str | None], item: SampledItem) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 from tounum_tasks.search.text import TOKENIZER
 
-LAYOUT = 1  # raise with every change of the tables: an index of another layout is made anew
+LAYOUT = 2  # raise with every change of the tables: an index of another layout is made anew
 ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20
 LAST_DAY = dt.date(2199, 12, 31).toordinal()
 BUSY_SECONDS = 30.0
@@ -43,6 +43,7 @@ CREATE TABLE items (
     width_px INTEGER, height_px INTEGER, needs_review INTEGER, error_code TEXT,
     is_seen INTEGER DEFAULT 0, words TEXT, tags TEXT
 );
+CREATE INDEX items_by_path ON items (source_path, page);
 CREATE INDEX items_of_an_image ON items (image_id);
 CREATE INDEX items_by_confidence ON items (confidence) WHERE confidence IS NOT NULL;
 CREATE INDEX items_by_caption ON items (caption_confidence) WHERE caption_confidence IS NOT NULL;
@@ -66,6 +67,15 @@ def index_file(folder: str, lake_root: str) -> Path:
     """Return where the index of a lake lies below the folder of the setting ``index_cache``."""
     lake = hashlib.sha256(lake_root.encode()).hexdigest()[:16]
     return Path(folder) / f"lake-{lake}-{LAYOUT}.sqlite"
+
+
+def is_built(path: Path) -> bool:
+    """Whether an index has been brought up to date once, as a whole."""
+    try:
+        with reading(path) as index:
+            return index.execute("SELECT 1 FROM state WHERE key = 'built'").fetchone() is not None
+    except (FileNotFoundError, sqlite3.OperationalError):  # it has no tables yet
+        return False
 
 
 @contextmanager

@@ -95,11 +95,6 @@ def batch(index: sqlite3.Connection, batch_date: str, batch_id: str) -> sqlite3.
     ).fetchone()
 
 
-def item(index: sqlite3.Connection, number: int) -> sqlite3.Row | None:
-    """Return one item, or None."""
-    return index.execute("SELECT * FROM items WHERE id = ?", (number,)).fetchone()
-
-
 def row_of(index: sqlite3.Connection, number: int) -> dict[str, Any]:
     """Return the whole row of an item as its manifest has it, without empty values; of none, an empty one."""
     found = index.execute("SELECT row FROM details WHERE id = ?", (number,)).fetchone()

@@ -19,9 +19,9 @@ from tounum_tasks.errors import DamagedFile
 from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.registry import STARTERS, ListedVersion, Registry
 from tounum_tasks.reviews.store import ReviewStore
-from tounum_tasks.reviews.text import COMPACTED
+from tounum_tasks.reviews.text import COMPACTED, FOLDER
 from tounum_tasks.search.index import index_file, numbers_of_batch, packed, transaction, writing
-from tounum_tasks.search.reviewed import lay_over, take_reviews
+from tounum_tasks.search.reviewed import drop_reviews, lay_over, take_reviews
 from tounum_tasks.search.rows import tags_of, words_of
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Entry, Storage
@@ -50,15 +50,18 @@ class Refreshed:
     damaged: int
 
 
-def refresh(settings: Settings) -> Refreshed | None:
+def refresh(settings: Settings, *, wait: bool = False) -> Refreshed | None:
     """Bring the index of the lake up to date; None if another process is at it already.
+
+    Args:
+        wait: for that other process, and do it after it.
 
     Raises:
         EnvironmentFault: the lake cannot be read, or the index not written.
     """
     path = index_file(settings.index_cache, settings.lake_root)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.with_suffix(".lock")) as is_alone:
+    with _alone(path.with_suffix(".lock"), wait=wait) as is_alone:
         if not is_alone:
             return None
         lake = open_storage(settings.lake_root)
@@ -73,29 +76,51 @@ def _bring_up_to_date(lake: Storage, index: sqlite3.Connection) -> Refreshed:
     for key in sorted(gone):
         with transaction(index):
             _remove(index, *key)
+            _set_state(index, "totals", "wrong")
     changed = sorted((key for key, entry in there.items() if known.get(key) != _content(entry)), reverse=True)
-    compacted = "\n".join(entry.name for entry in lake.list_folder(COMPACTED))  # before they are read: they only grow
-    known_reviews = {row["review_id"] for row in index.execute("SELECT review_id FROM reviews")}
-    new_reviews = [review for review in ReviewStore(lake).all() if review.review_id not in known_reviews]
-    with transaction(index):
-        take_reviews(index, new_reviews)
-        index.execute("INSERT OR REPLACE INTO state VALUES ('compacted', ?)", (compacted,))
+    _take_reviews(lake, index)
     damaged = 0
     for done, key in enumerate(changed, 1):
         damaged += not _write(lake, index, key, there[key])
         if done % 100 == 0:
             log.info("index: %d of %d batches", done, len(changed))
-    if changed or gone:
+    if _state(index, "totals") != "right":
         _write_totals(index)
     _write_models(lake, index)
+    with transaction(index):
+        _set_state(index, "built", "yes")
     return Refreshed(len(changed), len(gone), damaged)
 
 
+def _take_reviews(lake: Storage, index: sqlite3.Connection) -> None:
+    """Take in reviews that are new, and take out those that are gone, if the lake lists others than the last time."""
+    compacted = "\n".join(entry.name for entry in lake.list_folder(COMPACTED))  # before they are read: they only grow
+    listed = "\n".join([compacted, *(entry.name for entry in lake.list_folder(FOLDER))])
+    if _state(index, "reviews") == listed:
+        return
+    known = {row["review_id"] for row in index.execute("SELECT review_id FROM reviews")}
+    there = {review.review_id: review for review in ReviewStore(lake).all()}
+    with transaction(index):
+        take_reviews(index, [review for name, review in there.items() if name not in known])
+        drop_reviews(index, known - there.keys())
+        _set_state(index, "compacted", compacted)
+        _set_state(index, "reviews", listed)
+
+
+def _state(index: sqlite3.Connection, key: str) -> str:
+    found = index.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+    return found["value"] if found else ""
+
+
+def _set_state(index: sqlite3.Connection, key: str, value: str) -> None:
+    index.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
+
+
 @contextmanager
-def _alone(path: Path) -> Iterator[bool]:
+def _alone(path: Path, *, wait: bool) -> Iterator[bool]:
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:
@@ -146,6 +171,7 @@ def _write(lake: Storage, index: sqlite3.Connection, key: tuple[str, str], entry
         first = numbers_of_batch(key[0], number)[0]
         _insert_items(index, first, rows)
         _insert_batch(index, key, number, entry, rows, publication, fault)
+        _set_state(index, "totals", "wrong")
         lay_over(index, _reviewed_items(index, key[0], number))
     return fault is None
 
@@ -264,15 +290,14 @@ def _write_models(lake: Storage, index: sqlite3.Connection) -> None:
         (folder, e.name, e.mtime_ns, e.version, e.identity) for folder in folders for e in lake.list_folder(folder)
     ]
     content = json.dumps([tounum_tasks.__version__, sorted(STARTERS.glob("*/*"), key=str), there], default=str)
-    known = index.execute("SELECT value FROM state WHERE key = 'models'").fetchone()
-    if known and known["value"] == content:
+    if _state(index, "models") == content:
         return
     registry = Registry(lake)
     listed = [found for name in KINDS for found in registry.versions(name)]
     with transaction(index):
         index.execute("DELETE FROM models")
         index.executemany("INSERT INTO models VALUES (?, ?, ?, ?)", map(_model, listed))
-        index.execute("INSERT OR REPLACE INTO state VALUES ('models', ?)", (content,))
+        _set_state(index, "models", content)
 
 
 def _model(found: ListedVersion) -> tuple[str, str, bool, str]:
@@ -285,6 +310,7 @@ def _write_totals(index: sqlite3.Connection) -> None:
     with transaction(index):
         index.execute("DELETE FROM totals")
         index.execute("INSERT INTO totals SELECT tag, sum(number) FROM counts GROUP BY tag")
+        _set_state(index, "totals", "right")
 
 
 def _distinct(rows: list[dict[str, Any]], column: str) -> list[str]:

@@ -31,6 +31,14 @@ def take_reviews(index: sqlite3.Connection, reviews: Iterable[Review]) -> None:
         lay_over(index, rows)
 
 
+def drop_reviews(index: sqlite3.Connection, review_ids: Iterable[str]) -> None:
+    """Take reviews out that are not in the lake any more, and what they said off the items, inside a transaction."""
+    for review_id in sorted(review_ids):
+        found = index.execute("SELECT image_id FROM reviews WHERE review_id = ?", (review_id,)).fetchone()
+        index.execute("DELETE FROM reviews WHERE review_id = ?", (review_id,))
+        lay_over(index, index.execute("SELECT * FROM items WHERE image_id = ?", (found["image_id"],)).fetchall())
+
+
 def lay_over(index: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> None:
     """Make items of the index what their manifest's rows are with the reviews over them."""
     for begin in range(0, len(rows), AT_ONCE):
@@ -113,9 +121,10 @@ def _count(index: sqlite3.Connection, key: tuple[str, str], tag: str, change: in
     index.execute(
         "INSERT INTO totals VALUES (?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number", (tag, change)
     )
-    if tag == "review":
+    column = {"review": "to_review", "route:photos": "photos"}.get(tag)
+    if column:
         index.execute(
-            "UPDATE batches SET to_review = to_review + ? WHERE batch_date = ? AND batch_id = ?", (change, *key)
+            f"UPDATE batches SET {column} = {column} + ? WHERE batch_date = ? AND batch_id = ?", (change, *key)
         )
 
 

@@ -39,6 +39,15 @@ def is_editor(user: Any) -> bool:
     )
 
 
+def is_trainer(user: Any) -> bool:
+    """Whether a person may start a retraining."""
+    return bool(
+        get_auth_manager().is_authorized_dag(
+            method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=RETRAIN), user=user
+        )
+    )
+
+
 def is_approver(user: Any) -> bool:
     """Whether a person may put a model into production."""
     role = getattr(user, "role", None)

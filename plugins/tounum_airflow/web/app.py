@@ -1,6 +1,8 @@
 """The application behind ``/tounum``: login on every address, one sentence for every error, and strict headers."""
 
 import logging
+import sqlite3
+import subprocess
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -13,7 +15,7 @@ from tounum_airflow.web import changes, files, gallery, image, models, nights, q
 from tounum_airflow.web.access import may_read
 from tounum_airflow.web.lake import Busy, Lake, NotReady
 from tounum_airflow.web.render import render, wants_html
-from tounum_tasks.errors import TounumError
+from tounum_tasks.errors import ConfigurationError, TounumError
 from tounum_tasks.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ HEADERS = {
 }
 SENTENCES = {
     401: "Your login has ended: reload this page (F5) and log in again.",
-    403: "You may not see this: ask whoever runs Airflow for permission to read the runs of tounum_nightly.",
+    403: "You may not do this: ask whoever runs Airflow for permission, as docs/pages.md says.",
     404: "There is no such page.",
     405: "This address does not take such a request.",
 }
@@ -49,6 +51,10 @@ def create_app() -> FastAPI:
     app.exception_handler(TounumError)(_wrong)
     app.exception_handler(Busy)(_busy)
     app.exception_handler(NotReady)(_not_ready)
+    app.exception_handler(FileNotFoundError)(_not_ready)  # somebody deleted the index meanwhile
+    app.exception_handler(sqlite3.OperationalError)(_busy)
+    app.exception_handler(subprocess.TimeoutExpired)(_too_long)
+    app.exception_handler(Exception)(_failed)
     return app
 
 
@@ -74,16 +80,26 @@ def _malformed(request: Request, error: RequestValidationError) -> Response:
 
 def _wrong(request: Request, error: TounumError) -> Response:
     log.warning("%s", error)
-    return _said(request, 500, str(error))
+    return _said(request, 422 if isinstance(error, ConfigurationError) else 500, str(error))
 
 
-def _busy(request: Request, error: Busy) -> Response:
+def _too_long(request: Request, error: subprocess.TimeoutExpired) -> Response:
+    return _said(request, 504, "That took too long and was given up: try again when the machine has less to do.")
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    response = _said(request, 500, "A fault of the program: please report it, with the log of the api-server.")
+    response.headers.update(HEADERS)  # this answer does not pass the others' way
+    return response
+
+
+def _busy(request: Request, error: Exception) -> Response:
     response = _said(request, 503, "Others are waiting for slow work as well: try again in some seconds.")
     response.headers["Retry-After"] = "3"
     return response
 
 
-def _not_ready(request: Request, error: NotReady) -> Response:
+def _not_ready(request: Request, error: Exception) -> Response:
     response = _said(request, 503, "The manifests are being read for the first time: try again in some seconds.")
     response.headers["Retry-After"] = "3"
     return response

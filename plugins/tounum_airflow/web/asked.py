@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args
 
 from fastapi import Depends, HTTPException, Query
+from pydantic import AfterValidator
 
 from tounum_tasks.search.query import Filter, Sort
 
@@ -25,6 +26,7 @@ SWITCHES = {
     "enhanced": "enhanced",
     "duplicate": "duplicate",
     "seen": "seen",
+    "no_result": "no_result",
 }
 
 
@@ -53,6 +55,7 @@ def asked(
     enhanced: Annotated[str, Query(max_length=5)] = "",
     duplicate: Annotated[str, Query(max_length=5)] = "",
     seen: Annotated[str, Query(max_length=5)] = "",
+    no_result: Annotated[str, Query(max_length=5)] = "",
     q: Annotated[str, Query(max_length=1000)] = "",
     sort: Annotated[str, Query(max_length=10)] = "",
 ) -> Asked:
@@ -77,7 +80,14 @@ def asked(
         "error": error,
         "mark": mark,
     }
-    switched = {"review": review, "corrected": corrected, "enhanced": enhanced, "duplicate": duplicate, "seen": seen}
+    switched = {
+        "review": review,
+        "corrected": corrected,
+        "enhanced": enhanced,
+        "duplicate": duplicate,
+        "seen": seen,
+        "no_result": no_result,
+    }
     tags = [TAGGED[name] + value for name, value in tagged.items() if value]
     tags += [SWITCHES[name] for name, value in switched.items() if value]
     wanted = Filter(first, last, batch, tuple(tags), q, sort or "newest")  # type: ignore[arg-type]
@@ -87,13 +97,26 @@ def asked(
 
 
 def _check_date(name: str, value: str) -> None:
-    if not value:
-        return
     try:
-        if dt.date.fromisoformat(value).isoformat() != value:
+        checked_date(value)
+    except ValueError as error:
+        raise HTTPException(422, f"{error} ({name}).") from None
+
+
+def checked_date(value: str) -> str:
+    """Return a date as it was given, or nothing as nothing.
+
+    Raises:
+        ValueError: it is none, or of no year in which anybody takes in scans.
+    """
+    try:
+        if value and (dt.date.fromisoformat(value).isoformat() != value or not "1900" <= value[:4] < "2200"):
             raise ValueError
     except ValueError:
-        raise HTTPException(422, f"'{value}' is no date for '{name}': write it as 2026-01-31.") from None
+        raise ValueError(f"'{value[:20]}' is no date: write it as 2026-01-31") from None
+    return value
 
 
+Date = Annotated[str, Query(max_length=10), AfterValidator(checked_date)]
+Batch = Annotated[str, Query(max_length=80, pattern="^[a-z0-9-]*$")]
 AskedFor = Annotated[Asked, Depends(asked)]

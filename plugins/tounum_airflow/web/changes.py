@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_write
-from tounum_airflow.web.files import Batch, Date
+from tounum_airflow.web.asked import Batch, Date
 from tounum_airflow.web.lake import last_line
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_tasks.classify.labels import CLASSES
@@ -50,7 +50,7 @@ def changes(
         if query.batch(index, date, batch) is None:
             raise HTTPException(404, f"There is no batch {batch} of {date}.")
     summary, items = _difference(request, date, batch, first, last)
-    versions = _versions(request, date, batch)
+    versions, matrix = _versions(request, date, batch), _matrix(items)
     for item in items[skip : skip + AT_ONCE]:
         key = {"date": date, "batch": batch, "path": item["path"], "page": item["page"]}
         item["href"] = link(request, "image", key)
@@ -62,7 +62,7 @@ def changes(
     return render(
         request, "changes.html", title="What changed", user=user, date=date, batch=batch, summary=summary,
         items=items[skip : skip + AT_ONCE], number=len(items), skip=skip, at_once=AT_ONCE, versions=versions,
-        matrix=_matrix(items), labels=(*CLASSES, NONE), first=first, last=last,
+        matrix=matrix, moved=any(sum(counts) for _, counts in matrix), labels=(*CLASSES, NONE), first=first, last=last,
     )  # fmt: skip
 
 

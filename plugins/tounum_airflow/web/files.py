@@ -14,6 +14,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from tounum_airflow.web.asked import Batch, Date
 from tounum_airflow.web.lake import Lake, command, last_line
 from tounum_airflow.web.render import lake_of
 from tounum_tasks.errors import TounumError
@@ -37,8 +38,6 @@ VIEW_PX = 4000
 KEPT_VIEWS = 300
 CHUNK = 1 << 20
 
-Date = Annotated[str, Query(max_length=10)]
-Batch = Annotated[str, Query(max_length=80)]
 SourcePath = Annotated[str, Query(max_length=2000)]
 Page = Annotated[int, Query(ge=1, lt=1 << 31)]
 

@@ -9,8 +9,8 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 
-from tounum_airflow.web.asked import PAGE_SIZES, SWITCHES, TAGGED, AskedFor
-from tounum_airflow.web.files import Batch, Date, Page, SourcePath
+from tounum_airflow.web.asked import PAGE_SIZES, SWITCHES, TAGGED, AskedFor, Batch, Date
+from tounum_airflow.web.files import Page, SourcePath
 from tounum_airflow.web.lake import last_line
 from tounum_airflow.web.render import lake_of, render
 from tounum_airflow.web.tiles import tiles

@@ -1,12 +1,13 @@
 """One image: before and after, its caption with what else it might have been, why it is as it is, and where it lies."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
-from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, asked
+from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, Batch, Date, asked
+from tounum_airflow.web.files import Page, SourcePath
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_airflow.web.tiles import item_of, key_of, marks, picture_link, seen, tiles
 from tounum_tasks.classify.labels import CLASSES
@@ -16,6 +17,7 @@ from tounum_tasks.search.reviewed import reviews_about, with_reviews
 
 router = APIRouter()
 
+LOOKED_AHEAD = 500
 FILTER = "in."  # what the parameters of the page that one came from begin with
 MEASURES = {
     "blur_laplacian_var": ("Sharpness", "variance of the Laplacian"),
@@ -36,10 +38,10 @@ FACTS = (
 def image(
     request: Request,
     user: GetUserDep,
-    date: Annotated[str, Query(max_length=10)],
-    batch: Annotated[str, Query(max_length=80)],
-    path: Annotated[str, Query(max_length=2000)],
-    page: Annotated[int, Query(ge=1, lt=1 << 31)] = 1,
+    date: Date,
+    batch: Batch,
+    path: SourcePath,
+    page: Page = 1,
 ) -> Response:
     """The page of one image."""
     lake = lake_of(request)
@@ -56,13 +58,14 @@ def image(
         following, previous = (
             _neighbour(request, index, came_from, item["id"], backwards=backwards) for backwards in (False, True)
         )
+        unseen = _next_unseen(request, index, came_from, item["id"])
         copies = [copy for copy in query.of_image(index, item["image_id"]) if copy["id"] != item["id"]]
         (tile,) = tiles(request, index, [item], came_from.values)
         stored = query.row_of(index, item["id"])
     return render(
         request, "image.html", title=item["source_path"].rpartition("/")[2], user=user, row=row, stored=stored,
         item=item, tile=tile, key=key_of(item), seen=seen(effective, item), marks=marks(effective, item),
-        following=following, previous=previous, copies=[(key_of(copy), copy) for copy in copies],
+        following=following, previous=previous, unseen=unseen, copies=[(key_of(copy), copy) for copy in copies],
         back=link(request, "gallery", came_from.values), came_from=came_from.values,
         probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row),
         before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
@@ -82,13 +85,22 @@ def from_query(request: Request) -> Asked:
     return asked(**{names.get(name, name): value for name, value in given.items() if name in known})
 
 
+def _next_unseen(request: Request, index: Any, came_from: Asked, number: int) -> str:
+    """The address of the next image that nobody has looked at, among the next few hundred."""
+    rows = query.page(index, came_from.filter, LOOKED_AHEAD, after=number)
+    found = next((row for row in rows if not row["is_seen"]), None)
+    return link(request, "image", _with_filter(found, came_from)) if found is not None else ""
+
+
+def _with_filter(item: Any, came_from: Asked) -> dict[str, Any]:
+    return {**key_of(item), **{f"{FILTER}{name}": value for name, value in came_from.values.items()}}
+
+
 def _neighbour(request: Request, index: Any, came_from: Asked, number: int, *, backwards: bool) -> str:
     found = query.page(index, came_from.filter, 1, after=number, backwards=backwards)
     if not found:
         return ""
-    return link(
-        request, "image", {**key_of(found[0]), **{f"{FILTER}{name}": v for name, v in came_from.values.items()}}
-    )
+    return link(request, "image", _with_filter(found[0], came_from))
 
 
 def _view(request: Request, item: Any, which: str) -> str:

@@ -4,13 +4,18 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
-from tounum_tasks.search.index import index_file, reading, writing
+from tounum_tasks.reviews.review import Chain, Review
+from tounum_tasks.reviews.store import ReviewStore
+from tounum_tasks.search.index import index_file, is_built, reading, writing
+from tounum_tasks.search.reviewed import reviews_of_chain
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
@@ -35,8 +40,12 @@ class Lake:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.index_path: Path = index_file(settings.index_cache, settings.lake_root)
+        self.reviews = ReviewStore(self.storage, compacted=self._compacted_of)
+        self.trouble = ""
         self._refreshing: subprocess.Popen[bytes] | None = None
-        self._looked = 0.0
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as the server runs
+        self._looked = -FRESH_SECONDS
+        self._is_built = False
         self._lock = threading.Lock()
         self._slow = threading.BoundedSemaphore(2)
 
@@ -47,8 +56,12 @@ class Lake:
 
     @property
     def has_index(self) -> bool:
-        """Whether there is an index; the first one takes seconds, or minutes for a large lake."""
-        return self.index_path.exists()
+        """Whether there is a whole index; the first one takes seconds, or minutes for a large lake."""
+        if not self.index_path.exists():
+            self._is_built = False
+        elif not self._is_built:
+            self._is_built = is_built(self.index_path)
+        return self._is_built
 
     def index(self) -> AbstractContextManager[sqlite3.Connection]:
         """Context of the index, to be read.
@@ -62,22 +75,46 @@ class Lake:
         return reading(self.index_path)
 
     def index_to_write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Context of the index, to be written."""
+        """Context of the index, to be written.
+
+        Raises:
+            NotReady: there is none yet.
+        """
+        if not self.has_index:
+            raise NotReady
         return writing(self.index_path)
 
     def keep_fresh(self) -> None:
         """Have the index brought up to date if nobody looked for a while; pages do not wait for it."""
         with self._lock:
-            if self._refreshing is not None and self._refreshing.poll() is None:
-                return
-            if time.monotonic() - self._looked < FRESH_SECONDS and self.has_index:
+            if self._refreshing is not None:
+                if self._refreshing.poll() is None:
+                    return
+                self._hear()
+            if time.monotonic() - self._looked < FRESH_SECONDS:
                 return
             self._looked = time.monotonic()
-            self._refreshing = subprocess.Popen(command("index"), stdin=subprocess.DEVNULL)
+            self._said.seek(0)
+            self._said.truncate()
+            self._refreshing = subprocess.Popen(command("index"), stdin=subprocess.DEVNULL, stderr=self._said)
+
+    def _hear(self) -> None:
+        """Learn how the last refresh ended; what was wrong stands on the pages until one succeeds."""
+        assert self._refreshing is not None
+        self._said.seek(0)
+        said = self._said.read().decode(errors="replace")
+        self.trouble = said.strip().splitlines()[-1] if self._refreshing.returncode and said.strip() else ""
+        if self.trouble:
+            log.warning("The index of the pages cannot be brought up to date: %s", said)
+        self._refreshing = None
 
     def refresh_now(self) -> None:
         """Have the index brought up to date, and wait for it: after a change that the page is to show."""
-        subprocess.run(command("index"), stdin=subprocess.DEVNULL, timeout=SLOW_WORK_SECONDS, check=False)
+        subprocess.run(command("index", "--wait"), stdin=subprocess.DEVNULL, timeout=SLOW_WORK_SECONDS, check=False)
+
+    def _compacted_of(self, chain: Chain) -> list[Review]:
+        with self.index() as index:
+            return reviews_of_chain(index, chain)
 
     @contextmanager
     def slow_work(self) -> Iterator[None]:
@@ -103,7 +140,7 @@ class Lake:
             subprocess.TimeoutExpired: it takes too long.
         """
         with self.slow_work():
-            return subprocess.run(
+            done = subprocess.run(
                 command(*arguments),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -111,6 +148,9 @@ class Lake:
                 timeout=SLOW_WORK_SECONDS,
                 check=False,
             )
+        if done.returncode:
+            log.warning("%s: %s", " ".join(arguments), done.stderr)
+        return done
 
 
 def last_line(done: subprocess.CompletedProcess[str], otherwise: str) -> str:

@@ -42,7 +42,7 @@ def models(request: Request, user: GetUserDep, model: str = "", version: str = "
         raise HTTPException(404, f"There is no version {version} of the {model}.")
     return render(
         request, "models.html", title="Models", user=user, listed=listed, chosen=chosen, figures=FIRST_FIGURE,
-        confusion=_confusion(chosen), curve=_curve(chosen),
+        confusion=_confusion(chosen),
     )  # fmt: skip
 
 
@@ -99,8 +99,3 @@ def _confusion(chosen: dict[str, Any] | None) -> list[tuple[str, list[int]]]:
     metrics = (chosen or {}).get("card", {}).get("metrics", {})
     found = metrics.get("confusion") or metrics.get("validation", {}).get("confusion")
     return list(zip(CLASSES, found, strict=False)) if isinstance(found, list) else []
-
-
-def _curve(chosen: dict[str, Any] | None) -> list[float]:
-    found = (chosen or {}).get("card", {}).get("metrics", {}).get("curve")
-    return found if isinstance(found, list) else []

@@ -7,7 +7,8 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from tounum_airflow.web.asked import PAGE_SIZES
+from tounum_airflow.web.access import NIGHTLY
+from tounum_airflow.web.asked import PAGE_SIZES, Date
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_tasks.search import query
 from tounum_tasks.search.index import numbers_of_batch
@@ -15,6 +16,7 @@ from tounum_tasks.search.index import numbers_of_batch
 router = APIRouter()
 
 NIGHTS_AT_ONCE = 30
+OTHER_RUNS = ("cli__", "restore__")  # run ids of what was not a run of Airflow
 
 
 @router.get("/")
@@ -24,7 +26,7 @@ def begin(request: Request) -> Response:
 
 
 @router.get("/nights")
-def nights(request: Request, user: GetUserDep, before: str = "", run: str = "", dag: str = "") -> Response:
+def nights(request: Request, user: GetUserDep, before: Date = "", run: str = "", dag: str = "") -> Response:
     """A row a batch; of one run only, in that run's tab."""
     lake = lake_of(request)
     lake.keep_fresh()
@@ -33,7 +35,7 @@ def nights(request: Request, user: GetUserDep, before: str = "", run: str = "", 
     with lake.index() as index:
         found = query.nights(index, NIGHTS_AT_ONCE, before)
         if run:
-            found = query.batches_of_run(index, run)
+            found = query.batches_of_run(index, run) if dag in ("", NIGHTLY) else []
     batches = [describe(row, lake.settings.max_failure_rate) for row in found]
     days = [
         {"date": date, "batches": list(of_day)} for date, of_day in groupby(batches, lambda batch: batch["batch_date"])
@@ -60,7 +62,8 @@ def describe(row: Any, max_failure_rate: float) -> dict[str, Any]:
         )
     elif lost:
         sentence = f"{lost:,} of {batch['items']:,} images have no result."
-    return {**batch, "sentence": sentence, "is_red": is_red}
+    is_airflows = bool(batch["run_id"]) and not batch["run_id"].startswith(OTHER_RUNS)
+    return {**batch, "sentence": sentence, "is_red": is_red, "has_run": is_airflows}
 
 
 def sparkline(values: list[float]) -> str:
@@ -76,7 +79,9 @@ def sparkline(values: list[float]) -> str:
 def task(request: Request, user: GetUserDep, run: str, dag: str = "", map: str = "") -> Response:
     """The images of a mapped task: those of its shard; of any other task, what its run published."""
     lake = lake_of(request)
-    if not map.isdecimal() or not lake.has_index:  # Airflow leaves the place of an unmapped task's number as it is
+    if (
+        dag not in ("", NIGHTLY) or not map.isdecimal() or not lake.has_index
+    ):  # Airflow leaves the place of an unmapped task's number as it is
         return RedirectResponse(link(request, "nights", run=run, dag=dag))
     left, size = int(map), lake.settings.shard_size
     with lake.index() as index:

@@ -55,7 +55,7 @@ def quarantine(
         )
         facets = query.facets(index, Filter(wanted.first_date, wanted.last_date, wanted.batch_id))
         rows = found[:AT_ONCE]
-        shown = tiles(request, index, rows, asked.values)
+        shown = tiles(request, index, rows, {**asked.values, "no_result": "yes"})
         for tile in shown:
             tile["message"] = query.row_of(index, tile["id"]).get("error_message", "")
             tile["advice"] = WHAT_TO_DO.get(tile["error_code"], OTHERWISE)
@@ -65,5 +65,5 @@ def quarantine(
     )
     return render(
         request, "quarantine.html", title="Quarantine", user=user, tiles=shown, reasons=reasons, asked=asked,
-        advice=WHAT_TO_DO, otherwise=OTHERWISE, next=rows[-1]["id"] if len(found) > AT_ONCE else None,
+        next=rows[-1]["id"] if len(found) > AT_ONCE else None,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
-from tounum_airflow.web.access import is_approver, is_editor
+from tounum_airflow.web.access import is_approver, is_editor, is_trainer
 from tounum_airflow.web.lake import Lake
 from tounum_tasks.classify.labels import CLASSES
 
@@ -55,6 +55,8 @@ def render(
         title=title,
         user=user.get_name() if user else "",
         may_edit=bool(user) and is_editor(user),
+        may_retrain=bool(user) and is_trainer(user),
+        trouble=lake_of(request).trouble,
         may_promote=bool(user) and is_approver(user),
         classes=CLASSES,
         address=lambda page, values=None, /, **more: link(request, page, values, **more),

@@ -1,6 +1,7 @@
 """Corrections: what a person says of images is written to the lake and laid over the pages at once."""
 
 import datetime as dt
+import sqlite3
 from typing import Annotated, Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -15,12 +16,13 @@ from tounum_airflow.web.samples import keep_outcome
 from tounum_airflow.web.tiles import seen
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.reviews.effective import Effective
-from tounum_tasks.reviews.review import Mark, Review, make_review, new_review_id, said
-from tounum_tasks.reviews.store import ReviewConflict, ReviewStore
+from tounum_tasks.reviews.review import REVIEW_ID, Chain, Mark, Review, make_review, new_review_id, said
+from tounum_tasks.reviews.sample import kept_one
+from tounum_tasks.reviews.store import ReviewConflict
 from tounum_tasks.reviews.text import COMPACTED
 from tounum_tasks.search import query
 from tounum_tasks.search.index import transaction
-from tounum_tasks.search.reviewed import reviews_about, reviews_of_chain, take_reviews
+from tounum_tasks.search.reviewed import reviews_about, take_reviews
 
 router = APIRouter()
 
@@ -34,7 +36,7 @@ class ItemKey(BaseModel):
     batch: Annotated[str, Field(max_length=80)]
     path: Annotated[str, Field(max_length=2000)]
     page: Annotated[int, Field(ge=1, lt=1 << 31)]
-    saw: dict[Mark, Annotated[str, Field(max_length=60)]] = {}
+    saw: dict[Mark, Annotated[str, Field(pattern=f"^{REVIEW_ID.pattern}$")]] = {}
 
 
 class Said(BaseModel):
@@ -63,37 +65,54 @@ def review(request: Request, body: Said, user: GetUserDep) -> Response:
     """
     lake = lake_of(request)
     _know_what_was_compacted(lake)
-    written: list[Review] = []
-    outcomes: list[dict[str, Any]] = []
     with lake.index_to_write() as index:
-        store = ReviewStore(lake.storage, compacted=lambda chain: reviews_of_chain(index, chain))
-        for key in body.items:
-            item = query.find(index, key.date, key.batch, key.path, key.page)
-            if item is None:
-                raise HTTPException(404, f"There is no image {key.path}, page {key.page}, in batch {key.batch}.")
-            try:
-                made = _made(body, key, item, query.row_of(index, item["id"]), user.get_name())
-                if made.chain not in {one.chain for one in written}:  # of two copies in one selection, one says it
-                    store.add(made)
-                    written.append(made)
-                outcomes.append({"item": key.model_dump(exclude={"saw"})})
-            except ReviewConflict as conflict:
-                written.append(conflict.other)
-                outcomes.append({"item": key.model_dump(exclude={"saw"}), "conflict": str(conflict)})
-            except ConfigurationError as error:
-                raise HTTPException(422, str(error)) from None
-        with transaction(index):
-            take_reviews(index, written)
-        for outcome, key in zip(outcomes, body.items, strict=True):
-            outcome |= _now(index, key)
+        try:
+            if body.sample:
+                kept_one(lake.storage, body.sample)
+            made = [_made(body, key, _item(index, key), user.get_name()) for key in body.items]
+        except ConfigurationError as error:
+            raise HTTPException(422, str(error)) from None
+        conflicts = _add(lake, index, made)
         if body.sample:
             keep_outcome(lake, index, body.sample)
+        outcomes = [
+            {"item": key.model_dump(exclude={"saw"}), **conflicts.get(review.chain, {}), **_now(index, key)}
+            for key, review in zip(body.items, made, strict=True)
+        ]
     is_lost = all("conflict" in outcome for outcome in outcomes)
     detail = outcomes[0]["conflict"] if is_lost else ""
     return JSONResponse({"detail": detail, "items": outcomes}, 409 if is_lost else 200)
 
 
-def _made(body: Said, key: ItemKey, item: Any, stored: dict[str, Any], author: str) -> Review:
+def _item(index: sqlite3.Connection, key: ItemKey) -> tuple[sqlite3.Row, dict[str, Any]]:
+    item = query.find(index, key.date, key.batch, key.path, key.page)
+    if item is None:
+        raise HTTPException(404, f"There is no image {key.path}, page {key.page}, in batch {key.batch}.")
+    return item, query.row_of(index, item["id"])
+
+
+def _add(lake: Lake, index: sqlite3.Connection, made: list[Review]) -> dict[Chain, dict[str, str]]:
+    """Write reviews to the lake and the index; return what others said first, by chain."""
+    said: dict[Chain, Review] = {}  # of two copies in one selection, one says it
+    conflicts: dict[Chain, dict[str, str]] = {}
+    try:
+        for review in made:
+            if review.chain in said:
+                continue
+            try:
+                lake.reviews.add(review)
+                said[review.chain] = review
+            except ReviewConflict as conflict:
+                said[review.chain] = conflict.other
+                conflicts[review.chain] = {"conflict": str(conflict)}
+    finally:  # what is written is shown, also when storage fails half way
+        with transaction(index):
+            take_reviews(index, said.values())
+    return conflicts
+
+
+def _made(body: Said, key: ItemKey, found: tuple[sqlite3.Row, dict[str, Any]], author: str) -> Review:
+    item, stored = found
     saw = key.saw.get(body.mark)
     if body.undo and saw is None:
         raise ConfigurationError("There is nothing to take back: look at the image again.")
@@ -142,7 +161,8 @@ def _know_what_was_compacted(lake: Lake) -> None:
     with lake.index() as index:
         known = index.execute("SELECT value FROM state WHERE key = 'compacted'").fetchone()
     if names != (known["value"] if known else ""):
-        lake.refresh_now()
+        with lake.slow_work():
+            lake.refresh_now()
 
 
 def compacted_names(lake: Lake) -> str:

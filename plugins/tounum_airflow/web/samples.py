@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_write
-from tounum_airflow.web.files import Batch, Date
+from tounum_airflow.web.asked import Batch, Date
 from tounum_airflow.web.lake import Lake
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_airflow.web.tiles import tiles

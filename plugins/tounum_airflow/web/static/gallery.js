@@ -42,7 +42,7 @@ async function act(mark, value) {
   if (!some.length) { say("Move to an image first, with the arrow keys."); return; }
   const given = mark === "caption" && value === undefined ? await askCaption(some[0]) : value;
   if (mark === "caption" && !given) return;
-  if (await correct(some, mark, given, show, { sample })) { pick(some, false); goOn(some); }
+  if (await correct(some, mark, given, show, { sample }) === "done") { pick(some, false); goOn(some); }
 }
 
 function pick(some, isPicked) {

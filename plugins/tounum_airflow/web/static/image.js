@@ -44,7 +44,11 @@ words.forEach((word, number) => {
   word.addEventListener("click", () => look(word));
   word.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (step && words[number + step]) { event.stopPropagation(); event.preventDefault(); words[number + step].focus(); look(words[number + step]); }
+    if (!step) return;
+    event.stopPropagation();
+    event.preventDefault();
+    const next = words[number + step];
+    if (next) { next.focus(); look(next); }
   });
 });
 
@@ -56,7 +60,7 @@ async function likeThis() {
   const answer = await fetch(place.dataset.src, { credentials: "same-origin", headers: { Accept: "text/plain" } }).catch(() => null);
   const text = answer ? await answer.text() : "";
   if (answer?.ok) place.replaceChildren(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
-  else { more.disabled = false; more.textContent = "More like this"; say(answer ? JSON.parse(text).detail : "Airflow does not answer.", true); }
+  else { more.disabled = false; more.textContent = "More like this"; say(answer?.headers.get("content-type")?.includes("json") ? JSON.parse(text).detail : "Airflow does not answer as it should: try again.", true); }
 }
 more?.addEventListener("click", likeThis);
 
@@ -64,9 +68,9 @@ const follow = (rel) => document.querySelector(`a[rel="${rel}"]`)?.click();
 async function act(mark, value) {
   const given = mark === "caption" && value === undefined ? await askCaption(item) : value;
   if (mark === "caption" && !given) return;
-  const isDone = await correct([item], mark, given, () => {});
-  if (!isDone) return;
-  if (document.querySelector('a[rel="next"]')) follow("next"); else location.reload();
+  if (await correct([item], mark, given, () => {}) !== "done") return;
+  const unseen = document.getElementById("unseen");
+  if (unseen) unseen.click(); else location.reload();
 }
 
 document.addEventListener("keydown", (event) => {

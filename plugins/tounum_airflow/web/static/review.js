@@ -10,12 +10,13 @@ export const itemOf = (element) => JSON.parse(element.dataset.item);
 const nameOf = (item) => `${item.date} ${item.batch} ${item.path} ${item.page}`;
 
 // Says something of some elements with data-item; `shown` is called with each of them and what became of it.
+// Returns "done", "partly" (others were faster with some), "refused", or "unreachable".
 export async function correct(elements, mark, value, shown, { undo = false, sample = null } = {}) {
-  if (!isEditor || !elements.length) return false;
+  if (!isEditor || !elements.length) return "refused";
   const items = elements.map(itemOf);
   const body = { mark, items, undo, ...(undo || value === undefined || value === null ? {} : { value }), ...(sample ? { sample } : {}) };
   const { isOk, status, content } = await send(`${base}/reviews`, body);
-  if (!isOk && status !== 409) { say(content.detail, true); return false; }
+  if (!isOk && status !== 409) { say(content.detail, true); return status === 0 ? "unreachable" : "refused"; }
   const lost = content.items.filter((outcome) => "conflict" in outcome);
   content.items.forEach((outcome, number) => {
     elements[number].dataset.item = JSON.stringify({ ...items[number], saw: outcome.saw });
@@ -32,7 +33,7 @@ export async function correct(elements, mark, value, shown, { undo = false, samp
   const copies = done.reduce((sum, outcome) => sum + outcome.copies, 0);
   if (lost.length) say(lost.length === 1 ? lost[0].conflict : `${lost.length} of ${content.items.length} were changed by others meanwhile and were left: look at them again.`, true);
   else say(`${undo ? "Taken back" : said(mark, value)}${done.length > 1 ? `, ${done.length} images` : ""}${copies && (mark === "label" || mark === "caption") ? `, also ${copies} ${copies === 1 ? "copy" : "copies"}` : ""}. It takes effect at the next run.`);
-  return !lost.length;
+  return lost.length ? "partly" : "done";
 }
 
 const said = (mark, value) => ({ label: value, caption: "Caption saved", good: "Good as it is", scan_again: "To be scanned again", taken_care: "Taken care of" })[mark];
@@ -44,11 +45,16 @@ export async function undoLast(elements, shown) {
   const last = made.pop();
   if (!last) { say("There is nothing to take back."); return []; }
   const here = new Map(elements.map((element) => [nameOf(itemOf(element)), element]));
-  const targets = last.items.map((item) => here.get(nameOf(item)) ?? Object.assign(document.createElement("i"), { dataset: {} }));
+  const targets = last.items.map((item) => here.get(nameOf(item)) ?? document.createElement("i"));
   targets.forEach((element, number) => { if (!element.isConnected) element.dataset.item = JSON.stringify(last.items[number]); });
-  const isDone = await correct(targets, last.mark, null, (element, outcome) => element.isConnected && shown(element, outcome), { undo: true });
-  if (isDone) store(UNDO, made);
+  const result = await correct(targets, last.mark, null, (element, outcome) => element.isConnected && shown(element, outcome), { undo: true });
+  if (result !== "unreachable") store(UNDO, made);  // what others changed meanwhile is not ours to take back
   return targets.filter((element) => element.isConnected);
+}
+
+// What a button took back is no longer there for the key to take back.
+export function forget(mark, item) {
+  store(UNDO, stored(UNDO, []).filter((made) => made.mark !== mark || !made.items.some((one) => nameOf(one) === nameOf(item))));
 }
 
 export function askCaption(element) {
