@@ -90,8 +90,8 @@ class Recipe:
     architecture: str = SPREAD
     views: int = 1
     renderings: int = 120
-    l2: float = 1e-2
-    photo_cost: float = 0.05
+    l2: float = 7e-3
+    photo_cost: float = 0.03
     passes: float = 0.5
     batch_size: int = 32
     learning_rate: float = 1e-5
