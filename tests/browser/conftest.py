@@ -66,10 +66,10 @@ def person(airflow: LocalAirflow, browser: "playwright.Browser") -> Iterator[Cal
         context.close()
 
 
-def token(airflow: LocalAirflow, name: str) -> str:
+def token(airflow: LocalAirflow, name: str, base_url: str = "") -> str:
     """Return the token of a user, as the login page would set it."""
     answer = httpx.post(
-        f"{airflow.base_url}/auth/token",
+        f"{base_url or airflow.base_url}/auth/token",
         json={"username": name, "password": passwords(airflow)[name]},
         trust_env=False,
         timeout=60,
