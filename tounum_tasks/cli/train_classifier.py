@@ -53,6 +53,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--l2", type=float, metavar="PENALTY", help="of the head's weights")
     parser.add_argument(
+        "--photo-cost", type=float, metavar="SCORE", help="how much a photograph's score has to be above the others'"
+    )
+    parser.add_argument(
         "--passes",
         type=float,
         metavar="N",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 Pixels = NDArray[np.uint8]
-Tones = NDArray[np.float32]
+Tones = NDArray[np.floating]
 Rng = np.random.Generator
 
 FONTS = ("DejaVuSerif", "STIXGeneral", "cmr10", "cmtt10", "DejaVuSansMono", "DejaVuSans", "STIXGeneralItalic")
@@ -24,7 +24,7 @@ def old_photograph(rgb: Pixels, rng: Rng) -> Pixels:
 
     One in eight is a negative, one in four a halftone, two in three have the edge of a print or a mount around them.
     """
-    tones = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32) / 255
+    tones: Tones = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32) / 255
     tones = np.clip((tones - 0.5) * rng.uniform(0.6, 1.3) + 0.5 + rng.uniform(-0.05, 0.15), 0, 1)
     tones = np.clip(tones + rng.normal(0, rng.choice([0, 0.02, 0.05]), tones.shape), 0, 1).astype(np.float32)
     kind = rng.random()
@@ -56,7 +56,7 @@ def light_on_dark(rgb: Pixels, rng: Rng) -> Pixels:
     else:
         ground = np.array([rng.uniform(15, 60), rng.uniform(40, 80), rng.uniform(20, 65)])
         line = np.array([250, 250, rng.uniform(180, 250)])
-    clouds = np.zeros((height, width, 1), np.float32)
+    clouds: Tones = np.zeros((height, width, 1))
     if rng.random() < 0.5 and kind >= 0.45:
         mottle = rng.normal(0, rng.uniform(3, 16), (8, 8)).astype(np.float32)
         clouds = np.asarray(cv2.resize(mottle, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)[..., None]
@@ -67,6 +67,7 @@ def light_on_dark(rgb: Pixels, rng: Rng) -> Pixels:
 def small_page(rgb: Pixels, rng: Rng) -> Pixels:
     """Return a page so small that its lines can hardly be read: of type, of handwriting, a ledger, or ``rgb``."""
     kind = rng.random()
+    page: Tones
     if kind < 0.35:
         page = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32) / 255
     elif kind < 0.7:
@@ -114,7 +115,9 @@ def _mounted(rgb: Pixels, rng: Rng) -> Pixels:
 
 
 def _framed(rgb: Pixels, sides: list[int], colour: NDArray[np.float64]) -> Pixels:
-    return np.asarray(cv2.copyMakeBorder(rgb, *sides, cv2.BORDER_CONSTANT, value=colour.tolist()), np.uint8)
+    top, bottom, left, right = sides
+    framed = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour.tolist())
+    return np.asarray(framed, np.uint8)
 
 
 def _typeset(rng: Rng) -> Tones:

@@ -279,7 +279,7 @@ def woodblock(rgb: Pixels, rng: Rng) -> Pixels:
     hsv[..., 0] = rng.uniform(0, 0.3) * hsv[..., 0] + rng.uniform(0.7, 1) * nearest
     hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.4, 1.3), 0, 200)
     hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.5, 0.9) + rng.uniform(80, 130), 0, 255)
-    flat = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)
+    flat = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
     fibres = _strokes(height, width, rng)[..., None] * rng.uniform(0, 0.05)
     sheet = paper(height, width, rng) / 255 * np.array([1, rng.uniform(0.9, 0.98), rng.uniform(0.72, 0.92)])
     even = cv2.bilateralFilter(cv2.medianBlur(grey, 5), 9, 60, 9).astype(np.uint8)
@@ -293,7 +293,9 @@ def woodblock(rgb: Pixels, rng: Rng) -> Pixels:
     if rng.random() < 0.5:
         sides = [int(side * rng.uniform(0.01, 0.06)) for side in (height, height, width, width)]
         colour = (np.array([245, 232, 205]) * rng.uniform(0.8, 1)).tolist()
-        printed = np.asarray(cv2.copyMakeBorder(printed, *sides, cv2.BORDER_CONSTANT, value=colour), np.uint8)
+        top, bottom, left, right = sides
+        framed = cv2.copyMakeBorder(printed, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour)
+        printed = np.asarray(framed, np.uint8)
     return printed
 
 
