@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     # Enhancement and classification
     enhancement: EnhancementMode = Field("auto", description="auto accepts improvements only")
     review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.65, description="Items classified with less confidence are flagged needs_review"
+        0.7, description="Items classified with less confidence are flagged needs_review"
     )
     caption_review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.2, description="Photographs whose caption has less confidence are flagged needs_review"

@@ -29,7 +29,7 @@ from tounum_tasks.training.classifier import (
     train,
     without_improvement,
 )
-from tounum_tasks.training.linear import fit_temperature, main_axes
+from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes
 from tounum_tasks.training.rendered_sources import MANNERS, render_sources
 from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock
 
@@ -149,6 +149,16 @@ def test_a_photograph_costs_more_than_other_classes(data: Path) -> None:
         HeadFitter(features, examples, Recipe(photo_cost=cost), [8]).fit().scores(features[0]) for cost in (0.0, 0.1)
     )
     np.testing.assert_allclose(free - dear, np.tile([0, 0.1, 0, 0, 0], (len(examples), 1)), atol=1e-5)
+
+
+def test_averaged_heads_score_the_mean_and_what_one_does_not_read_counts_half() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(6, 8)).astype(np.float16)
+    new = LinearHead(random.normal(size=(8, 5)).astype(np.float32), random.normal(size=5).astype(np.float32))
+    old = LinearHead(random.normal(size=(3, 5)).astype(np.float32), random.normal(size=5).astype(np.float32))
+    expected = (new.scores(features) + old.scores(features[:, :3])) / 2
+    np.testing.assert_allclose(new.averaged_with(old).scores(features), expected, atol=1e-5)
+    np.testing.assert_allclose(old.averaged_with(new).scores(features), expected, atol=1e-5)
 
 
 def test_axes_have_the_spread_that_they_tell_and_leave_out_what_is_empty() -> None:

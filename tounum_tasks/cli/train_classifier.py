@@ -69,6 +69,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="first validate the head on each source without it",
     )
+    parser.add_argument(
+        "--average-with",
+        metavar="WEIGHTS",
+        help="average the head with that of an earlier version on the same layers: production, or a .safetensors file",
+    )
     parser.add_argument("--data-licence", default="", metavar="TEXT", help="for the card")
     parser.add_argument("--notes", default="", metavar="TEXT", help="for the card")
     parser.set_defaults(run=run)
@@ -89,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         data_licence=arguments.data_licence,
         notes=arguments.notes,
         validate_sources=arguments.leave_one_source_out,
+        average_with=_initial(arguments.average_with) if arguments.average_with else None,
     )
     validation = card.metrics["validation"]
     log.info(
