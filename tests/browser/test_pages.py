@@ -53,7 +53,7 @@ def test_no_page_shuts_anybody_out(person: LogIn, site: Path, colours: str) -> N
 def test_menu_leads_to_the_nights_and_back_leads_back(person: LogIn) -> None:
     vera = person("vera")
     vera.page.goto("/")
-    vera.page.get_by_role("link", name="TouNum").click()
+    vera.page.get_by_role("link", name="TouNum", exact=True).click()
     frame = vera.frame("nights")
     assert frame.get_by_text("2 of 45 images have no result.").is_visible()
     frame.get_by_role("link", name="Sample", exact=True).click()

@@ -78,7 +78,8 @@ def test_hostile_text_gets_one_sentence(airflow: LocalAirflow, query: str) -> No
         assert answer.status_code < 500, (query, text, answer.text[-500:])
         assert "<script>alert(1)" not in answer.text
         assert "Traceback" not in answer.text
-        assert "script-src 'self'" in answer.headers["Content-Security-Policy"] or answer.status_code == 307
+        policy = answer.headers.get("Content-Security-Policy", "")
+        assert "script-src 'self'" in policy or "sandbox" in policy or answer.status_code in (307, 404)
 
 
 @pytest.mark.parametrize("text", HOSTILE)

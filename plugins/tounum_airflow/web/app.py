@@ -17,6 +17,7 @@ from tounum_airflow.web.lake import Busy, Lake, NotReady
 from tounum_airflow.web.render import render, wants_html
 from tounum_tasks.errors import ConfigurationError, TounumError
 from tounum_tasks.settings import load_settings
+from tounum_tasks.visible import one_line
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ def _not_ready(request: Request, error: Exception) -> Response:
 
 
 def _said(request: Request, status: int, sentence: str) -> Response:
+    sentence = one_line(sentence)  # it may name what somebody typed
     if wants_html(request):
         return render(request, "error.html", title="Sorry", sentence=sentence, status=status)
     return JSONResponse({"detail": sentence}, status)

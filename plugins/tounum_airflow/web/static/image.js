@@ -26,18 +26,19 @@ let strip = null;
 async function look(button) {
   const isOn = button && button.getAttribute("aria-pressed") !== "true";
   words.forEach((word) => word.setAttribute("aria-pressed", String(isOn && word === button)));
-  overlay.hidden = !isOn;
+  overlay.hidden = true;
   if (!isOn) return;
   if (!strip) {
     strip = new Image();
     strip.src = overlay.dataset.src;
-    try { await strip.decode(); } catch { strip = null; overlay.hidden = true; say("The attention of this caption is not there any more.", true); return; }
+    try { await strip.decode(); } catch { strip = null; say("The attention of this caption is not there any more.", true); return; }
   }
   overlay.width = 64; overlay.height = 64;
   const pen = overlay.getContext("2d");
   pen.imageSmoothingEnabled = true;
   pen.imageSmoothingQuality = "high";
   pen.drawImage(strip, 8 * Number(button.dataset.word), 0, 8, 8, 0, 0, 64, 64);
+  overlay.hidden = false;
 }
 words.forEach((word, number) => {
   word.setAttribute("aria-pressed", "false");
