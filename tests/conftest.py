@@ -1,6 +1,7 @@
 """Fixtures that more than one folder of tests uses."""
 
 import os
+import sqlite3  # noqa: F401 - before TensorFlow, whose own SQLite lacks full text search: the first one loaded serves all
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
