@@ -5,19 +5,24 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.airflow import airflow_over, command, passwords, roots
 from tests.browser.people import CHROMIUM, Person
 from tounum_airflow.local.installation import LocalAirflow
 from tounum_tasks.sample.batch import write_sample_batch
 
-playwright = pytest.importorskip("playwright.sync_api")
-if CHROMIUM is None:
-    pytest.skip("there is no chromium: apt install chromium", allow_module_level=True)
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a browser; without one there is nothing to look with."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    return CHROMIUM
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a lake that a run has filled with the sample batch, and its index."""
     folder = tmp_path_factory.mktemp("site")
     roots(folder)
@@ -43,15 +48,16 @@ def airflow(site: Path) -> Iterator[LocalAirflow]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+def browser(chromium: str) -> Iterator[Browser]:
+    """The browser, started."""
+    with sync_playwright() as started:
+        running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
 @pytest.fixture
-def person(airflow: LocalAirflow, browser: "playwright.Browser") -> Iterator[Callable[..., Person]]:
+def person(airflow: LocalAirflow, browser: Browser) -> Iterator[Callable[..., Person]]:
     """Somebody who has logged in: ``person("ute")``; options are those of a browser context."""
     contexts = []
 

@@ -24,6 +24,11 @@ def path_of(review_id: str) -> str:
     return f"{FOLDER}/{review_id}.json"
 
 
+def compacted_names(storage: Storage) -> str:
+    """Return the names of the files of compacted reviews, one a line: whoever keeps reviews notes which it has read."""
+    return "\n".join(entry.name for entry in storage.list_folder(COMPACTED))
+
+
 def to_text(review: Review) -> str:
     """Return a review as it is stored: one line of JSON."""
     return json.dumps(review.to_json(), ensure_ascii=False, sort_keys=True)

@@ -19,7 +19,7 @@ from tounum_tasks.errors import DamagedFile
 from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.registry import STARTERS, ListedVersion, Registry
 from tounum_tasks.reviews.store import ReviewStore
-from tounum_tasks.reviews.text import COMPACTED, FOLDER
+from tounum_tasks.reviews.text import FOLDER, compacted_names
 from tounum_tasks.search.index import index_file, numbers_of_batch, packed, transaction, writing
 from tounum_tasks.search.reviewed import drop_reviews, lay_over, take_reviews
 from tounum_tasks.search.rows import tags_of, words_of
@@ -94,7 +94,7 @@ def _bring_up_to_date(lake: Storage, index: sqlite3.Connection) -> Refreshed:
 
 def _take_reviews(lake: Storage, index: sqlite3.Connection) -> None:
     """Take in reviews that are new, and take out those that are gone, if the lake lists others than the last time."""
-    compacted = "\n".join(entry.name for entry in lake.list_folder(COMPACTED))  # before they are read: they only grow
+    compacted = compacted_names(lake)  # before they are read: they only grow
     listed = "\n".join([compacted, *(entry.name for entry in lake.list_folder(FOLDER))])
     if _state(index, "reviews") == listed:
         return

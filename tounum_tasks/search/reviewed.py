@@ -57,7 +57,7 @@ def with_reviews(row: Mapping[str, Any], effective: Effective) -> dict[str, Any]
     earlier = ["class"] if row.get("needs_review") else []  # the first releases knew that reason alone
     reasons = row.get("review_reasons")
     laid = laid_over(row, effective, earlier if reasons is None else reasons)
-    is_good = effective.confirmed(row["image_id"])[0] == laid.get("label")
+    is_good = effective.confirmed(row["image_id"]) == (laid.get("label"), laid.get("caption"))
     others = [mark for mark in laid["marks"] or () if mark != "good"]
     return {**laid, "is_seen": bool(others or ("good" in (laid["marks"] or ()) and is_good))}
 

@@ -101,6 +101,8 @@ def _busy(request: Request, error: Exception) -> Response:
 
 
 def _not_ready(request: Request, error: Exception) -> Response:
+    if wants_html(request):
+        return render(request, "waiting.html", title="One moment", status=503)
     response = _said(request, 503, "The manifests are being read for the first time: try again in some seconds.")
     response.headers["Retry-After"] = "3"
     return response

@@ -33,9 +33,6 @@ def changes(
 ) -> Response:
     """Dates done and left; of one batch, what changed between two of its versions."""
     lake = lake_of(request)
-    lake.keep_fresh()
-    if not lake.has_index:
-        return render(request, "waiting.html", title="After a retrain", user=user)
     if not batch:
         with lake.index() as index:
             batches = [dict(row) for row in query.nights(index, 1000)]

@@ -33,9 +33,6 @@ def gallery(
 ) -> Response:
     """One page of tiles."""
     lake = lake_of(request)
-    lake.keep_fresh()
-    if not lake.has_index:
-        return render(request, "waiting.html", title="Gallery", user=user)
     with lake.index() as index:
         backwards = before is not None
         found = query.page(index, asked.filter, n + 1, after=before if backwards else after, backwards=backwards)
@@ -74,9 +71,9 @@ def like(
     found = [json.loads(line)["image_id"] for line in done.stdout.splitlines() if line]
     with lake.index() as index:
         rows = [
-            query.of_image(index, image_id)[0]
+            copies[0]
             for image_id in found
-            if image_id != item["image_id"] and query.of_image(index, image_id)
+            if image_id != item["image_id"] and (copies := query.of_image(index, image_id))
         ]
         shown = tiles(request, index, rows[:ALIKE], {})
     return render(request, "alike.html", title="More like this", user=user, tiles=shown)

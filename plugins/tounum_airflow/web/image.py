@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, Batch, Date, asked
 from tounum_airflow.web.files import Page, SourcePath
 from tounum_airflow.web.render import lake_of, link, render
-from tounum_airflow.web.tiles import item_of, key_of, marks, picture_link, seen, tiles
+from tounum_airflow.web.tiles import item_of, key_of, picture_link, tiles
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.search import query
@@ -45,28 +45,25 @@ def image(
 ) -> Response:
     """The page of one image."""
     lake = lake_of(request)
-    lake.keep_fresh()
-    if not lake.has_index:
-        return render(request, "waiting.html", title="Image", user=user)
     came_from = from_query(request)
     with lake.index() as index:
         item = query.find(index, date, batch, path, page)
         if item is None:
             raise HTTPException(404, f"There is no image {path}, page {page}, in batch {batch} of {date}.")
         effective = Effective(reviews_about(index, [item]))
-        row = with_reviews(query.row_of(index, item["id"]), effective)
+        stored = query.row_of(index, item["id"])
+        row = with_reviews(stored, effective)
         following, previous = (
             _neighbour(request, index, came_from, item["id"], backwards=backwards) for backwards in (False, True)
         )
         unseen = _next_unseen(request, index, came_from, item["id"])
         copies = [copy for copy in query.of_image(index, item["image_id"]) if copy["id"] != item["id"]]
         (tile,) = tiles(request, index, [item], came_from.values)
-        stored = query.row_of(index, item["id"])
     return render(
         request, "image.html", title=item["source_path"].rpartition("/")[2], user=user, row=row, stored=stored,
-        item=item, tile=tile, key=key_of(item), seen=seen(effective, item), marks=marks(effective, item),
+        item=item, tile=tile, key=key_of(item),
         following=following, previous=previous, unseen=unseen, copies=[(key_of(copy), copy) for copy in copies],
-        back=link(request, "gallery", came_from.values), came_from=came_from.values,
+        back=link(request, "gallery", came_from.values),
         probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row),
         before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
         history=effective.reviews_of(item["image_id"], item_of(item)), words=row.get("caption_words") or [],

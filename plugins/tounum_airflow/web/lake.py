@@ -64,13 +64,13 @@ class Lake:
         return self._is_built
 
     def index(self) -> AbstractContextManager[sqlite3.Connection]:
-        """Context of the index, to be read.
+        """Context of the index, to be read; it is brought up to date if nobody looked for a while.
 
         Raises:
             NotReady: there is none yet; it is being made.
         """
+        self.keep_fresh()
         if not self.has_index:
-            self.keep_fresh()
             raise NotReady
         return reading(self.index_path)
 

@@ -29,9 +29,6 @@ FIRST_FIGURE = {
 def models(request: Request, user: GetUserDep, model: str = "", version: str = "") -> Response:
     """All versions; of one, its card."""
     lake = lake_of(request)
-    lake.keep_fresh()
-    if not lake.has_index:
-        return render(request, "waiting.html", title="Models", user=user)
     with lake.index() as index:
         rows = [dict(row) for row in index.execute("SELECT * FROM models ORDER BY name, version")]
     listed: dict[str, list[dict[str, Any]]] = {name: [] for name in KINDS}

@@ -29,9 +29,6 @@ def begin(request: Request) -> Response:
 def nights(request: Request, user: GetUserDep, before: Date = "", run: str = "", dag: str = "") -> Response:
     """A row a batch; of one run only, in that run's tab."""
     lake = lake_of(request)
-    lake.keep_fresh()
-    if not lake.has_index:
-        return render(request, "waiting.html", title="Nights", user=user)
     with lake.index() as index:
         found = query.nights(index, NIGHTS_AT_ONCE, before)
         if run:
@@ -79,9 +76,8 @@ def sparkline(values: list[float]) -> str:
 def task(request: Request, user: GetUserDep, run: str, dag: str = "", map: str = "") -> Response:
     """The images of a mapped task: those of its shard; of any other task, what its run published."""
     lake = lake_of(request)
-    if (
-        dag not in ("", NIGHTLY) or not map.isdecimal() or not lake.has_index
-    ):  # Airflow leaves the place of an unmapped task's number as it is
+    # Airflow leaves the place of an unmapped task's number as it is.
+    if dag not in ("", NIGHTLY) or not map.isdecimal():
         return RedirectResponse(link(request, "nights", run=run, dag=dag))
     left, size = int(map), lake.settings.shard_size
     with lake.index() as index:

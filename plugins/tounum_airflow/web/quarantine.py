@@ -44,9 +44,6 @@ def quarantine(
 ) -> Response:
     """Files without a result, the newest first."""
     lake = lake_of(request)
-    lake.keep_fresh()
-    if not lake.has_index:
-        return render(request, "waiting.html", title="Quarantine", user=user)
     wanted = asked.filter
     tags = wanted.tags if any(tag.startswith("error:") for tag in wanted.tags) else (*wanted.tags, "no_result")
     with lake.index() as index:

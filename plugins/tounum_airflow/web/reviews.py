@@ -19,7 +19,7 @@ from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import REVIEW_ID, Chain, Mark, Review, make_review, new_review_id, said
 from tounum_tasks.reviews.sample import kept_one
 from tounum_tasks.reviews.store import ReviewConflict
-from tounum_tasks.reviews.text import COMPACTED
+from tounum_tasks.reviews.text import compacted_names
 from tounum_tasks.search import query
 from tounum_tasks.search.index import transaction
 from tounum_tasks.search.reviewed import reviews_about, take_reviews
@@ -157,14 +157,9 @@ def _now(index: Any, key: ItemKey) -> dict[str, Any]:
 
 def _know_what_was_compacted(lake: Lake) -> None:
     """Have the index read reviews that a run put together meanwhile: their single files are gone."""
-    names = compacted_names(lake)
+    names = compacted_names(lake.storage)
     with lake.index() as index:
         known = index.execute("SELECT value FROM state WHERE key = 'compacted'").fetchone()
     if names != (known["value"] if known else ""):
         with lake.slow_work():
             lake.refresh_now()
-
-
-def compacted_names(lake: Lake) -> str:
-    """Return the names of the files of compacted reviews, as the index notes which of them it has read."""
-    return "\n".join(entry.name for entry in lake.storage.list_folder(COMPACTED))

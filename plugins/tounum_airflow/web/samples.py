@@ -44,9 +44,6 @@ def sample(
 ) -> Response:
     """The samples of a batch; one of them, to be looked at."""
     lake = lake_of(request)
-    lake.keep_fresh()
-    if not lake.has_index:
-        return render(request, "waiting.html", title="Sample", user=user)
     with lake.index() as index:
         described = query.batch(index, date, batch)
         if described is None:

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from tounum_airflow.web.render import link
 from tounum_tasks.reviews.effective import Effective
-from tounum_tasks.reviews.review import Chain, ItemRef, said
+from tounum_tasks.reviews.review import ItemRef
 from tounum_tasks.search.reviewed import reviews_about
 
 TILE = 180  # pixels of the longer side
@@ -45,7 +45,6 @@ def _tile(request: Request, row: sqlite3.Row, effective: Effective, values: Mapp
         "width": width,
         "height": height,
         "marks": marks(effective, row),
-        "is_seen": is_seen(effective, row),
     }
 
 
@@ -60,14 +59,6 @@ def marks(effective: Effective, row: sqlite3.Row) -> list[str]:
     words = {"label": "class corrected", "caption": "caption corrected", "good": "good as it is"}
     words |= {"scan_again": "scan again", "taken_care": "taken care of"}
     return [words[mark] for mark in seen(effective, row)]
-
-
-def is_seen(effective: Effective, row: sqlite3.Row) -> bool:
-    """Whether somebody has looked at an item: at what it is now, as "good" is said of a class and a caption."""
-    if effective.label_of(row["image_id"]) or effective.caption_of(row["image_id"]) or effective.marks_of(item_of(row)):
-        return True
-    good = effective.review_in_force(Chain("good", row["image_id"]))
-    return good is not None and (row["label"] is None or good.old == said(row["label"], row["caption"]))
 
 
 def picture_link(request: Request, row: Mapping[str, Any] | sqlite3.Row) -> str:
