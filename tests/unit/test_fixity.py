@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from tests.unit.test_take_in import House, png
 from tounum_tasks.errors import ItemError
 from tounum_tasks.fixity.lists import read_list
+from tounum_tasks.fixity.statements import read_statements
 from tounum_tasks.items import read_sidecars
 from tounum_tasks.names import validate_image_id
 from tounum_tasks.steps.originals import read_original
+from tounum_tasks.store.open import open_storage
 
 FILES = {"a.png": png(1), "deep/b.png": png(2)}
 
@@ -93,6 +95,15 @@ def test_a_file_that_differs_holds_the_batch_back_and_is_named(house: House, nam
     assert not any(house.lake.local_path("originals").rglob("*.png"))
     deliver(house, FILES)  # mended
     assert len(house.items(house.take())) == 2
+
+
+@pytest.mark.parametrize("order", [("md5", "sha256"), ("sha256", "md5")])
+def test_of_several_checksums_of_a_missing_file_the_strongest_is_kept(tmp_path: Path, order: tuple[str, ...]) -> None:
+    for place, algorithm in enumerate(order):  # lists are read in the order of their names
+        (tmp_path / f"{place}.list").write_bytes(sums(algorithm, FILES))
+    storage = open_storage(str(tmp_path))
+    found = read_statements(storage, "", {entry.name: entry.size for entry in storage.list_folder()})
+    assert {path: said.algorithm for path, said in found.missing.items()} == dict.fromkeys(FILES, "sha256")
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -52,6 +52,11 @@ class Statement:
     def text(self) -> str:
         return f"{self.algorithm}:{self.digest}"
 
+    @property
+    def strength(self) -> tuple[int, str]:
+        """What several statements about a file are ranked by: the length of the checksum, then who says it."""
+        return len(self.digest), self.source
+
 
 @dataclass
 class Statements:
@@ -59,7 +64,7 @@ class Statements:
 
     Attributes:
         of: what is said of each file that is there.
-        missing: what is said of files that are not there, by the path at which they should be.
+        missing: the strongest that is said of files that are not there, by the path at which they should be.
         extra: files that are in the payload of a bag and in none of its manifests.
         unlisted: images that are in no list and in no bag, where there are lists.
         broken: sentences about lists and bags that cannot be read as a whole.
@@ -88,7 +93,7 @@ class Statements:
 
     def strongest(self, path: str) -> Statement | None:
         """Return the statement about a file with the longest checksum."""
-        return max(self.of.get(path, ()), key=lambda said: len(said.digest), default=None)
+        return max(self.of.get(path, ()), key=lambda said: said.strength, default=None)
 
 
 def read_statements(storage: Storage, folder: str, files: Mapping[str, int], ignore: Sequence[str] = ()) -> Statements:
@@ -158,7 +163,7 @@ class _Reader:
         for path, digests in entries.items():
             kind = "manifest" if path.startswith("data/") else "tagmanifest"
             there = self._there([root + path])
-            for algorithm, digest in digests.items():
+            for algorithm, digest in sorted(digests.items()):  # bagit gives them in any order
                 source = sources.get(f"{kind}{algorithm}.txt", root + bags.DECLARATION)
                 if algorithm in ALGORITHMS.values():
                     self._state(there, root + path, Statement(algorithm, digest, source))
@@ -208,7 +213,8 @@ class _Reader:
         if there is not None:
             self.found.of[there].append(statement)
         elif not self._stays_out(wanted):
-            self.found.missing.setdefault(wanted, statement)
+            known = self.found.missing.get(wanted, statement)
+            self.found.missing[wanted] = max(known, statement, key=lambda said: said.strength)
 
     def _stays_out(self, path: str) -> bool:
         """Whether a file would not be taken in if it were there."""
