@@ -1,12 +1,11 @@
 """What an address asks for: which items, in which order. The address is all the state that a page has."""
 
-import datetime as dt
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args
 
 from fastapi import Depends, HTTPException, Query
-from pydantic import AfterValidator
 
+from tounum_airflow.web.places import checked_date
 from tounum_tasks.search.query import Filter, Sort
 
 PAGE_SIZES = (60, 120, 200)
@@ -103,20 +102,4 @@ def _check_date(name: str, value: str) -> None:
         raise HTTPException(422, f"{error} ({name}).") from None
 
 
-def checked_date(value: str) -> str:
-    """Return a date as it was given, or nothing as nothing.
-
-    Raises:
-        ValueError: it is none, or of no year in which anybody takes in scans.
-    """
-    try:
-        if value and (dt.date.fromisoformat(value).isoformat() != value or not "1900" <= value[:4] < "2200"):
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"'{value[:20]}' is no date: write it as 2026-01-31") from None
-    return value
-
-
-Date = Annotated[str, Query(max_length=10), AfterValidator(checked_date)]
-Batch = Annotated[str, Query(max_length=80, pattern="^[a-z0-9-]*$")]
 AskedFor = Annotated[Asked, Depends(asked)]

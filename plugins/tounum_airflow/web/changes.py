@@ -9,15 +9,17 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_write
-from tounum_airflow.web.asked import Batch, Date
 from tounum_airflow.web.lake import last_line
+from tounum_airflow.web.places import Batch, Date, Place, batch_at
 from tounum_airflow.web.render import lake_of, link, render
+from tounum_airflow.web.tiles import picture_link
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.search import query
 
 router = APIRouter()
 
 AT_ONCE = 100
+MOST_NIGHTS = 1000
 NONE = "none"
 
 
@@ -32,35 +34,36 @@ def changes(
     skip: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """Dates done and left; of one batch, what changed between two of its versions."""
-    lake = lake_of(request)
     if not batch:
-        with lake.index() as index:
-            batches = [dict(row) for row in query.nights(index, 1000)]
-            wanted = _wanted(index)
-        for row in batches:
-            row["outdated"] = _outdated(row, wanted)
-        done = sum(not row["outdated"] for row in batches)
-        return render(
-            request, "retrained.html", title="After a retrain", user=user, batches=batches, wanted=wanted, done=done
-        )
-    with lake.index() as index:
-        if query.batch(index, date, batch) is None:
-            raise HTTPException(404, f"There is no batch {batch} of {date}.")
-    summary, items = _difference(request, date, batch, first, last)
-    versions, matrix = _versions(request, date, batch), _matrix(items)
-    for item in items[skip : skip + AT_ONCE]:
-        key = {"date": date, "batch": batch, "path": item["path"], "page": item["page"]}
-        item["href"] = link(request, "image", key)
-        item["thumbnail"] = ""
-        with lake.index() as index:
-            found = query.find(index, date, batch, item["path"], item["page"])
-        if found is not None and found["status"] == "ok":
-            item["thumbnail"] = link(request, f"thumbnail/{found['image_id']}", key)
+        return _progress(request, user)
+    with lake_of(request).index() as index:
+        batch_at(index, date, batch)
+        summary, items = _difference(request, date, batch, first, last)
+        shown = items[skip : skip + AT_ONCE]
+        for item in shown:
+            place = Place(date, batch, item["path"], item["page"])
+            found = query.find(index, place.date, place.batch, place.path, place.page)
+            item["href"] = link(request, "image", place.key)
+            item["thumbnail"] = picture_link(request, found) if found is not None else ""
+    matrix = _matrix(items)
     return render(
         request, "changes.html", title="What changed", user=user, date=date, batch=batch, summary=summary,
-        items=items[skip : skip + AT_ONCE], number=len(items), skip=skip, at_once=AT_ONCE, versions=versions,
+        items=shown, number=len(items), skip=skip, at_once=AT_ONCE, versions=_versions(request, date, batch),
         matrix=matrix, moved=any(sum(counts) for _, counts in matrix), labels=(*CLASSES, NONE), first=first, last=last,
     )  # fmt: skip
+
+
+def _progress(request: Request, user: Any) -> Response:
+    """Which batches were made with the models in production, and which are left."""
+    with lake_of(request).index() as index:
+        batches = [dict(row) for row in query.nights(index, MOST_NIGHTS)]
+        wanted = _wanted(index)
+    for row in batches:
+        row["outdated"] = _outdated(row, wanted)
+    done = sum(not row["outdated"] for row in batches)
+    return render(
+        request, "retrained.html", title="After a retrain", user=user, batches=batches, wanted=wanted, done=done
+    )
 
 
 class Restore(BaseModel):

@@ -8,18 +8,17 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
-from tounum_airflow.web.asked import Batch, Date
 from tounum_airflow.web.lake import Lake, command, last_line
+from tounum_airflow.web.places import AskedPlace, Batch, Date, Place, batch_at
 from tounum_airflow.web.render import lake_of
 from tounum_tasks.errors import TounumError
 from tounum_tasks.names import validate_relative_path
-from tounum_tasks.search import query
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 from tounum_tasks.thumbnails import attention_path, thumbnail_path
@@ -37,9 +36,6 @@ LARGEST_AS_IT_IS = 20_000_000  # bytes
 VIEW_PX = 4000
 KEPT_VIEWS = 300
 CHUNK = 1 << 20
-
-SourcePath = Annotated[str, Query(max_length=2000)]
-Page = Annotated[int, Query(ge=1, lt=1 << 31)]
 
 _making: set[tuple[str, str]] = set()
 _making_lock = threading.Lock()
@@ -64,45 +60,41 @@ def thumbnail(request: Request, image_id: str, date: Date, batch: Batch) -> Resp
         content = lake.storage.read_bytes(thumbnail_path(image_id))
     except FileNotFoundError:
         with lake.index() as index:
-            if query.batch(index, date, batch) is None:
-                raise HTTPException(404) from None
+            batch_at(index, date, batch)
         _make_thumbnails(lake, date, batch)
         raise HTTPException(404, "The thumbnail is being made: ask again in some seconds.") from None
     return _cached(request, content, "image/webp", {**UNTRUSTED, **FOREVER})
 
 
 @router.get("/attention/{image_id}")
-def attention(request: Request, image_id: str, date: Date, batch: Batch, path: SourcePath, page: Page = 1) -> Response:
+def attention(request: Request, image_id: str, place: AskedPlace) -> Response:
     """Where each word of a caption looked: a PNG strip, a square of 8 x 8 grey levels a word."""
     lake = lake_of(request)
     with lake.index() as index:
-        row = query.row_of(index, _item(index, date, batch, path, page)["id"])
+        row = place.row(index)
     if "fingerprint_caption" not in row:
         raise HTTPException(404)
-    place = attention_path(image_id, row["fingerprint_caption"])
+    strip = attention_path(image_id, row["fingerprint_caption"])
     try:
-        content = lake.storage.read_bytes(place)
+        content = lake.storage.read_bytes(strip)
     except FileNotFoundError:
-        done = lake.run("thumbnail", *_options(date, batch, path, page), "--attention")
+        done = lake.run("thumbnail", *place.options, "--attention")
         if done.returncode:
             raise HTTPException(404, last_line(done, "It cannot be shown.")) from None
-        content = lake.storage.read_bytes(place)
+        content = lake.storage.read_bytes(strip)
     return _cached(request, content, "image/png", {**UNTRUSTED, **FOREVER})
 
 
 @router.get("/view")
 def view(
     request: Request,
-    date: Date,
-    batch: Batch,
-    path: SourcePath,
-    page: Page = 1,
+    place: AskedPlace,
     which: Literal["before", "after"] = "before",
 ) -> Response:
     """A page as it came or as it was enhanced, in its own size where a browser can show that."""
     lake = lake_of(request)
     with lake.index() as index:
-        row = query.row_of(index, _item(index, date, batch, path, page)["id"])
+        row = place.row(index)
     if row["status"] != "ok":
         raise HTTPException(404, "This page could not be read, so there is nothing to show.")
     is_enhanced = which == "after" and bool(row.get("is_photo") and row.get("enhancement_accepted"))
@@ -111,28 +103,21 @@ def view(
         found = _located(lake, uri)
         if found is not None:
             return _streamed(*found, {**UNTRUSTED, "Cache-Control": "private, max-age=300"}, _kind(uri, row))
-    return _cached(request, _made_view(lake, row, is_enhanced), "image/webp", UNTRUSTED)
+    return _cached(request, _made_view(lake, place, row, is_enhanced), "image/webp", UNTRUSTED)
 
 
 @router.get("/original")
-def original(request: Request, date: Date, batch: Batch, path: SourcePath, page: Page = 1) -> Response:
+def original(request: Request, place: AskedPlace) -> Response:
     """The file as it came, to be kept."""
     lake = lake_of(request)
     with lake.index() as index:
-        row = query.row_of(index, _item(index, date, batch, path, page)["id"])
+        row = place.row(index)
     found = _located(lake, row["original_uri"])
     if found is None:
-        raise HTTPException(404, f"{path} is not in the lake any more: restore it from a backup.")
-    name = quote(path.rpartition("/")[2])
+        raise HTTPException(404, f"{place.path} is not in the lake any more: restore it from a backup.")
+    name = quote(place.path.rpartition("/")[2])
     headers = {**UNTRUSTED, "Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     return _streamed(*found, headers, "application/octet-stream")
-
-
-def _item(index: Any, date: str, batch: str, path: str, page: int) -> Any:
-    found = query.find(index, date, batch, path, page)
-    if found is None:
-        raise HTTPException(404, f"There is no image {path}, page {page}, in batch {batch} of {date}.")
-    return found
 
 
 def _is_plain(row: dict[str, Any]) -> bool:
@@ -185,7 +170,7 @@ def _cached(request: Request, content: bytes, kind: str, headers: dict[str, str]
     return Response(content, media_type=kind, headers=headers)
 
 
-def _made_view(lake: Lake, row: dict[str, Any], is_enhanced: bool) -> bytes:
+def _made_view(lake: Lake, place: Place, row: dict[str, Any], is_enhanced: bool) -> bytes:
     """A view that a process of its own makes through the decoders and limits of a run; it is kept a while."""
     folder = Path(lake.settings.index_cache) / "views"
     about = f"{row['image_id']} {is_enhanced} {row.get('fingerprint_measure_and_enhance')}"
@@ -195,9 +180,8 @@ def _made_view(lake: Lake, row: dict[str, Any], is_enhanced: bool) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
-    options = _options(row["batch_date"], row["batch_id"], row["source_path"], row["page"])
     enhanced = ["--enhanced"] if is_enhanced else []
-    done = lake.run("thumbnail", *options, *enhanced, "--size", str(VIEW_PX), str(path))
+    done = lake.run("thumbnail", *place.options, *enhanced, "--size", str(VIEW_PX), str(path))
     if done.returncode:
         raise HTTPException(404, last_line(done, "It cannot be shown."))
     _keep_newest(folder)
@@ -230,7 +214,3 @@ def _run_thumbnails(date: str, batch: str) -> None:
     finally:
         with _making_lock:
             _making.discard((date, batch))
-
-
-def _options(date: str, batch: str, path: str, page: int) -> list[str]:
-    return ["--batch-date", date, "--batch", batch, f"--source-path={path}", "--page", str(page)]

@@ -9,9 +9,9 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import Response
 
-from tounum_airflow.web.asked import PAGE_SIZES, SWITCHES, TAGGED, AskedFor, Batch, Date
-from tounum_airflow.web.files import Page, SourcePath
+from tounum_airflow.web.asked import PAGE_SIZES, SWITCHES, TAGGED, AskedFor
 from tounum_airflow.web.lake import last_line
+from tounum_airflow.web.places import AskedPlace, Batch, Date
 from tounum_airflow.web.render import lake_of, render
 from tounum_airflow.web.tiles import tiles
 from tounum_tasks.search import query
@@ -54,17 +54,12 @@ def gallery(
 def like(
     request: Request,
     user: GetUserDep,
-    date: Date,
-    batch: Batch,
-    path: SourcePath,
-    page: Page = 1,
+    place: AskedPlace,
 ) -> Response:
     """Tiles of photographs that look like one, found by a process of its own."""
     lake = lake_of(request)
     with lake.index() as index:
-        item = query.find(index, date, batch, path, page)
-    if item is None:
-        raise HTTPException(404, f"There is no image {path}, page {page}, in batch {batch} of {date}.")
+        item = place.item(index)
     done = lake.run("search", f"--like={item['image_id']}", "--count", str(ALIKE + 1), "--json", "-")
     if done.returncode:
         raise HTTPException(404, last_line(done, "Nothing can be compared with this image."))

@@ -3,11 +3,11 @@
 from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, Batch, Date, asked
-from tounum_airflow.web.files import Page, SourcePath
+from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, asked
+from tounum_airflow.web.places import AskedPlace
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_airflow.web.tiles import item_of, key_of, picture_link, tiles
 from tounum_tasks.classify.labels import CLASSES
@@ -38,18 +38,13 @@ FACTS = (
 def image(
     request: Request,
     user: GetUserDep,
-    date: Date,
-    batch: Batch,
-    path: SourcePath,
-    page: Page = 1,
+    place: AskedPlace,
 ) -> Response:
     """The page of one image."""
     lake = lake_of(request)
     came_from = from_query(request)
     with lake.index() as index:
-        item = query.find(index, date, batch, path, page)
-        if item is None:
-            raise HTTPException(404, f"There is no image {path}, page {page}, in batch {batch} of {date}.")
+        item = place.item(index)
         effective = Effective(reviews_about(index, [item]))
         stored = query.row_of(index, item["id"])
         row = with_reviews(stored, effective)
@@ -61,13 +56,13 @@ def image(
         (tile,) = tiles(request, index, [item], came_from.values)
     return render(
         request, "image.html", title=item["source_path"].rpartition("/")[2], user=user, row=row, stored=stored,
-        item=item, tile=tile, key=key_of(item),
+        item=item, tile=tile, key=place.key,
         following=following, previous=previous, unseen=unseen, copies=[(key_of(copy), copy) for copy in copies],
         back=link(request, "gallery", came_from.values),
         probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row),
         before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
         history=effective.reviews_of(item["image_id"], item_of(item)), words=row.get("caption_words") or [],
-        attention=link(request, f"attention/{item['image_id']}", key_of(item)) if _has_attention(row) else "",
+        attention=link(request, f"attention/{item['image_id']}", place.key) if _has_attention(row) else "",
         thumbnail=picture_link(request, item),
     )  # fmt: skip
 

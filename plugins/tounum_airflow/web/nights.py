@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from tounum_airflow.web.access import NIGHTLY
-from tounum_airflow.web.asked import PAGE_SIZES, Date
+from tounum_airflow.web.asked import PAGE_SIZES
+from tounum_airflow.web.places import Date
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_tasks.search import query
 from tounum_tasks.search.index import numbers_of_batch

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_write
 from tounum_airflow.web.lake import Lake
+from tounum_airflow.web.places import Place
 from tounum_airflow.web.render import lake_of
 from tounum_airflow.web.samples import keep_outcome
 from tounum_airflow.web.tiles import seen
@@ -37,6 +38,11 @@ class ItemKey(BaseModel):
     path: Annotated[str, Field(max_length=2000)]
     page: Annotated[int, Field(ge=1, lt=1 << 31)]
     saw: dict[Mark, Annotated[str, Field(pattern=f"^{REVIEW_ID.pattern}$")]] = {}
+
+    @property
+    def place(self) -> Place:
+        """Where the item lies."""
+        return Place(self.date, self.batch, self.path, self.page)
 
 
 class Said(BaseModel):
@@ -85,9 +91,7 @@ def review(request: Request, body: Said, user: GetUserDep) -> Response:
 
 
 def _item(index: sqlite3.Connection, key: ItemKey) -> tuple[sqlite3.Row, dict[str, Any]]:
-    item = query.find(index, key.date, key.batch, key.path, key.page)
-    if item is None:
-        raise HTTPException(404, f"There is no image {key.path}, page {key.page}, in batch {key.batch}.")
+    item = key.place.item(index)
     return item, query.row_of(index, item["id"])
 
 
@@ -142,8 +146,7 @@ def _made(body: Said, key: ItemKey, found: tuple[sqlite3.Row, dict[str, Any]], a
 
 def _now(index: Any, key: ItemKey) -> dict[str, Any]:
     """What an item is after the review, and how many copies of it that holds for as well."""
-    item = query.find(index, key.date, key.batch, key.path, key.page)
-    assert item is not None, "it was there before the review"
+    item = key.place.item(index)
     effective = Effective(reviews_about(index, [item]))
     return {
         "label": item["label"],

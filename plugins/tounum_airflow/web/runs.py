@@ -4,7 +4,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from tounum_airflow.web.asked import Batch, Date
+from tounum_airflow.web.places import Batch, Date
 from tounum_airflow.web.render import lake_of, render
 
 router = APIRouter()

@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_write
-from tounum_airflow.web.asked import Batch, Date
 from tounum_airflow.web.lake import Lake
+from tounum_airflow.web.places import Batch, Date, batch_at
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_airflow.web.tiles import tiles
 from tounum_tasks.classify.labels import CLASSES
@@ -45,9 +45,7 @@ def sample(
     """The samples of a batch; one of them, to be looked at."""
     lake = lake_of(request)
     with lake.index() as index:
-        described = query.batch(index, date, batch)
-        if described is None:
-            raise HTTPException(404, f"There is no batch {batch} of {date}.")
+        described = batch_at(index, date, batch)
         population = sum(query.facets(index, Filter(date, date, batch)).get(f"class:{label}", 0) for label in CLASSES)
         drawn = [one for one in kept(lake.storage) if (one.batch_date, one.batch_id) == (date, batch)]
         chosen = next((one for one in drawn if one.sample_id == sample_id), None)
@@ -66,9 +64,7 @@ def draw_sample(request: Request, body: Wish) -> Response:
     """Draw a sample and keep it; answers where it is looked at."""
     lake = lake_of(request)
     with lake.index() as index:
-        described = query.batch(index, body.date, body.batch)
-        if described is None:
-            raise HTTPException(404, f"There is no batch {body.batch} of {body.date}.")
+        described = batch_at(index, body.date, body.batch)
         images = list(_images(index, Filter(body.date, body.date, body.batch)))
     try:
         size = size_for(len(images), body.within)
