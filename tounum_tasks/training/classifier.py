@@ -454,7 +454,8 @@ def _sources(examples: Sequence[Example]) -> dict[str, int]:
 
 def _figures(measures: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an evaluation that a card shows."""
-    return {name: measures[name] for name in ("images", "accuracy", "macro_f1", "per_class", "calibration_error")}
+    names = ("images", "accuracy", "macro_f1", "per_class", "confusion", "calibration_error")
+    return {name: measures[name] for name in names}
 
 
 def _write_source_table(

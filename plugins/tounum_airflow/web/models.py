@@ -94,5 +94,5 @@ def _sections(metrics: dict[str, Any], title: str = "") -> list[tuple[str, list[
 def _confusion(chosen: dict[str, Any] | None) -> list[tuple[str, list[int]]]:
     """The confusion of a classifier's card, a row for each class of its images; none if the card has none."""
     metrics = (chosen or {}).get("card", {}).get("metrics", {})
-    found = metrics.get("confusion") or metrics.get("validation", {}).get("confusion")
+    found = metrics.get("validation", {}).get("confusion")
     return list(zip(CLASSES, found, strict=False)) if isinstance(found, list) else []
