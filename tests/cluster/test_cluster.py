@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, wait_until
 from tests.cluster.conftest import Delivery
 from tests.cluster.night import Night, queue_lost, scheduler_killed, worker_killed_in
 from tests.cluster.results import assert_same
@@ -65,7 +65,8 @@ def test_roles_decide_who_sees_the_pages_and_who_corrects(cluster: Cluster) -> N
     for user in (viewer, operator, trainer, approver):
         names = [plugin["name"] for plugin in user.request("GET", "plugins")["plugins"]]
         assert "tounum" in names  # without this the menu has no entry
-        assert _page(user, "GET", "nights") == 200
+        # 503 while the index is made
+        wait_until("the page of the nights", lambda user=user: _page(user, "GET", "nights") == 200)
     nothing = {"mark": "good", "items": []}  # refused as malformed, but only after the question who asks
     assert [_page(user, "POST", "reviews", nothing) for user in (viewer, operator, trainer)] == [403, 422, 403]
     unknown = {"model": "classifier", "version": "none-such"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item
-from tounum_tasks.plan import ModelPin, RunPlan, ShardRef
+from tounum_tasks.plan import BatchPlan, ModelPin, RunPlan, ShardRef
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.shard import ShardWork, load_step
 from tounum_tasks.steps.table import STEPS
@@ -48,7 +48,8 @@ PLAN = RunPlan(
     run_id="a", batch_date="2026-03-01", started_at=dt.datetime(2026, 3, 1, tzinfo=dt.UTC), items="missing",
     enhancement="auto", max_failure_rate=0.2, max_pixels=10, pdf_dpi=300, beam=3, review_confidence=0.6,
     models={name: pin(name) for name in ("classifier", "extractor", "captioner", "restorer")},
-    code_version="1", batches=[],
+    code_version="1",
+    batches=[BatchPlan(batch_id="box-1", batch_date="2026-03-01", items=1, shards=1, base_version=0)],
 )  # fmt: skip
 
 

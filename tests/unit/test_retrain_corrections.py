@@ -1,5 +1,6 @@
 """Retraining with corrections: alone or added, fixed at the start, and told apart in the figures."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.settings import Settings
 
 PAGES = 60
+STARTED_AT = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -67,7 +69,9 @@ def pages(night: Night) -> list:
 
 
 def ask(**given: Any) -> RetrainRequest:
-    return RetrainRequest(**{"run_id": "manual__1", "model": "classifier", "data": "corrections", **given})
+    # One run, whose attempts have its time in common.
+    run = {"run_id": "manual__1", "started_at": STARTED_AT}
+    return RetrainRequest(**{**run, "model": "classifier", "data": "corrections", **given})
 
 
 def test_corrections_alone_are_dealt_as_they_are_exported(night: Night) -> None:
