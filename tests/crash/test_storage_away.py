@@ -39,7 +39,7 @@ def work(night: S3Night) -> None:
 
 
 def outcome(night: S3Night) -> tuple[list[dict], list[str]]:
-    """The rows that describe the items, and the names of all objects but the caches, without which a night ends well."""
+    """The rows that describe the items, and the names of all objects but the caches, which a night may lack."""
     batch_id = night.batch_id
     kept = [name for name in objects() if "/stages/" not in name and "/search/" not in name]
     names = {name.replace(batch_id, "ID") for name in kept}
