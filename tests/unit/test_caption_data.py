@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tounum_tasks.datasets.captions import CaptionedImage, joined, load_captions, read_input, split_by_name
+from tounum_tasks.datasets.captions import CaptionedImage, joined, load_captions, read_input
 from tounum_tasks.datasets.feature_cache import SHARD_IMAGES, FeatureCache
 from tounum_tasks.errors import ConfigurationError
 
@@ -110,10 +110,10 @@ def write_coco(root, split="train", count=10, **changes):
 def test_coco_annotations_with_images_beside_them(tmp_path):
     path = write_coco(tmp_path)
     data = load_captions(tmp_path, seed=3)
-    assert (len(data.split("train")), len(data.split("dev"))) == (8, 2)
+    assert data.split("train") and data.split("dev") and len(data.images) == 10
     assert all(len(image.captions) == 5 and image.path.is_file() for image in data.images)
-    assert load_captions(path, seed=3) == data
-    assert len(load_captions(tmp_path, train_share=0.5).split("dev")) == 5
+    assert load_captions(path, seed=4) == data
+    assert len(load_captions(tmp_path, train_share=0.2).split("train")) < len(data.split("train"))
     assert len(load_captions(tmp_path, limit=3).split("train")) == 3
 
 
@@ -261,11 +261,28 @@ def test_a_damaged_coco_file_is_refused(tmp_path, content):
         load_captions(tmp_path)
 
 
-def test_the_split_is_four_to_one_and_depends_on_the_seed():
-    names = [str(i) for i in range(100)]
-    first, second = split_by_name(names, 0), split_by_name(names, 1)
-    assert sum(split == "train" for split in first.values()) == 80
-    assert first == split_by_name(names, 0) != second
+def captioned(folder, names):
+    """A table without splits, of images that differ by their names alone once these are given."""
+    (folder / "captions.tsv").write_text("image\tcaption\n" + "".join(f"{name}\ta dog\n" for name in names))
+    return {image.name: image.split for image in load_captions(folder).images}
+
+
+def test_the_split_is_four_to_one_and_follows_the_bytes(tmp_path):
+    names = [f"{i}.png" for i in range(200)]
+    write_images(tmp_path, names)
+    before = captioned(tmp_path, names)
+    assert 140 < sum(split == "train" for split in before.values()) < 180
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for name in names[50:]:
+        (tmp_path / name).rename(renamed / f"new-{name}")
+    after = captioned(renamed, [f"new-{name}" for name in names[50:]])
+    assert after == {f"new-{name}": before[name] for name in names[50:]}
+
+
+def test_each_of_few_images_is_for_something(tmp_path):
+    write_images(tmp_path, ["a.png", "b.png"])
+    assert sorted(captioned(tmp_path, ["a.png", "b.png"]).values()) == ["dev", "train"]
 
 
 class Interrupted(Exception):

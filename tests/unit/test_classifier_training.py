@@ -77,7 +77,7 @@ def test_extra_source_of_unknown_class_is_refused(data: Path) -> None:
         read_class_folders(data, extra=[("Cartoon", data / "Photo")])
 
 
-def test_split_is_by_name_and_complete(data: Path) -> None:
+def test_split_is_by_bytes_and_complete(data: Path) -> None:
     examples = read_class_folders(data)
     training, validation = split(examples, 0.3)
     assert sorted(training + validation, key=str) == sorted(examples, key=str)

@@ -48,7 +48,9 @@ def write_classes(root: Path) -> None:
             folder = part / name / "source"
             folder.mkdir(parents=True)
             for index in range(2):
-                cv2.imwrite(str(folder / f"{index}.png"), np.full((20, 20, 3), 50 * label, np.uint8))
+                picture = np.full((20, 20, 3), 50 * label, np.uint8)
+                picture[index] = len(part.parts)
+                cv2.imwrite(str(folder / f"{index}.png"), picture)
 
 
 def request(**given: Any) -> RetrainRequest:

@@ -59,7 +59,9 @@ def night(tmp_path: Path) -> Night:
             for index in range(2):
                 path = tmp_path / "datasets" / part / name / "source" / f"{index}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(str(path), np.full((20, 20, 3), 50 * label, np.uint8))
+                picture = np.full((20, 20, 3), 50 * label, np.uint8)
+                picture[index] = len(part)
+                cv2.imwrite(str(path), picture)
     return found
 
 

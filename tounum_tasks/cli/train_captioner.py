@@ -234,6 +234,7 @@ def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
     from tounum_tasks.caption.confidence import load as load_confidence
     from tounum_tasks.caption.vocabulary import Vocabulary
     from tounum_tasks.models.card import read_version
+    from tounum_tasks.models.trained_on import read_trained_on
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.training.captioner import TrainedCaptioner
 
@@ -248,6 +249,7 @@ def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
         options,
         read_safetensors(folder / JUDGE_FILE) if options.judgement else {},
         load_confidence(folder / CONFIDENCE_FILE) if (folder / CONFIDENCE_FILE).exists() else {},
+        read_trained_on(folder) or frozenset(),
     )
 
 

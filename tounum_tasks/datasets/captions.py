@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.datasets.views import WHOLE, view
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
@@ -87,9 +88,10 @@ def load_captions(
             ``captions_val*.json`` (which is then the dev split). A COCO file's images are looked for anywhere below
             the folder of the JSON file, or below its parent when that folder is ``annotations``. Also read are the
             splits by A. Karpathy (``dataset_*.json``) and Flickr8k's ``captions.txt`` beside its folder ``Images``.
-        seed: of the split, where the data brings none.
+        seed: of what ``limit`` takes.
         limit: take only so many images of each split (a random but fixed choice).
-        train_share: share of the images, above 0 and at most 1, that is trained on, where the data brings no split.
+        train_share: share of the images, above 0 and at most 1, that is trained on, where the data brings no split; the
+            bytes of an image decide, for good (:mod:`~tounum_tasks.datasets.lots`).
 
     Raises:
         ConfigurationError: nothing usable is there, or an image of the table is missing.
@@ -114,16 +116,16 @@ def load_captions(
     if not captions:
         raise ConfigurationError(f"{source} holds no captions.")
     names = sorted(captions)
-    if not any(splits.get(name) for name in names):
-        splits = split_by_name(names, seed, train_share)
-    unknown = sorted(set(splits.values()) - set(SPLITS))
+    unknown = sorted({split for split in splits.values() if split} - set(SPLITS))
     if unknown:
         raise ConfigurationError(f"{source} has the split {unknown[0]!r}; known are train, dev and test.")
+    for name in names:
+        if not paths[name].is_file():
+            raise ConfigurationError(f"{source} names {name}, but {paths[name]} does not exist.")
+    if not any(splits.get(name) for name in names):
+        splits = split_by_content({name: paths[name] for name in names}, train_share)
     kept = _limited(names, splits, seed, limit)
     images = tuple(CaptionedImage(name, paths[name], splits[name], tuple(captions[name])) for name in kept)
-    for image in images:
-        if not image.path.is_file():
-            raise ConfigurationError(f"{source} names {image.name}, but {image.path} does not exist.")
     content = [[image.name, image.split, image.path.stat().st_size, *image.captions] for image in images]
     return CaptionData(images, fingerprint(captions=content))
 
@@ -157,11 +159,17 @@ def joined(parts: Sequence[CaptionData], *, balance: int = 1) -> CaptionData:
     return CaptionData(tuple(images), fingerprint(**content))
 
 
-def split_by_name(names: Sequence[str], seed: int, train_share: float = TRAIN_SHARE) -> dict[str, str]:
-    """Deals images to ``train`` (80 %) and ``dev`` (20 %) at random, the same way for the same names and seed."""
-    order = np.random.default_rng(seed).permutation(len(names))
-    in_train = set(order[: round(train_share * len(names))].tolist())
-    return {name: "train" if index in in_train else "dev" for index, name in enumerate(names)}
+def split_by_content(paths: Mapping[str, Path], train_share: float = TRAIN_SHARE) -> dict[str, str]:
+    """Return the split of each image: ``train`` (80 %) or ``dev``, by its bytes.
+
+    Args:
+        paths: of the images, by name.
+    """
+    if train_share == 1:
+        return dict.fromkeys(paths, "train")
+    hashes = hashes_of_files(paths.values())
+    in_train = drawn(hashes.values(), "train", train_share)
+    return {name: "train" if hashes[path] in in_train else "dev" for name, path in paths.items()}
 
 
 def read_input(path: Path, number: int = WHOLE) -> NDArray[np.uint8]:

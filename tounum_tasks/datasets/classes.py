@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
@@ -62,7 +63,7 @@ def read_class_folders(
     chosen: list[Example] = []
     for source in dict.fromkeys(example.source for example in examples):
         members = [example for example in examples if example.source == source]
-        keep = set(sorted(members, key=lambda example: _name_hash(example, purpose=""))[:limit_per_source])
+        keep = set(sorted(members, key=_name_hash)[:limit_per_source])
         chosen += [example for example in members if example in keep]
     return chosen
 
@@ -86,27 +87,26 @@ def _images_below(folder: Path) -> Iterable[Path]:
                 yield Path(parent, name)
 
 
-def _name_hash(example: Example, purpose: str) -> str:
-    """A fixed lot for an image, drawn anew for each purpose: what one choice keeps must not decide another."""
-    return hashlib.sha256(f"{purpose}{example.source}/{example.path.name}".encode()).hexdigest()
+def _name_hash(example: Example) -> str:
+    return hashlib.sha256(f"{example.source}/{example.path.name}".encode()).hexdigest()
 
 
 def split(examples: Sequence[Example], validation_share: float) -> tuple[list[Example], list[Example]]:
-    """Divide into training and validation images by the hash of each name: adding images never moves another one."""
-    border = int(validation_share * 2**32)
-    validation = [example for example in examples if int(_name_hash(example, "split")[:8], 16) < border]
-    held_out = set(validation)
-    return [example for example in examples if example not in held_out], validation
+    """Divide into training and validation images by the bytes of each: an image stays where it is, for good.
+
+    Raises:
+        ConfigurationError: an image cannot be read.
+    """
+    hashes = hashes_of_files(example.path for example in examples)
+    held_out = drawn(hashes.values(), "validation", validation_share)
+    training = [example for example in examples if hashes[example.path] not in held_out]
+    return training, [example for example in examples if hashes[example.path] in held_out]
 
 
 def data_fingerprint(examples: Sequence[Example]) -> str:
     """Of what the images show, not of their names: one that was mended must not keep the features that it had."""
-    return fingerprint(
-        examples=[
-            [example.source, example.path.name, hashlib.sha256(example.path.read_bytes()).hexdigest()]
-            for example in examples
-        ]
-    )
+    hashes = hashes_of_files(example.path for example in examples)
+    return fingerprint(examples=[[example.source, example.path.name, hashes[example.path]] for example in examples])
 
 
 def balanced_weights(examples: Sequence[Example]) -> NDArray[np.float64]:

@@ -39,7 +39,9 @@ class CaptionerTraining:
         found = read_caption_data(name, settings, corrections)
         data = found.data
         counts = {split: len(data.split(split)) for split in ("train", "dev", "test")}
-        return DataSet(data.fingerprint, counts, found.test_source, [image.path for image in data.images], found)
+        pictures = [image.path for image in data.images]
+        tests = [image.path for image in data.split("test")]
+        return DataSet(data.fingerprint, counts, found.test_source, pictures, tests, found)
 
     def bytes_needed(self, plan: RetrainPlan) -> int:
         views = sum(plan.images.values()) + (1 + plan.windows) * plan.images["train"]

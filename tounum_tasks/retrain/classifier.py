@@ -10,6 +10,7 @@ from tounum_tasks.datasets.classes import Example
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import WEIGHTS_FILE, ModelCard
 from tounum_tasks.models.registry import ModelVersion, Registry
+from tounum_tasks.models.trained_on import read_trained_on
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.retrain.data_set import read_class_data
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
@@ -37,7 +38,8 @@ class ClassifierTraining:
         found = read_class_data(name, settings, corrections)
         counts = {"train": len(found.training), "test": len(found.test)}
         pictures = [example.path for example in (*found.training, *found.test)]
-        return DataSet(found.fingerprint, counts, found.test_source, pictures, found)
+        tests = [example.path for example in found.test]
+        return DataSet(found.fingerprint, counts, found.test_source, pictures, tests, found)
 
     def bytes_needed(self, plan: RetrainPlan) -> int:
         return 0  # little beside what must be left free
@@ -45,13 +47,15 @@ class ClassifierTraining:
     def train(self, plan: RetrainPlan, settings: Settings, data: DataSet) -> dict[str, Any]:
         from tounum_tasks.training.classifier import Recipe, train
 
+        initial = initial_version(plan, settings).folder
         card = train(
             data.content.training,
-            read_safetensors(initial_version(plan, settings).folder / WEIGHTS_FILE),
+            read_safetensors(initial / WEIGHTS_FILE),
             Recipe(passes=plan.epochs, seed=plan.seed),
             work_folder(plan, settings),
             version=plan.version,
             notes=plan.notes,
+            trained_before=read_trained_on(initial) or (),
         )
         validation = card.metrics["validation"]
         return {name: validation[name] for name in ("images", "accuracy", "macro_f1")}

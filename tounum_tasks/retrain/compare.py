@@ -27,6 +27,9 @@ class Comparison:
     """The first row decides.
 
     Attributes:
+        images: on which both were measured.
+        left_out: test images that one of them was trained on.
+        production_may_know: whether nobody knows what production was trained on.
         examples: what both models say about a few images: name, production's, candidate's.
     """
 
@@ -36,6 +39,8 @@ class Comparison:
     images: int
     rows: tuple[Row, ...]
     examples: tuple[tuple[str, str, str], ...] = ()
+    left_out: int = 0
+    production_may_know: bool = False
 
     @property
     def is_better(self) -> bool:
@@ -93,6 +98,8 @@ def comparison_of(evaluation: Mapping[str, Any]) -> Comparison:
         production=evaluation["production"]["version"],
         images=evaluation["images"],
         rows=tuple(TRAININGS[evaluation["model"]].rows(evaluation)),
+        left_out=evaluation.get("left_out", 0),
+        production_may_know=not evaluation.get("production_says_what_it_learnt", True),
         examples=tuple(
             (example["image"], example["production"], example["candidate"])
             for example in evaluation.get("examples", [])
@@ -111,6 +118,10 @@ def markdown(comparison: Comparison, plan: RetrainPlan, folder: str) -> str:
         f"Both were measured anew on the same {comparison.images:,} test images of `{_code(plan.data)}` "
         f"({plan.test}), on which the candidate was not trained.",
     ]
+    if comparison.left_out:
+        lines[-1] += f" {comparison.left_out:,} more are left out: one of the two was trained on them."
+    if comparison.production_may_know:
+        lines[-1] += f" What {production} was trained on is not known, for it was made by an earlier release."
     if comparison.images < FEW_IMAGES:
         lines += ["", "These are few images: a small difference may be chance."]
     lines += [

@@ -1,19 +1,19 @@
 """The data set of a retraining: found below the configured root, and divided so that the test images stay unseen.
 
-The division never depends on the seed of a training: two models that were trained on one data set are compared on
-images that neither of them has seen.
+The division depends on the bytes of the images alone: two models that were trained on one data set, whenever and under
+whatever names, are compared on images that neither of them has seen.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.corrections.truth import ORIGINS
 from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, joined, load_captions
 from tounum_tasks.datasets.classes import Example, list_examples, read_class_folders, split
+from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.names import validate_relative_path
@@ -43,6 +43,18 @@ class Captions:
     test_source: str
     groups: dict[str, list[CaptionedImage]] = field(default_factory=dict)
 
+    def without_tests(self, left_out: Set[Path]) -> Self:
+        """Return the same without some test images.
+
+        Raises:
+            ConfigurationError: none is left.
+        """
+        kept = tuple(image for image in self.data.images if image.split != "test" or image.path not in left_out)
+        data = replace(self.data, images=kept)
+        if not data.split("test"):
+            raise ConfigurationError("no other is left to test on, add some.")
+        return replace(self, data=data, groups=_without(self.groups, left_out))
+
 
 @dataclass(frozen=True)
 class ClassData:
@@ -56,6 +68,17 @@ class ClassData:
     fingerprint: str
     test_source: str
     groups: dict[str, list[Example]] = field(default_factory=dict)
+
+    def without_tests(self, left_out: Set[Path]) -> Self:
+        """Return the same without some test images.
+
+        Raises:
+            ConfigurationError: no image of a class is left.
+        """
+        test = tuple(example for example in self.test if example.path not in left_out)
+        if missing := _missing_classes(test):
+            raise ConfigurationError(f"no other is left of class {missing} to test on, add some.")
+        return replace(self, test=test, groups=_without(self.groups, left_out))
 
 
 def find_data_set(name: str, settings: Settings) -> Path:
@@ -100,7 +123,7 @@ def datasets_folder(settings: Settings) -> Path:
 def read_caption_data(name: str, settings: Settings, corrections: Path | None = None) -> Captions:
     """Read a captioned data set with the splits ``train``, ``dev`` and ``test``.
 
-    Where it brings no test images, half of its dev images become test images, chosen by the hash of their names.
+    Where it brings no test images, half of its dev images become test images, chosen by their bytes.
 
     Args:
         name: of the data set; ``corrections`` is what was exported alone.
@@ -138,21 +161,26 @@ def _uncorrected_captions(name: str, settings: Settings) -> tuple[CaptionData, s
 
 
 def _with_test_split(data: CaptionData) -> CaptionData:
-    dev = sorted(data.split("dev"), key=lambda image: hashlib.sha256(f"test{image.name}".encode()).hexdigest())
-    chosen = {image.name for image in dev[: (len(dev) + 1) // 2]}
+    chosen = _dealt_to_test((image.path for image in data.split("dev")), share=0.5)
 
     def divided(image: CaptionedImage) -> CaptionedImage:
-        return replace(image, split="test") if image.name in chosen else image
+        return replace(image, split="test") if image.path in chosen else image
 
     return CaptionData(tuple(map(divided, data.images)), data.fingerprint)
+
+
+def _dealt_to_test(paths: Iterable[Path], share: float) -> set[Path]:
+    """Those of some images that are for tests, by their bytes: adding images moves no other one."""
+    hashes = hashes_of_files(paths)
+    chosen = drawn(hashes.values(), "test", share)
+    return {path for path, sha256 in hashes.items() if sha256 in chosen}
 
 
 def read_class_data(name: str, settings: Settings, corrections: Path | None = None) -> ClassData:
     """Read a data set of one folder per class.
 
     Test images are those of its folder ``test`` (one folder per class again), which ought to hold sources that the
-    others do not; without that folder, 15 % of the images and at least one of a class, chosen by the hash of their
-    names.
+    others do not; without that folder, 15 % of the images and at least one of a class, chosen by their bytes.
 
     Args:
         name: of the data set; ``corrections`` is what was exported alone.
@@ -177,8 +205,7 @@ def read_class_data(name: str, settings: Settings, corrections: Path | None = No
         groups = _by_origin(corrected)
     trained_on, validated_on = split(training, Recipe().validation_share)
     for part, purpose in ((trained_on, "train"), (test, "test")):
-        present = {example.label for example in part}
-        if missing := ", ".join(CLASSES[label] for label in range(len(CLASSES)) if label not in present):
+        if missing := _missing_classes(part):
             raise ConfigurationError(
                 f"Data set '{display_name(name)}' has no images of class {missing} to {purpose} on: add some."
             )
@@ -199,7 +226,7 @@ def _uncorrected_classes(name: str, settings: Settings) -> tuple[list[Example], 
         training, test, source = examples, read_class_folders(root / TEST_FOLDER), f"its folder {TEST_FOLDER}"
     else:
         training, test = _hold_back(examples)
-        source = f"{TEST_SHARE:.0%} of its images, held out by name"
+        source = f"{TEST_SHARE:.0%} of its images, held out by their bytes"
     _check_inside(datasets_folder(settings), (example.path for example in [*training, *test]))
     return training, test, source
 
@@ -212,6 +239,17 @@ def _corrected_examples(root: Path) -> list[Example]:
     ]
 
 
+def _missing_classes(examples: Iterable[Example]) -> str:
+    present = {example.label for example in examples}
+    return ", ".join(name for label, name in enumerate(CLASSES) if label not in present)
+
+
+def _without(groups: dict[str, list[Tested]], left_out: Set[Path]) -> dict[str, list[Tested]]:
+    """Groups of test images without some; groups of which nothing is left go."""
+    kept = {origin: [image for image in found if image.path not in left_out] for origin, found in groups.items()}
+    return {origin: found for origin, found in kept.items() if found}
+
+
 def _by_origin(tests: Sequence[Tested]) -> dict[str, list[Tested]]:
     """Exported test images by the folder in which they lie: hard, sample."""
     return {
@@ -220,18 +258,10 @@ def _by_origin(tests: Sequence[Tested]) -> dict[str, list[Tested]]:
 
 
 def _hold_back(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """Divide by each image's own lot: adding images does not move another one."""
-    lots = {example: _lot(example) for example in examples}
-    held = {example for example in examples if lots[example] < TEST_SHARE}
-    for label in {example.label for example in examples} - {example.label for example in held}:
-        held.add(min((example for example in examples if example.label == label), key=lots.__getitem__))
-    return [example for example in examples if example not in held], [e for e in examples if e in held]
-
-
-def _lot(example: Example) -> float:
-    """A number from 0 to 1, drawn from the name of an image."""
-    drawn = hashlib.sha256(f"retrain test {example.source}/{example.path.name}".encode("utf-8", "surrogateescape"))
-    return int(drawn.hexdigest()[:8], 16) / 2**32
+    held: set[Path] = set()
+    for label in range(len(CLASSES)):
+        held |= _dealt_to_test((example.path for example in examples if example.label == label), TEST_SHARE)
+    return [example for example in examples if example.path not in held], [e for e in examples if e.path in held]
 
 
 def _check_inside(root: Path, paths: Iterable[Path]) -> None:

@@ -17,6 +17,7 @@ from tounum_tasks.retrain.data_set import CORRECTIONS
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.table import TRAININGS
 from tounum_tasks.retrain.training import DataSet, Training
+from tounum_tasks.retrain.unseen import unseen_by
 from tounum_tasks.retrain.work_folder import (
     CORRECTIONS_FOLDER,
     PLAN_FILE,
@@ -49,6 +50,7 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
     work = f"{request.model}-{version}-{safe_key(request.run_id)[:8]}"
     data = _read(request, training, settings, retrain_folder(settings) / work / CORRECTIONS_FOLDER)
     initial = training.initial(registry)
+    data = unseen_by([registry.resolve(request.model).folder], data)  # better now than after hours
     plan = RetrainPlan(
         run_id=request.run_id,
         model=request.model,

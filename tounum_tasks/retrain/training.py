@@ -1,9 +1,9 @@
 """What a model brings so that it can be retrained. The steps of a retraining know nothing else of it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import ModelCard
@@ -11,6 +11,13 @@ from tounum_tasks.models.registry import ModelVersion, Registry
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.work_folder import registry_of
 from tounum_tasks.settings import Settings
+
+
+class Content(Protocol):
+    """What the training of one model reads."""
+
+    def without_tests(self, left_out: Set[Path]) -> Self:
+        """Return the same without some test images; raise ConfigurationError if too few are left to test on."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class DataSet:
         images: number of images by split.
         test_source: where the test images come from, for people.
         pictures: all images.
+        tests: those of them that are tested on.
         content: what the model's own training reads.
     """
 
@@ -29,7 +37,19 @@ class DataSet:
     images: dict[str, int]
     test_source: str
     pictures: list[Path]
+    tests: list[Path]
     content: Any
+
+    def without_tests(self, left_out: Set[Path]) -> Self:
+        """Return the same data set without some of its test images.
+
+        Raises:
+            ConfigurationError: too few are left to test on.
+        """
+        tests = [path for path in self.tests if path not in left_out]
+        content: Content = self.content
+        images = {**self.images, "test": len(tests)}
+        return replace(self, images=images, tests=tests, content=content.without_tests(left_out))
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,7 @@ class TrainedCaptioner:
         weights: by name (see ``CaptionNetwork.named_weights``).
         judge: arrays of its judge; none without one.
         estimates: of its captions' confidence, by kind of search; none without them.
+        trained_on: the images that it has learnt (:mod:`~tounum_tasks.models.trained_on`).
     """
 
     vocabulary: Vocabulary
@@ -141,6 +142,7 @@ class TrainedCaptioner:
     options: SearchOptions
     judge: Mapping[str, NDArray[Any]]
     estimates: Mapping[str, Confidence] = field(default_factory=dict)
+    trained_on: frozenset[bytes] = frozenset()
 
 
 class CaptionerTraining:

@@ -17,6 +17,7 @@ from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
+from tounum_tasks.datasets.lots import hashes_of_files
 from tounum_tasks.evaluation.captioner import (
     cider_of_each,
     evaluate,
@@ -26,6 +27,7 @@ from tounum_tasks.evaluation.captioner import (
     search_name,
 )
 from tounum_tasks.models.card import write_card
+from tounum_tasks.models.trained_on import prefix_of, write_trained_on
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
 from tounum_tasks.training.confidence import fit_confidence
@@ -80,11 +82,13 @@ def write_versions(
     folder.mkdir(parents=True, exist_ok=True)
     options = SearchOptions(max_words=training.settings.max_words)
     described["partners"] = {"extractor": digest}
+    learnt = hashes_of_files(image.path for image in training.train_images).values()
+    before = begun_with.trained_on if (begun_with := training.begun_with) else frozenset()
+    write_trained_on(folder, [*map(prefix_of, learnt), *before])
 
     judge: Mapping[str, NDArray[Any]] = {}
     can_choose = len(training.dev_images) >= ENOUGH_TO_CHOOSE
     estimates: dict[str, Confidence] = {}
-    begun_with = training.begun_with
     if begun_with and digest == extractor_digest and (keep_judge or not can_choose):
         options, judge = replace(begun_with.options, max_words=options.max_words), begun_with.judge
         estimates = dict(begun_with.estimates)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from tounum_tasks.classify.classifier import TEMPERATURE, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.classify.network import CHANNELS, SPREAD, TAPS, build_network, get_weights, set_weights
 from tounum_tasks.datasets.classes import Example, balanced_weights, data_fingerprint, split
+from tounum_tasks.datasets.lots import hashes_of_files
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import (
     evaluate,
@@ -45,6 +46,7 @@ from tounum_tasks.features.inception import weight_shapes as inception_shapes
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
+from tounum_tasks.models.trained_on import prefix_of, write_trained_on
 from tounum_tasks.models.weights import check_weights, hashes_of, write_safetensors
 from tounum_tasks.settings import load_settings
 from tounum_tasks.training.checkpoint import Checkpoint
@@ -320,6 +322,7 @@ def train(
     notes: str = "",
     validate_sources: bool = False,
     average_with: Mapping[str, NDArray[Any]] | None = None,
+    trained_before: Iterable[bytes] = (),
 ) -> ModelCard:
     """Train a classifier and write it, with its card, to ``out/classifier/VERSION``.
 
@@ -336,6 +339,7 @@ def train(
         average_with: weights of an earlier version on the same layers: the new head's scores are averaged with its, for
             two that were fitted to different images err less together than either does (Wortsman et al. 2022).
             Leave-one-source-out validation speaks of the new head alone.
+        trained_before: images that the weights to start from had learnt (:mod:`~tounum_tasks.models.trained_on`).
 
     Raises:
         ConfigurationError: an image cannot be read, the initial weights are incomplete, or no class has two sources
@@ -343,6 +347,7 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     training, validation = split(examples, recipe.validation_share)
+    learnt = hashes_of_files(example.path for example in training).values()
     data = data_fingerprint(examples)
     metrics: dict[str, Any] = {}
     weights: dict[str, NDArray[Any]] = {}
@@ -398,6 +403,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     weights[TEMPERATURE] = np.array([temperature], np.float32)
     write_safetensors(folder / "weights.safetensors", weights)
+    write_trained_on(folder, [*map(prefix_of, learnt), *trained_before])
     return write_card(
         folder,
         name="classifier",
