@@ -8,7 +8,8 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.installed
 PORT   ?= 8080
-WAITING := tests/cluster tests/dags tests/e2e
+SERVICES := tests/cluster tests/dags tests/e2e
+WHOLE    := tests/browser tests/crash tests/pipeline
 
 export PYTHONPATH := .:plugins
 export PYTHONNOUSERSITE := 1
@@ -16,7 +17,7 @@ export XDG_CACHE_HOME := $(CURDIR)/data/cache
 export KERAS_HOME := $(CURDIR)/data/cache/keras
 export MPLCONFIGDIR := $(CURDIR)/data/cache/matplotlib
 
-.PHONY: help run ui airflow env test test-fast test-waiting test-computing test-cluster test-image test-all lint picture lock clean
+.PHONY: help run ui airflow env test test-fast test-services test-whole test-parts test-cluster test-image test-all lint picture lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -37,12 +38,15 @@ test: $(READY)  ## the whole test suite, with a real Airflow (minutes); a part o
 	@.ci/services
 	$(PYTHON) -m pytest $(ARGS)
 
-# Two halves of `make test` that go well side by side on two processors: most of the first waits for services to start.
-test-waiting: $(READY)
-	$(PYTHON) -m pytest $(WAITING)
+# Three parts of `make test` that go well side by side on two processors: the first two often wait for what they start.
+test-services: $(READY)
+	$(PYTHON) -m pytest $(SERVICES)
 
-test-computing: $(READY)
-	$(PYTHON) -m pytest $(WAITING:%=--ignore=%)
+test-whole: $(READY)
+	$(PYTHON) -m pytest $(WHOLE)
+
+test-parts: $(READY)
+	$(PYTHON) -m pytest $(SERVICES:%=--ignore=%) $(WHOLE:%=--ignore=%)
 
 test-fast: $(READY)  ## all tests but those that start Airflow
 	$(PYTHON) -m pytest -m "not e2e and not cluster and not image"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tounum_tasks.datasets.captions import CaptionedImage, joined, load_captions, read_input
+from tests.unit.numbered_images import numbered_images
+from tounum_tasks.datasets.captions import joined, load_captions, read_input
 from tounum_tasks.datasets.feature_cache import SHARD_IMAGES, FeatureCache
 from tounum_tasks.errors import ConfigurationError
 
@@ -309,6 +310,20 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, table):
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
+def test_a_mended_image_costs_its_own_shard(tmp_path):
+    images = numbered_images(tmp_path, [("a",)] * 3 * SHARD_IMAGES)
+    made = []
+
+    def extract(members):
+        made.append(members[0].name)
+        return np.ones((len(members), 2), np.float16)
+
+    FeatureCache(tmp_path / "cache", images, (2,)).fill(extract)
+    images[SHARD_IMAGES + 7].path.write_text("mended")
+    FeatureCache(tmp_path / "cache", images, (2,)).fill(extract)
+    assert made == ["0", f"{SHARD_IMAGES}", f"{2 * SHARD_IMAGES}", f"{SHARD_IMAGES}"]
+
+
 def test_smaller_data_sets_come_more_often_but_never_oftener_than_the_largest(table, tmp_path):
     other = tmp_path / "other" / "captions.tsv"
     write_images(other.parent, ["a.png", "b.png", "z.png"])
@@ -322,7 +337,7 @@ def test_smaller_data_sets_come_more_often_but_never_oftener_than_the_largest(ta
 
 
 def test_views_of_repeated_images_alone_leave_the_other_shards_out(tmp_path):
-    once = [CaptionedImage(f"{n}", tmp_path / f"{n}", "train", ("a",)) for n in range(SHARD_IMAGES)]
+    once = numbered_images(tmp_path, [("a",)] * SHARD_IMAGES)
     often = [replace(image, name=f"again {image.name}", repeats=2) for image in once[:3]]
     cache = FeatureCache(tmp_path / "cache", [*once, *often], (2,))
     cache.fill(lambda members: np.ones((len(members), 2), np.float16), repeated_only=True)

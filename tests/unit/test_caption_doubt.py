@@ -1,13 +1,13 @@
 """What becomes of captions that are probably wrong."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.numbered_images import numbered_images
 from tests.unit.test_caption_judge import CHANNELS, POSITIONS, SCENES, VOCABULARY, looks
 from tests.unit.test_captioner import features, make_captioner
 from tounum_tasks.caption.captioner import Caption, Captioner, SearchOptions
@@ -17,7 +17,6 @@ from tounum_tasks.caption.doubt import Doubt, captions_of
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.network import CaptionNetwork
 from tounum_tasks.caption.shape import NetworkShape
-from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.training.judge import fit_judge
@@ -29,10 +28,8 @@ SCENE_IMAGES = np.stack([looks(scene, 30_000 + number) for number, scene in enum
 def knowing(tmp_path_factory: pytest.TempPathFactory) -> Captioner:
     """A captioner that talks nonsense and knows it, with a judge of what is to be seen."""
     scenes = [SCENES[number % len(SCENES)] for number in range(480)]
-    images = []
-    for number, (colour, animal, place) in enumerate(scenes):
-        texts = (f"a {animal} on {place}", f"{colour} {place} with a {animal}")
-        images.append(CaptionedImage(f"{number}", Path(f"{number}"), "train", texts))
+    captions = [(f"a {animal} on {place}", f"{colour} {place} with a {animal}") for colour, animal, place in scenes]
+    images = numbered_images(tmp_path_factory.mktemp("images"), captions)
     cache = FeatureCache(tmp_path_factory.mktemp("cache"), images, (POSITIONS, CHANNELS))
     cache.fill(lambda members: np.stack([looks(scenes[int(m.name)], int(m.name)) for m in members]))
     network = CaptionNetwork(NetworkShape(len(VOCABULARY), POSITIONS, CHANNELS, embedding=6, units=5, attention=3))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.unit.numbered_images import numbered_images
 from tests.unit.test_captioner import features, make_captioner, store
 from tounum_tasks.caption.captioner import JUDGE_FILE, Captioner, SearchOptions
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.metrics import CiderD
 from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
 from tounum_tasks.cli.main import main
-from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import read_version, write_card
@@ -44,7 +44,7 @@ def looks(scene: tuple[str, str, str], seed: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> tuple[FeatureCache, dict[str, np.ndarray]]:
     scenes = [SCENES[number % len(SCENES)] for number in range(360)]
-    images = [CaptionedImage(f"{n}", Path(f"{n}"), "train", (said_of(scene),)) for n, scene in enumerate(scenes)]
+    images = numbered_images(tmp_path_factory.mktemp("images"), [(said_of(scene),) for scene in scenes])
     cache = FeatureCache(tmp_path_factory.mktemp("cache"), images, (POSITIONS, CHANNELS))
     cache.fill(lambda members: np.stack([looks(scenes[int(m.name)], int(m.name)) for m in members]))
     return cache, fit_judge(cache, VOCABULARY)

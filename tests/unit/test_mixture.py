@@ -1,14 +1,12 @@
 """Mixtures of two captioners, chosen by what they say about images with known captions."""
 
-from pathlib import Path
-
 import numpy as np
 
+from tests.unit.numbered_images import numbered_images
 from tounum_tasks.caption.captioner import SearchOptions
 from tounum_tasks.caption.network import CaptionNetwork
 from tounum_tasks.caption.shape import NetworkShape
 from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
-from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.evaluation.captioner import score
 from tounum_tasks.training.captioner_model import captioner_of
@@ -37,8 +35,8 @@ def test_the_network_gets_the_mixture_that_describes_the_images_best(tmp_path):
 
     assign(mix(before, after, 0.4))
     truth = [caption.text for caption in captioner_of(network, vocabulary).caption(features, beam=3)]
-    images = [CaptionedImage(str(i), Path(f"{i}.png"), "dev", (text,)) for i, text in enumerate(truth)]
-    cache = FeatureCache(tmp_path, images, (POSITIONS, CHANNELS))
+    images = numbered_images(tmp_path, [(text,) for text in truth], "dev")
+    cache = FeatureCache(tmp_path / "cache", images, (POSITIONS, CHANNELS))
     cache.fill(lambda members: features[[int(image.name) for image in members]])
 
     assign(after)

@@ -21,6 +21,7 @@ from tounum_tasks.retrain.data_set import datasets_folder
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.promote import may_promote_unasked, promote, tidy
+from tounum_tasks.retrain.table import read_again
 from tounum_tasks.retrain.train import train
 from tounum_tasks.retrain.work_folder import candidate_folder, registry_of, remove_abandoned, work_folder
 from tounum_tasks.settings import Settings, load_settings
@@ -180,17 +181,33 @@ def trained_at(plan: RetrainPlan) -> Any:
     return dt.datetime.strptime(plan.version, "%Y.%m.%d-%H%M%S").replace(tzinfo=dt.UTC)
 
 
-def test_checkpoints_on_other_data_are_thrown_away(settings: Settings, tmp_path: Path) -> None:
+def test_checkpoints_on_other_data_are_thrown_away_features_are_not(settings: Settings, tmp_path: Path) -> None:
     asked = request()
     plan = prepare(asked, settings)
-    (work_folder(plan, settings) / "tuning-1").mkdir()
-    assert (work_folder(prepare(asked, settings), settings) / "tuning-1").exists()
-    cv2.imwrite(
-        str(tmp_path / "datasets" / "archive" / "Text" / "source" / "mended.png"), np.zeros((9, 9, 3), np.uint8)
-    )
+    folder = work_folder(plan, settings)
+    kept = [folder / "features" / "a1", folder / "work" / "cache" / "train"]
+    checkpoints = [folder / "tuning-1", folder / "work" / "decoder"]
+    for path in [*kept, *checkpoints]:
+        path.mkdir(parents=True)
+    assert prepare(asked, settings) == plan
+    assert all(path.exists() for path in [*kept, *checkpoints])
+    mended = np.zeros((9, 9, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "datasets" / "archive" / "Text" / "source" / "mended.png"), mended)
     again = prepare(asked, settings)
     assert again.work == plan.work and again.data_fingerprint != plan.data_fingerprint
-    assert not (work_folder(again, settings) / "tuning-1").exists()
+    assert all(path.exists() for path in kept) and not any(path.exists() for path in checkpoints)
+
+
+def test_a_test_image_that_was_mended_costs_no_training(settings: Settings, tmp_path: Path) -> None:
+    plan = prepare(request(), settings)
+    (work_folder(plan, settings) / "tuning-1").mkdir()
+    tests = tmp_path / "datasets" / "archive" / "test" / "Text" / "source"
+    cv2.imwrite(str(tests / "0.png"), np.full((30, 30, 3), 77, np.uint8))
+    cv2.imwrite(str(tests / "another.png"), np.full((31, 30, 3), 77, np.uint8))
+    again = prepare(request(), settings)
+    assert again.images["test"] == plan.images["test"] + 1
+    assert (work_folder(again, settings) / "tuning-1").exists()
+    assert len(read_again(plan, settings).tests) == again.images["test"]  # whether prepare was cleared or not
 
 
 def test_data_that_changes_underneath_a_training_is_refused(settings: Settings, tmp_path: Path) -> None:

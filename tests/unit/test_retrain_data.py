@@ -1,5 +1,6 @@
 """Data sets of a retraining: only what lies below the root, and test images that no training sees."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.datasets.classes import Example
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.retrain.data_set import find_data_set, read_caption_data, read_class_data
 from tounum_tasks.settings import Settings, load_settings
@@ -24,23 +26,30 @@ def settings(tmp_path: Path, root: Path) -> Settings:
     return load_settings(datasets_root=str(root), training_root=str(tmp_path / "training"))
 
 
-def write_image(path: Path, level: int = 100) -> None:
+def write_image(path: Path, number: int = 0) -> None:
+    """A grey picture of its own for every number."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((20, 20, 3), level, np.uint8))
+    picture = np.full((20, 20, 3), 100, np.uint8)
+    picture[0, 0] = (number % 256, number // 256, 0)
+    cv2.imwrite(str(path), picture)
 
 
 def write_captions(folder: Path, splits: dict[str, str]) -> None:
     lines = ["image\tsplit\tcaption\n"]
-    for name, split in splits.items():
-        write_image(folder / name)
+    for number, (name, split) in enumerate(splits.items()):
+        write_image(folder / name, number)
         lines.append(f"{name}\t{split}\ta grey square\n")
     (folder / "captions.tsv").write_text("".join(lines))
 
 
 def write_classes(root: Path, count: int) -> None:
-    for name in CLASSES:
+    for label, name in enumerate(CLASSES):
         for index in range(count):
-            write_image(root / name / "source" / f"page {index}.png")
+            write_image(root / name / "source" / f"page {index}.png", 1000 * label + index)
+
+
+def paths(examples: Sequence[Example]) -> list[Path]:
+    return [example.path for example in examples]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +108,7 @@ def test_half_of_dev_is_tested_on_where_there_is_no_test_split(root: Path, setti
     write_captions(root / "photos", splits)
     data = read_caption_data("photos", settings).data
     dev, test = ({image.name for image in data.split(name)} for name in ("dev", "test"))
-    assert len(dev) == len(test) == 5 and not dev & test
+    assert dev and test and len(dev | test) == 10 and not dev & test
     assert {image.name for image in data.split("train")} == {f"{index}.png" for index in range(10)}
     assert {image.name for image in read_caption_data("photos", settings).data.split("test")} == test
 
@@ -110,7 +119,7 @@ def test_captions_without_images_to_test_on_are_refused(root: Path, settings: Se
         read_caption_data("photos", settings)
 
 
-def test_classes_hold_images_back_by_name_alone(root: Path, settings: Settings) -> None:
+def test_classes_hold_images_back_by_their_bytes_alone(root: Path, settings: Settings) -> None:
     write_classes(root / "archive", 40)
     before = read_class_data("archive", settings)
     assert not set(before.training) & set(before.test)
@@ -120,6 +129,10 @@ def test_classes_hold_images_back_by_name_alone(root: Path, settings: Settings) 
     after = read_class_data("archive", settings)
     assert set(before.test) <= set(after.test) and set(before.training) <= set(after.training)
     assert before.fingerprint != after.fingerprint
+    for path in (root / "archive").rglob("*.png"):
+        path.rename(path.with_name(f"renamed {path.name}"))
+    renamed = read_class_data("archive", settings)
+    assert {path.name for path in paths(renamed.test)} == {f"renamed {path.name}" for path in paths(after.test)}
 
 
 def test_classes_in_a_test_folder_are_tested_on(root: Path, settings: Settings) -> None:

@@ -30,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--split", default="dev", choices=["train", "dev", "test"], help="default: dev")
     parser.add_argument("--beam", type=int, nargs="+", default=[1, 3], metavar="N", help="widths (default: 1 3)")
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the split, where the data brings none")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what --limit takes")
     parser.add_argument(
         "--train-share", type=float, default=0.8, metavar="X", help="where the data brings no split (default: 0.8)"
     )

@@ -29,6 +29,7 @@ from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.names import is_ignored
 
 TRAIN_SHARE = 0.8
+TEST = "test"
 SPLITS = ("train", "dev", "test")
 # What MS-COCO calls its files, and what we call the splits.
 COCO_SPLITS = {"train": "train", "val": "dev", "test": "test"}
@@ -58,7 +59,10 @@ class CaptionedImage:
 
 @dataclass(frozen=True)
 class CaptionData:
-    """A data set of captioned images in order of name, and a hash of everything in it but the pixels."""
+    """A data set of captioned images in order of name.
+
+    ``fingerprint`` is a hash of what a training reads of it, but for the pixels: the split ``test`` does not matter.
+    """
 
     images: tuple[CaptionedImage, ...]
     fingerprint: str
@@ -126,8 +130,16 @@ def load_captions(
         splits = split_by_content({name: paths[name] for name in names}, train_share)
     kept = _limited(names, splits, seed, limit)
     images = tuple(CaptionedImage(name, paths[name], splits[name], tuple(captions[name])) for name in kept)
-    content = [[image.name, image.split, image.path.stat().st_size, *image.captions] for image in images]
-    return CaptionData(images, fingerprint(captions=content))
+    return captioned(images)
+
+
+def captioned(images: Iterable[CaptionedImage]) -> CaptionData:
+    """Return images, in order of name, as a data set."""
+    known = tuple(images)
+    content = [
+        [image.name, image.split, image.path.stat().st_size, *image.captions] for image in known if image.split != TEST
+    ]
+    return CaptionData(known, fingerprint(captions=content))
 
 
 def joined(parts: Sequence[CaptionData], *, balance: int = 1) -> CaptionData:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from pyarrow import feather
 
 from tounum_tasks.datasets.captions import CaptionedImage
+from tounum_tasks.datasets.lots import hashes_of_files
 from tounum_tasks.files import whole_file
+from tounum_tasks.fingerprint import fingerprint
 
 SHARD_IMAGES = 256
 log = logging.getLogger(__name__)
@@ -25,8 +28,10 @@ log = logging.getLogger(__name__)
 class FeatureCache:
     """The features of a list of images, one Feather file (zstd) for every 256 of them.
 
+    A file is called by the names and the bytes of its images: one that was mended costs its own file and no other.
+
     Args:
-        folder: belongs to one list of images and one network; made when missing.
+        folder: belongs to one network and one view of the images; made when missing.
         images: the images; shards follow their order.
         shape: shape of one image's features, stored as float16.
     """
@@ -35,6 +40,10 @@ class FeatureCache:
         self.folder = folder
         self.images = list(images)
         self.shape = shape
+
+    @cached_property
+    def _hashes(self) -> dict[Path, str]:
+        return hashes_of_files(image.path for image in self.images)
 
     @property
     def shards(self) -> int:
@@ -81,4 +90,5 @@ class FeatureCache:
         return values.reshape(len(column), *self.shape)
 
     def _path(self, shard: int) -> Path:
-        return self.folder / f"{shard:05}.feather"
+        content = [[image.name, self._hashes[image.path]] for image in self.members(shard)]
+        return self.folder / f"{shard:05}-{fingerprint(images=content)[:16]}.feather"

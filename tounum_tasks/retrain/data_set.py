@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.corrections.truth import ORIGINS
-from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, joined, load_captions
+from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, captioned, joined, load_captions
 from tounum_tasks.datasets.classes import Example, list_examples, read_class_folders, split
 from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.errors import ConfigurationError, ItemError
@@ -60,7 +60,8 @@ class Captions:
 class ClassData:
     """Labelled images: ``training`` is what a training may use (it keeps some to validate on), ``test`` is not.
 
-    ``groups`` are those test images that people corrected (hard) or that were chosen by lot (sample).
+    ``fingerprint`` is of what a training may use. ``groups`` are those test images that people corrected (hard) or that
+    were chosen by lot (sample).
     """
 
     training: tuple[Example, ...]
@@ -166,7 +167,7 @@ def _with_test_split(data: CaptionData) -> CaptionData:
     def divided(image: CaptionedImage) -> CaptionedImage:
         return replace(image, split="test") if image.path in chosen else image
 
-    return CaptionData(tuple(map(divided, data.images)), data.fingerprint)
+    return captioned(map(divided, data.images))
 
 
 def _dealt_to_test(paths: Iterable[Path], share: float) -> set[Path]:
@@ -211,10 +212,7 @@ def read_class_data(name: str, settings: Settings, corrections: Path | None = No
             )
     if not validated_on:
         raise ConfigurationError(f"Data set '{display_name(name)}' has no images to validate on: add some.")
-    content = [
-        [[example.source, example.path.name, example.path.stat().st_size] for example in part]
-        for part in (training, test)
-    ]
+    content = [[example.source, example.path.name, example.path.stat().st_size] for example in training]
     return ClassData(tuple(training), tuple(test), fingerprint(classes=content), ", and ".join(sources), groups)
 
 

@@ -52,7 +52,7 @@ class RetrainPlan(_Frozen):
         corrections: an export of what people corrected and confirmed lies in the work folder, and is learnt from.
         initial: the model that the training begins with: the classifier in production, or the extractor of the
             captioner in production.
-        data_fingerprint: of the whole data set; a data set that changes underneath a retraining is refused.
+        data_fingerprint: of what is trained on; if that changes underneath a retraining, it is refused.
         images: number of images by split.
         test: where the test images come from, for people.
     """

@@ -24,6 +24,7 @@ from tounum_tasks.retrain.work_folder import (
     read_json,
     registry_of,
     remove_abandoned,
+    remove_checkpoints,
     retrain_folder,
     work_folder,
 )
@@ -35,8 +36,8 @@ log = logging.getLogger(__name__)
 def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
     """Check the parameters, the data set and the disk; fix version, initial model and work folder.
 
-    Called again for the same run it returns the same plan, so that a training goes on. If the data set was mended in
-    between, the work that was done on the old one is thrown away.
+    Called again for the same run it returns the same plan, so that a training goes on. If what is trained on was mended
+    in between, it begins anew, with the features of the other images.
 
     Raises:
         ConfigurationError: a parameter, the data set or a picture of it cannot be used, the run's model is
@@ -122,21 +123,20 @@ def _check_version_is_free(plan: RetrainPlan, settings: Settings) -> None:
 
 
 def _continued(plan: RetrainPlan, folder: Path) -> RetrainPlan:
-    """The plan with the initial model of an earlier attempt, whose checkpoints are worthless with another one."""
+    """The plan with the initial model of an earlier attempt, whose checkpoints are worthless with another one.
+
+    Checkpoints go if what is trained on has changed. Features of single images stay, and so does everything if only the
+    test images are others: a picture that was mended costs itself.
+    """
     if not (folder / PLAN_FILE).exists():
         return plan
     earlier = RetrainPlan.from_json(read_json(folder / PLAN_FILE))
     continued = plan.model_copy(update={"initial": earlier.initial})
-    if continued == earlier:
+    tests_aside = {"images": {**earlier.images, "test": plan.images["test"]}, "test": plan.test}
+    if continued == earlier.model_copy(update=tests_aside):
         return continued
     log.info("The data set has changed since the last attempt: the training begins anew.")
-    for entry in folder.iterdir():
-        if entry.name == CORRECTIONS_FOLDER:
-            continue  # exported just now
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+    remove_checkpoints(folder)
     return plan
 
 

@@ -28,6 +28,8 @@ EVALUATION_FILE = "evaluation.json"
 COMPARISON_FILE = "comparison.md"
 QUESTION_FILE = "question.md"
 CORRECTIONS_FOLDER = "corrections"
+FEATURES = ("features", "work/cache")
+"""Where trainings keep the features of images, found by the images' bytes: of use to any other training."""
 ABANDONED_DAYS = 30
 
 
@@ -80,6 +82,19 @@ def remove_working_files(folder: Path, *, keep_candidate: bool) -> None:
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink() and not (keep_candidate and entry.name in KINDS):
             shutil.rmtree(entry)
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove what was trained and measured on other data; features of images and exported corrections stay."""
+    kept = {folder / name for name in (CORRECTIONS_FOLDER, *FEATURES)}
+    parents = {parent for path in kept for parent in path.parents}
+    for entry in [*folder.iterdir(), *(folder / "work").glob("*")]:
+        if entry in kept or entry in parents:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def remove_abandoned(settings: Settings, *, now: float | None = None) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from tounum_tasks.search.text import TOKENIZER
 
-LAYOUT = 2  # raise with every change of the tables: an index of another layout is made anew
+LAYOUT = 3  # raise with every change of the tables: an index of another layout is made anew
 ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20
 LAST_DAY = dt.date(2199, 12, 31).toordinal()
 BUSY_SECONDS = 30.0
@@ -41,8 +41,9 @@ CREATE TABLE items (
     status TEXT, label TEXT, model_label TEXT, label_source TEXT, confidence REAL,
     caption TEXT, model_caption TEXT, caption_source TEXT, caption_confidence REAL,
     width_px INTEGER, height_px INTEGER, needs_review INTEGER, error_code TEXT,
-    is_seen INTEGER DEFAULT 0, words TEXT, tags TEXT
+    is_seen INTEGER DEFAULT 0, words TEXT, tags TEXT, file_name TEXT
 );
+CREATE INDEX items_by_name ON items (file_name);
 CREATE INDEX items_by_path ON items (source_path, page);
 CREATE INDEX items_of_an_image ON items (image_id);
 CREATE INDEX items_by_confidence ON items (confidence) WHERE confidence IS NOT NULL;

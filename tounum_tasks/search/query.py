@@ -17,7 +17,7 @@ from tounum_tasks.search.text import fts_query
 Sort = Literal["newest", "unsure", "caption"]
 SORTED_BY = {"unsure": "confidence", "caption": "caption_confidence"}
 FEW = 20_000  # so many items are sorted at once rather than met in order
-COUNTED = 10_000  # results beyond these are "more than"
+COUNTED = 2_000  # results beyond these are "more than"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Filter:
         first_date, last_date: nights from and to, YYYY-MM-DD, both included; empty: no bound.
         batch_id: of one batch, together with its date as ``first_date``; empty: all.
         tags: all of which an item has (see ``tags_of`` in :mod:`tounum_tasks.search.refresh`).
-        text: what people typed; empty: everything.
+        text: what people typed; empty: everything. Where a file has exactly this name, such files are meant.
         sort: ``newest`` night first; ``unsure``: least sure class first; ``caption``: least sure caption first.
     """
 
@@ -126,7 +126,9 @@ class _Query:
     def __init__(self, index: sqlite3.Connection, wanted: Filter) -> None:
         self.index = index
         self.column = SORTED_BY.get(wanted.sort)
-        text = fts_query(wanted.text)
+        name = wanted.text.strip().lower()
+        is_name = index.execute("SELECT 1 FROM items WHERE file_name = ?", (name,)).fetchone() is not None
+        text = "" if is_name else fts_query(wanted.text)
         self.conditions: list[str] = []
         self.values: list[Any] = []
         tags = sorted(set(wanted.tags), key=lambda tag: (_total(index, tag), tag))
@@ -135,6 +137,8 @@ class _Query:
         if text:
             self.tables, self.number = "texts CROSS JOIN items ON items.id = texts.rowid", "texts.rowid"
             self._require("texts MATCH ?", text)
+        elif is_name:
+            self._require("items.file_name = ?", name)
         elif tags and not is_met_in_order:
             self.tables, self.number = "tags CROSS JOIN items ON items.id = tags.item", "tags.item"
             self._require("tags.tag = ?", tags.pop(0))

@@ -22,7 +22,7 @@ from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.reviews.text import FOLDER, compacted_names
 from tounum_tasks.search.index import index_file, numbers_of_batch, packed, transaction, writing
 from tounum_tasks.search.reviewed import drop_reviews, lay_over, take_reviews
-from tounum_tasks.search.rows import tags_of, words_of
+from tounum_tasks.search.rows import file_name_of, tags_of, words_of
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.store.open import open_storage
@@ -216,14 +216,20 @@ def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | 
 
 
 def _insert_items(index: sqlite3.Connection, first: int, rows: list[dict[str, Any]]) -> None:
-    columns = ("id", *ITEM_COLUMNS, "words", "tags")
+    columns = ("id", *ITEM_COLUMNS, "words", "tags", "file_name")
     statement = f"INSERT INTO items ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     for begin in range(0, len(rows), ROWS_AT_ONCE):
         numbered = list(enumerate(rows[begin : begin + ROWS_AT_ONCE], first + begin))
         index.executemany(
             statement,
             (
-                (item, *(row.get(name) for name in ITEM_COLUMNS), words_of(row), json.dumps(tags_of(row)))
+                (
+                    item,
+                    *(row.get(name) for name in ITEM_COLUMNS),
+                    words_of(row),
+                    json.dumps(tags_of(row)),
+                    file_name_of(row["source_path"]),
+                )
                 for item, row in numbered
             ),
         )

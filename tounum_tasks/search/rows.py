@@ -40,3 +40,8 @@ def words_of(row: Mapping[str, Any]) -> str:
         row.get("batch_name"), row.get("label"), row.get("format"), *(row.get("quality_flags_before") or ()),
     )  # fmt: skip
     return " ".join(str(word) for word in words if word)
+
+
+def file_name_of(path: str) -> str:
+    """Return the name of a file in small letters, without its folders: what people type who know what they want."""
+    return path.rpartition("/")[2].lower()

@@ -67,6 +67,7 @@ REFERENCES_BESIDE_REWARDS = 2
 """Captions of people, for each image, whose likelihood counts beside the rewards, if it does."""
 GOING_ON = 0.4  # share of the learning rate that is right for a captioner that was trained before
 CURVES_FILE = "curves.csv"
+CACHE_FOLDER = "cache"
 CURVES = ("phase", "pass", "train_loss", "train_reward", "dev_loss", "seconds", "bleu_4", "cider")
 
 log = logging.getLogger(__name__)
@@ -339,7 +340,8 @@ class CaptionerTraining:
         outputs: Outputs,
     ) -> FeatureCache:
         """The filled cache of what a network makes of one view of some images."""
-        cache = FeatureCache(self.work / "cache" / kind / name, images, shape)
+        network = fingerprint(weights=hashes_of(extractor_network.get_weights(self.network)))[:16]
+        cache = FeatureCache(self.work / CACHE_FOLDER / f"{kind}-{network}" / name, images, shape)
         cache.fill(
             partial(extract, outputs, number=number),
             repeated_only=number != WHOLE and self.settings.views_of_repeated,

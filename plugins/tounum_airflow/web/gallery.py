@@ -39,7 +39,8 @@ def gallery(
         is_more, rows = len(found) > n, found[:n]
         if backwards:
             rows.reverse()
-        number, is_all = query.count(index, asked.filter)
+        is_whole = after is None and before is None and not is_more
+        number, is_all = (len(rows), True) if is_whole else query.count(index, asked.filter)
         facets = query.facets(index, asked.filter)
         shown = tiles(request, index, rows, asked.values)
     return render(
