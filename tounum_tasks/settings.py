@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     quiet_seconds: Annotated[float, Field(ge=0)] = Field(
         300, description="A batch without _READY is taken when nothing in it changed for so long"
     )
+    files_at_once: Annotated[int, Field(ge=1, le=64)] = Field(
+        16, description="Files that intake copies, and registers that it reads, side by side"
+    )
     ignore: str = Field(
         "",
         description="Patterns, separated by commas, of files and folders that stay in ingest, for example "

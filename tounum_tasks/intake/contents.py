@@ -3,18 +3,23 @@
 import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.fixity.statements import Statement, Statements
 from tounum_tasks.images.pages import inspect
 from tounum_tasks.intake.journal import Journal, validated
 from tounum_tasks.intake.readiness import FileState
+from tounum_tasks.intake.side_by_side import side_by_side
 from tounum_tasks.intake.sidecars import describes, is_sidecar
 from tounum_tasks.items import Item, Sidecar
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
 from tounum_tasks.visible import display_name
+
+READ_ALONE_BYTES = 8 * 2**20  # larger files are in memory one at a time
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class _File:
 
 
 def sidecars_of(
-    lake: Storage, journal: Journal, copies: Mapping[str, Copy], lists: Collection[str] = ()
+    lake: Storage, journal: Journal, copies: Mapping[str, Copy], settings: Settings, lists: Collection[str] = ()
 ) -> list[Sidecar]:
     """Return what stands beside the images of a batch, in order of path.
 
@@ -48,12 +53,16 @@ def sidecars_of(
         copies: every file of the batch, by path.
         lists: paths of files that are sidecars whatever they are called: checksum lists.
     """
+    files = journal.listing.files
+
+    def is_beside(file: FileState) -> bool:
+        return file.path in lists or is_sidecar(file.path, lake, journal.original(file.path))
+
     beside = [
-        file for file in journal.listing.files
-        if file.path in lists or is_sidecar(file.path, lake, journal.original(file.path))
-    ]  # fmt: skip
+        file for file, found in zip(files, side_by_side(is_beside, files, settings.files_at_once), strict=True) if found
+    ]
     paths = {file.path for file in beside}
-    found = describes(paths, [file.path for file in journal.listing.files if file.path not in paths])
+    found = describes(paths, [file.path for file in files if file.path not in paths])
     return [
         Sidecar(
             source_path=display_name(file.path),
@@ -83,7 +92,13 @@ def items_of(
     images = [file for file in journal.listing.files if journal.original(file.path) not in beside]
     if not images:
         return []
-    files = [_inspected(lake, journal, file, copies[file.path], settings) for file in images]
+    large = Lock()
+
+    def inspected(file: FileState) -> _File:
+        with large if file.size > READ_ALONE_BYTES else nullcontext():
+            return _inspected(lake, journal, file, copies[file.path], settings)
+
+    files = side_by_side(inspected, images, settings.files_at_once)
     files = sorted([*files, *_missing_files(journal, stated)], key=lambda file: os.fsencode(file.path))
     # Airflow maps a limited number of shards: a very large batch gets larger ones.
     shard_size = max(settings.shard_size, -(-sum(file.pages for file in files) // settings.max_shards))

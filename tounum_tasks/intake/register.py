@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import tounum_tasks
 from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault
 from tounum_tasks.intake.rescans import place_of, strike_off_rescans
+from tounum_tasks.intake.side_by_side import side_by_side
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
 from tounum_tasks.items import read_items, registered_batches
 from tounum_tasks.logs import about
@@ -51,7 +52,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
         wanted = [*_of_date(lake, batch_date), *intake.batches, *_unpublished(lake, batch_date, settings)]
     else:
         wanted = list(_of_date(lake, batch_date))
-    batches, damaged = _batch_plans(lake, wanted)
+    batches, damaged = _batch_plans(lake, wanted, settings.files_at_once)
     batches, postponed = _first_shards(batches, settings.max_shards)
     store = ReviewStore(lake)
     strike_off_rescans(lake, store, batches)
@@ -110,34 +111,36 @@ def _of_date(lake: Storage, batch_date: str) -> Iterable[tuple[str, str]]:
 def _unpublished(lake: Storage, batch_date: str, settings: Settings) -> Iterable[tuple[str, str]]:
     """Batches of the days before that a run took in and, killed or failed, never published."""
     earliest = (dt.date.fromisoformat(batch_date) - dt.timedelta(days=settings.unfinished_days)).isoformat()
-    for entry in lake.list_folder("registers"):
-        if earliest <= entry.name < batch_date:
-            for found, batch_id in _of_date(lake, entry.name):
-                if latest_version(lake, found, batch_id) == 0:
-                    yield found, batch_id
+    days = [entry.name for entry in lake.list_folder("registers") if earliest <= entry.name < batch_date]
+    known = [batch for of_day in side_by_side(lambda day: list(_of_date(lake, day)), days, settings.files_at_once)
+             for batch in of_day]  # fmt: skip
+    versions = side_by_side(lambda batch: latest_version(lake, *batch), known, settings.files_at_once)
+    return [batch for batch, version in zip(known, versions, strict=True) if version == 0]
 
 
-def _batch_plans(lake: Storage, wanted: Iterable[tuple[str, str]]) -> tuple[list[BatchPlan], list[str]]:
+def _batch_plans(lake: Storage, wanted: Iterable[tuple[str, str]], at_once: int) -> tuple[list[BatchPlan], list[str]]:
     """Return the batches, unpublished ones first, and a sentence for each whose register or manifest is damaged."""
-    plans, damaged = [], []
-    for batch_date, batch_id in dict.fromkeys(wanted):
+
+    def plan_of(batch: tuple[str, str]) -> BatchPlan | DamagedFile:
+        batch_date, batch_id = batch
         try:
             items = read_items(lake, batch_date, batch_id)
             mend_latest(lake, batch_date, batch_id)
         except DamagedFile as fault:
             with about(batch=batch_id):
                 log.error("%s", fault)
-            damaged.append(str(fault))
-            continue
-        plans.append(
-            BatchPlan(
-                batch_id=batch_id,
-                batch_date=batch_date,
-                items=len(items),
-                shards=max(item.shard for item in items) + 1,
-                base_version=latest_version(lake, batch_date, batch_id),
-            )
+            return fault
+        return BatchPlan(
+            batch_id=batch_id,
+            batch_date=batch_date,
+            items=len(items),
+            shards=max(item.shard for item in items) + 1,
+            base_version=latest_version(lake, batch_date, batch_id),
         )
+
+    found = side_by_side(plan_of, dict.fromkeys(wanted), at_once)
+    plans = [plan for plan in found if isinstance(plan, BatchPlan)]
+    damaged = [str(fault) for fault in found if isinstance(fault, DamagedFile)]
     return sorted(plans, key=lambda plan: (plan.base_version > 0, plan.batch_date, plan.batch_id)), damaged
 
 

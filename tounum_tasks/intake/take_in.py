@@ -15,7 +15,8 @@ from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode,
 from tounum_tasks.fixity.statements import Statement, Statements, read_statements
 from tounum_tasks.intake.contents import Copy, items_of, sidecars_of
 from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal, journal_path, original_path
-from tounum_tasks.intake.readiness import Listing, list_batch, scan
+from tounum_tasks.intake.readiness import FileState, Listing, list_batch, scan
+from tounum_tasks.intake.side_by_side import side_by_side
 from tounum_tasks.items import (
     commit_items,
     register_path,
@@ -197,7 +198,7 @@ def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings
                 raise
         else:
             log.info("Batch '%s' was taken in.", journal.listing.name)
-    _empty_ingest(ingest, lake, journal)
+    _empty_ingest(ingest, lake, journal, settings)
     lake.remove(journal.path)
 
 
@@ -214,11 +215,11 @@ def _register(ingest: Storage, lake: Storage, journal: Journal, settings: Settin
     if stated.unlisted:
         log.warning("Batch '%s': %d files are in none of its checksum lists: %s.", journal.listing.name,
                     len(stated.unlisted), ", ".join(map(display_name, stated.unlisted[:MOST_FAULTS])))  # fmt: skip
-    copies = _copy_originals(ingest, lake, journal, stated)
+    copies = _copy_originals(ingest, lake, journal, stated, settings)
     _require(journal, [str(copy.differs) for copy in copies.values() if copy.differs], settings)
     digests = {path: copy.sha256 for path, copy in copies.items()}
     _check_unchanged(ingest, journal, digests, settings)
-    sidecars = sidecars_of(lake, journal, copies, lists=stated.read)
+    sidecars = sidecars_of(lake, journal, copies, settings, lists=stated.read)
     items = items_of(lake, journal, copies, sidecars, stated, settings)
     if not items:
         raise _MustWait(f"Batch '{journal.listing.name}' must wait: there is no image in it; deliver its images, too.")
@@ -270,10 +271,15 @@ def _abandon(lake: Storage, journal: Journal) -> None:
     lake.remove(journal.path)
 
 
-def _copy_originals(ingest: Storage, lake: Storage, journal: Journal, stated: Statements) -> dict[str, Copy]:
-    """Copy and verify every file of the journal; return what was copied, by path."""
-    copies = {}
-    for file in journal.listing.files:
+def _copy_originals(
+    ingest: Storage, lake: Storage, journal: Journal, stated: Statements, settings: Settings
+) -> dict[str, Copy]:
+    """Copy and verify every file of the journal, several at once; return what was copied, by path.
+
+    The order does not matter: nothing is registered, and ingest not touched, before all of them lie in the lake.
+    """
+
+    def copied(file: FileState) -> Copy:
         source, target = journal.listing.path_in_ingest(file.path), journal.original(file.path)
         hashers = stated.hashers(file.path)
         try:
@@ -292,8 +298,11 @@ def _copy_originals(ingest: Storage, lake: Storage, journal: Journal, stated: St
         if stated.read.get(file.path, digest) != digest:
             raise _changed(journal, f"'{display_name(file.path)}' changed")
         found = {algorithm: hasher.hexdigest() for algorithm, hasher in hashers.items()}
-        copies[file.path] = Copy(digest, stated.strongest(file.path), _difference(file.path, stated, found))
-    return copies
+        return Copy(digest, stated.strongest(file.path), _difference(file.path, stated, found))
+
+    files = journal.listing.files
+    copies = side_by_side(copied, files, settings.files_at_once)
+    return {file.path: copy for file, copy in zip(files, copies, strict=True)}
 
 
 def _difference(path: str, stated: Statements, found: Mapping[str, str]) -> ItemError | None:
@@ -326,18 +335,21 @@ def _check_unchanged(ingest: Storage, journal: Journal, digests: dict[str, str],
         raise _changed(journal, "it vanished") from error
 
 
-def _empty_ingest(ingest: Storage, lake: Storage, journal: Journal) -> None:
+def _empty_ingest(ingest: Storage, lake: Storage, journal: Journal, settings: Settings) -> None:
     """Remove what was taken, as far as it is still what was taken; folders go when nothing is left in them.
 
     What a file holds decides, not its time: somebody may put another one in its place at any moment.
     """
     listing = journal.listing
     taken = registered_files(lake, journal.batch_date, journal.batch_id)
-    for file in listing.files:
+
+    def remove(file: FileState) -> None:
         path, sha256 = listing.path_in_ingest(file.path), taken[journal.original(file.path)]
         if not ingest.remove_unchanged(path, sha256=sha256, version=file.version):
             with about(path=display_name(file.path)):
                 log.warning("This file changed after it was taken in and stays in ingest.")
+
+    side_by_side(remove, listing.files, settings.files_at_once)
     for marker in listing.markers:
         ingest.remove(listing.path_in_ingest(marker))
     for folder in reversed(listing.folders):
