@@ -48,8 +48,9 @@ class CaptionerTraining:
         return views * BYTES_PER_VIEW
 
     def train(self, plan: RetrainPlan, settings: Settings, data: DataSet) -> dict[str, Any]:
-        from tounum_tasks.training.captioner import CURVES_FILE, TrainingSettings
+        from tounum_tasks.training.captioner import CURVES_FILE
         from tounum_tasks.training.captioner_run import train_captioner
+        from tounum_tasks.training.captioner_settings import TrainingSettings
 
         initial = initial_version(plan, settings)
         out = work_folder(plan, settings)

@@ -20,7 +20,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ from tounum_tasks.models.trained_on import prefix_of, write_trained_on
 from tounum_tasks.models.weights import check_weights, hashes_of, write_safetensors
 from tounum_tasks.settings import load_settings
 from tounum_tasks.training.checkpoint import Checkpoint
+from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.curve import write_curve
 from tounum_tasks.training.features import features_of, prepared
 from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature, main_axes
@@ -67,40 +68,6 @@ CHECKPOINT_STEPS = 50
 VALIDATION_SAMPLE = 256
 GAP_SAMPLE = 512
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a training does, besides the data and the initial weights.
-
-    Attributes:
-        architecture: ``inception-spread`` or ``notebook``.
-        views: copies of each image that the head is fitted to; the first is the image itself, the others are damaged.
-        renderings: images in each of the manners of :mod:`~tounum_tasks.training.rendered_sources`.
-        l2: penalty of the head's weights.
-        photo_cost: how much more than the others' the score of a photograph has to be, where 1 is a whole class: a
-            drawing among the photographs costs more than a photograph in review.
-        passes: how many times as many images as there are in training are drawn while all layers are trained.
-        batch_size: images per step.
-        learning_rate: peak of Adam's learning rate; warmed up over the first tenth, then a cosine down to zero.
-        patience: checkpoints without a lower validation loss after which training of all layers stops.
-        label_smoothing: share of the target given to the other classes: some labels are wrong.
-        validation_share: share of the images that is only validated on.
-        seed: of drawing and damaging.
-    """
-
-    architecture: str = SPREAD
-    views: int = 1
-    renderings: int = 120
-    l2: float = 7e-3
-    photo_cost: float = 0.03
-    passes: float = 0.5
-    batch_size: int = 32
-    learning_rate: float = 1e-5
-    patience: int = 5
-    label_smoothing: float = 0.05
-    validation_share: float = 0.15
-    seed: int = 0
 
 
 def load_input(example: Example, architecture: str, seed: Sequence[int] | None) -> NDArray[np.uint8]:
