@@ -209,4 +209,4 @@ def _registry(arguments: argparse.Namespace) -> Registry:
     from tounum_tasks.models.registry import Registry
 
     settings = load_settings(lake_root=arguments.lake)
-    return Registry(settings.lake_root, cache=Path(settings.model_cache))
+    return Registry.of(settings)

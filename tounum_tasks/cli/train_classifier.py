@@ -127,7 +127,7 @@ def _initial(choice: str) -> dict[str, NDArray[Any]]:
         return dict(imagenet_weights())
     if choice == "production":
         settings = load_settings()
-        registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+        registry = Registry.of(settings)
         return read_safetensors(registry.resolve("classifier").folder / "weights.safetensors")
     path = Path(choice)
     return read_npz(path) if path.suffix == ".npz" else read_safetensors(path)
