@@ -46,7 +46,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Figures]:
     from tounum_tasks.features.inception import read_npz
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.models.weights import read_safetensors
-    from tounum_tasks.training.captioner import TrainingSettings
+    from tounum_tasks.training.captioner_settings import TrainingSettings
 
     sets = [load_captions(path, limit=arguments.limit) for path in arguments.data]
     as_they_are, balanced = joined(sets), joined(sets, balance=arguments.balance)

@@ -22,7 +22,8 @@ from tounum_tasks.classify.network import CHANNELS, TAPS
 from tounum_tasks.cli import train_classifier
 from tounum_tasks.datasets.classes import Example
 from tounum_tasks.evaluation.classifier import evaluate
-from tounum_tasks.training.classifier import Recipe, leave_one_source_out, prepare_features
+from tounum_tasks.training.classifier import leave_one_source_out, prepare_features
+from tounum_tasks.training.classifier_recipe import Recipe
 
 WIDTHS = [CHANNELS[tap] for tap in TAPS]
 PARTS = dict(zip(TAPS, np.split(np.arange(sum(WIDTHS)), np.cumsum(WIDTHS)[:-1]), strict=True))

@@ -46,7 +46,7 @@ def main() -> None:
     if not images:
         sys.exit(f"{arguments.captions} has no images of the split {arguments.split}")
     settings = load_settings()
-    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+    registry = Registry.of(settings)
     chosen = registry.resolve("captioner")
     eyes = registry.partner(chosen, "extractor")
     classifier = Classifier.load(registry.resolve("classifier").folder)

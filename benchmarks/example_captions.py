@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
     arguments = parser.parse_args()
     settings = load_settings(lake_root=arguments.lake)
-    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+    registry = Registry.of(settings)
     chosen = registry.resolve("captioner", "production")
     partner = registry.partner(chosen, "extractor")
     pictures = {name: pixels for name, pixels in photographs().items() if name in SHOWN}

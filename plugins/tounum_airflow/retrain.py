@@ -49,30 +49,24 @@ def retrain_params() -> dict[str, Param]:
             description="Over the training images. Empty: 10 for the captioner, 0.5 for the classifier (0: its head "
             "alone).",
         ),
-        "extractor_epochs": _passes(
+        "extractor_epochs": _number(
             "Passes of the extractor",
             "Captioner only: passes in which the extractor above mixed8 learns too, before the others.",
         ),
-        "reward_epochs": _passes(
+        "reward_epochs": _number(
             "Passes with rewards",
             "Captioner only: passes in which whole captions are rewarded for CIDEr, after the others.",
         ),
-        "windows": Param(
-            0,
-            type="integer",
-            minimum=0,
+        "windows": _number(
+            "Windows",
+            "Captioner only: learn from so many parts of each image, too. 6 helps with thousands of images; time and "
+            "disk for features grow with it.",
             maximum=100,
-            title="Windows",
-            description="Captioner only: learn from so many parts of each image, too. 6 helps with thousands of "
-            "images; time and disk for features grow with it.",
         ),
-        "seed": Param(
-            0,
-            type="integer",
-            minimum=0,
+        "seed": _number(
+            "Seed",
+            "Of everything that is drawn at random. The test images do not depend on it.",
             maximum=2**31 - 1,
-            title="Seed",
-            description="Of everything that is drawn at random. The test images do not depend on it.",
         ),
         "auto_approve": Param(
             False,
@@ -91,8 +85,8 @@ def retrain_params() -> dict[str, Param]:
     }
 
 
-def _passes(title: str, description: str) -> Param:
-    return Param(0, type="integer", minimum=0, maximum=1000, title=title, description=description)
+def _number(title: str, description: str, *, maximum: int = 1000) -> Param:
+    return Param(0, type="integer", minimum=0, maximum=maximum, title=title, description=description)
 
 
 def plan_retraining(step: Callable[[RetrainRequest, Settings], RetrainPlan]) -> dict:

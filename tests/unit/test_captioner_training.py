@@ -29,13 +29,13 @@ from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.training.captioner import (
     CaptionerTraining,
     TrainedCaptioner,
-    TrainingSettings,
     images_of_a_pass,
     shards_of_a_pass,
     with_new_words,
     without_rare_words,
 )
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, staircase, teacher_forcing
+from tounum_tasks.training.captioner_settings import TrainingSettings
 from tounum_tasks.training.captioner_version import draw_curves
 from tounum_tasks.training.reward import CaptionReward, advantages
 

@@ -23,12 +23,12 @@ from tounum_tasks.training.archive_looks import light_on_dark, old_photograph, s
 from tounum_tasks.training.augmentation import STEPS, augment, bitonal, without_bars
 from tounum_tasks.training.classifier import (
     HeadFitter,
-    Recipe,
     fine_tune,
     leave_one_source_out,
     train,
     without_improvement,
 )
+from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes
 from tounum_tasks.training.rendered_sources import MANNERS, render_sources
 from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock

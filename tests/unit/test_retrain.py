@@ -23,7 +23,7 @@ from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.promote import may_promote_unasked, promote, tidy
 from tounum_tasks.retrain.table import read_again
 from tounum_tasks.retrain.train import train
-from tounum_tasks.retrain.work_folder import candidate_folder, registry_of, remove_abandoned, work_folder
+from tounum_tasks.retrain.work_folder import candidate_folder, remove_abandoned, work_folder
 from tounum_tasks.settings import Settings, load_settings
 
 DAY = 24 * 3600
@@ -87,7 +87,7 @@ def trained(settings: Settings) -> RetrainPlan:
 def measured(plan: RetrainPlan, settings: Settings, production: float, candidate: float) -> dict[str, Any]:
     """What ``evaluate`` would have written about these figures."""
     card = json.loads((candidate_folder(plan, settings) / "model.json").read_text())
-    current = registry_of(settings).resolve(plan.model)
+    current = Registry.of(settings).resolve(plan.model)
     evaluation = {
         "model": plan.model,
         "images": 10,
@@ -166,7 +166,7 @@ def test_an_attempt_after_another_promotion_still_begins_with_the_same_weights(
 ) -> None:
     asked = request(started_at=trained_at(trained))
     measured(trained, settings, 0.1, 0.9)
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     registry.register(candidate_folder(trained, settings))
     other = request(run_id="manual__2", started_at=trained_at(trained).replace(microsecond=0, year=2020))
     registry.promote("classifier", trained.version)
@@ -299,7 +299,7 @@ def test_an_approved_candidate_goes_into_production_and_can_be_rolled_back(
     measured(trained, settings, 0.9, 0.5)
     promoted = promote(trained, settings, approved_by="Ada")
     assert (promoted["version"], promoted["replaced"], promoted["approved_by"]) == (trained.version, STARTER, "Ada")
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     assert registry.production("classifier") == trained.version
     assert promote(trained, settings, approved_by="Ada") == promoted  # a retry after a kill
     assert tidy(trained, settings) == f"classifier {trained.version} is in production."
@@ -325,7 +325,7 @@ def test_nothing_but_a_better_model_is_promoted_unasked(
     else:
         with pytest.raises(ConfigurationError, match="Nobody approved"):
             promote(plan, settings, approved_by=None)
-    assert (registry_of(settings).production("classifier") == plan.version) is goes
+    assert (Registry.of(settings).production("classifier") == plan.version) is goes
 
 
 def test_rejecting_leaves_production_and_registry_as_they_were(settings: Settings, trained: RetrainPlan) -> None:
@@ -335,7 +335,7 @@ def test_rejecting_leaves_production_and_registry_as_they_were(settings: Setting
     sentence = tidy(trained, settings)
     assert f"rejected: {STARTER} stays in production, nothing was registered" in sentence
     assert files_below(lake) == before
-    assert registry_of(settings).production("classifier") == STARTER
+    assert Registry.of(settings).production("classifier") == STARTER
     assert not (work_folder(trained, settings) / "features-123").exists()
     assert Registry(settings.lake_root).register(candidate_folder(trained, settings)).version == trained.version
 
@@ -348,7 +348,7 @@ def test_a_model_that_was_never_compared_with_production_is_not_promoted(
     other.mkdir()
     (other / "weights.safetensors").write_bytes(as_weights(b"somebody else's"))
     write_card(other, name="classifier", version="other-1")
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     registry.register(other)
     registry.promote("classifier", "other-1")
     with pytest.raises(ConfigurationError, match=r"other-1 was promoted since .* start a new run"):
@@ -363,7 +363,7 @@ def test_only_what_was_measured_is_promoted(settings: Settings, trained: Retrain
     write_card(folder, name="classifier", version=trained.version)
     with pytest.raises(ConfigurationError, match="is not what was measured and approved"):
         promote(trained, settings, approved_by="Ada")
-    assert registry_of(settings).production("classifier") == STARTER
+    assert Registry.of(settings).production("classifier") == STARTER
 
 
 def test_a_captioner_brings_its_new_extractor_along(settings: Settings, tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ def test_a_captioner_brings_its_new_extractor_along(settings: Settings, tmp_path
     evaluation["figures"] = {"production": caption_figures(0.5), "candidate": caption_figures(0.6)}
     (work_folder(plan, settings) / "evaluation.json").write_text(json.dumps(evaluation))
     promote(plan, settings, approved_by="Ada")
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     assert registry.partner(registry.resolve("captioner"), "extractor").version == plan.version
 
 

@@ -16,13 +16,14 @@ from tounum_tasks.corrections.truth import split_of
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.items import read_items
 from tounum_tasks.models.card import read_version, write_card
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.retrain.compare import compare
 from tounum_tasks.retrain.evaluate import evaluate
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.promote import tidy
 from tounum_tasks.retrain.table import read_again
-from tounum_tasks.retrain.work_folder import candidate_folder, registry_of, work_folder
+from tounum_tasks.retrain.work_folder import candidate_folder, work_folder
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.settings import Settings
 
@@ -118,7 +119,7 @@ def test_captions_of_people_are_a_data_set(night: Night) -> None:
 def test_figures_on_both_kinds_stand_on_the_page(night: Night) -> None:
     plan = prepare(ask(), night.settings)
     folder = candidate_folder(plan, night.settings)
-    production = registry_of(night.settings).resolve("classifier")
+    production = Registry.of(night.settings).resolve("classifier")
     folder.mkdir(parents=True)
     for path in production.folder.iterdir():
         if path.name != "model.json":

@@ -11,13 +11,14 @@ import pytest
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE, read_version, write_card
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.trained_on import TRAINED_ON_FILE, prefix_of, read_trained_on, write_trained_on
 from tounum_tasks.retrain.compare import compare
 from tounum_tasks.retrain.evaluate import evaluate
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.train import train
-from tounum_tasks.retrain.work_folder import candidate_folder, registry_of
+from tounum_tasks.retrain.work_folder import candidate_folder
 from tounum_tasks.settings import Settings, load_settings
 
 TESTS = 3  # of each class
@@ -56,7 +57,7 @@ def request(**given: str) -> RetrainRequest:
 
 def write_version(folder: Path, version: str, settings: Settings, learnt: list[Path]) -> Path:
     """The starter under another name, which says that it was trained on some images."""
-    starter = registry_of(settings).resolve("classifier").folder
+    starter = Registry.of(settings).resolve("classifier").folder
     shutil.copytree(starter, folder, ignore=shutil.ignore_patterns(CARD_FILE, TRAINED_ON_FILE))
     write_trained_on(folder, prefixes(learnt))
     described = read_version(starter).model_dump(exclude={"name", "version", "files", "digest"})
@@ -78,7 +79,7 @@ def test_what_one_of_the_two_has_learnt_is_left_out_and_told(settings: Settings)
     assert "3 more are left out: one of the two was trained on them." in page
     assert (
         "was trained on is not known" not in page
-        or read_trained_on(registry_of(settings).resolve("classifier").folder) is None
+        or read_trained_on(Registry.of(settings).resolve("classifier").folder) is None
     )
 
 
@@ -91,7 +92,7 @@ def test_a_class_of_which_nothing_is_left_is_named(settings: Settings) -> None:
 def test_a_production_model_that_knows_the_tests_is_noticed_before_the_training(
     settings: Settings, tmp_path: Path
 ) -> None:
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     registry.register(write_version(tmp_path / "version", "mine-1", settings, images_of(settings, "Sketch")))
     registry.promote("classifier", "mine-1")
     with pytest.raises(ConfigurationError, match="no other is left of class Sketch"):
@@ -99,7 +100,7 @@ def test_a_production_model_that_knows_the_tests_is_noticed_before_the_training(
 
 
 def test_a_training_keeps_what_it_learnt_and_what_its_beginning_had_learnt(settings: Settings, tmp_path: Path) -> None:
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     earlier = images_of(settings, "Sketch")[:1]
     registry.register(write_version(tmp_path / "version", "mine-1", settings, earlier))
     registry.promote("classifier", "mine-1")

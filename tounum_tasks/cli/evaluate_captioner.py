@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     images = data.split(arguments.split)
     if not images:
         raise ConfigurationError(f"{arguments.data} has no images in the split {arguments.split}.")
-    registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+    registry = Registry.of(settings)
     chosen = registry.resolve("captioner", arguments.captioner)
     partner = registry.partner(chosen, "extractor")
     captioner = Captioner.load(chosen.folder, extractor_digest=partner.digest)

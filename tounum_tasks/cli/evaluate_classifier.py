@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     examples = read_class_folders(arguments.data, limit_per_source=arguments.limit_per_source)
     settings = load_settings(lake_root=arguments.lake, classifier=arguments.classifier)
-    version = Registry(settings.lake_root, cache=Path(settings.model_cache)).resolve("classifier", settings.classifier)
+    version = Registry.of(settings).resolve("classifier", settings.classifier)
     measures = measure_classifier(version.folder, examples)
     measures["classifier"] = {"version": version.version, "digest": version.digest}
     write_json(arguments.json, measures)

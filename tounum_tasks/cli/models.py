@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def _registry(arguments: argparse.Namespace) -> Registry:
     settings = load_settings(lake_root=arguments.lake)
-    return Registry(settings.lake_root, cache=Path(settings.model_cache))
+    return Registry.of(settings)
 
 
 def list_versions(arguments: argparse.Namespace) -> int:

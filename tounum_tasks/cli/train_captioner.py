@@ -6,16 +6,18 @@ import argparse
 import datetime as dt
 import json
 import logging
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tounum_tasks.cli.training_options import add_training_options, settings_given
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.settings import load_settings
+from tounum_tasks.training.captioner_settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from tounum_tasks.datasets.captions import CaptionData
     from tounum_tasks.features.inception import Weights
     from tounum_tasks.models.registry import Registry
     from tounum_tasks.training.captioner import TrainedCaptioner
@@ -58,43 +60,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="VERSION",
         help="go on with this captioner and its extractor (production, or a version) in place of a new one",
     )
-    parser.add_argument("--epochs", type=int, default=10, metavar="N", help="passes of the decoder (default: 10)")
-    parser.add_argument(
-        "--head-epochs",
-        type=int,
-        default=0,
-        metavar="N",
-        help="passes in which the extractor above mixed8 learns with it (default: 0)",
-    )
-    parser.add_argument(
-        "--full-epochs", type=int, default=0, metavar="N", help="passes of every layer, slow (default: 0)"
-    )
-    parser.add_argument(
-        "--reward-epochs",
-        type=int,
-        default=0,
-        metavar="N",
-        help="passes in which the decoder is rewarded for whole captions (default: 0)",
-    )
-    parser.add_argument(
-        "--patience",
-        type=int,
-        default=3,
-        metavar="N",
-        help="end a phase of the decoder when N passes brought nothing better on the dev split (default: 3)",
-    )
     parser.add_argument(
         "--keep-judge",
         action="store_true",
         help="with --continue: keep its judge and its way of searching, fit the captions' confidence alone",
-    )
-    parser.add_argument("--no-mirror", action="store_true", help="do not learn from mirrored images too")
-    parser.add_argument(
-        "--windows",
-        type=int,
-        default=0,
-        metavar="N",
-        help="learn from N windows at random places of each image, too (default: 0)",
     )
     parser.add_argument(
         "--balance",
@@ -103,45 +72,17 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="images of smaller data sets come up to N times a pass (default: 1)",
     )
-    parser.add_argument(
-        "--images-per-pass",
-        type=int,
-        default=0,
-        metavar="N",
-        help="take at most N images of each data set in a pass, drawn anew for each (default: all)",
-    )
-    parser.add_argument(
-        "--views-of-repeated",
-        action="store_true",
-        help="with --balance: mirror images and windows only of the images that come several times",
-    )
-    parser.add_argument(
-        "--reward-likelihood",
-        type=float,
-        default=0.0,
-        metavar="X",
-        help="how much the likelihood of people's captions counts beside the rewards (default: 0)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--vocabulary-size", type=int, default=3000, metavar="N", help="default: 3000")
-    parser.add_argument(
-        "--fewest-images",
-        type=int,
-        default=0,
-        metavar="N",
-        help="leave out words that the captions of fewer images have; with --continue, they are forgotten (default: 0)",
-    )
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images of each split of each data set")
     parser.add_argument(
         "--train-share", type=float, default=0.8, metavar="X", help="where the data brings no split (default: 0.8)"
     )
-    parser.add_argument("--batch-images", type=int, default=16, metavar="N", help="default: 16")
     parser.add_argument(
         "--version", type=version_name, metavar="V", help="of what is written (default: today's date and a number)"
     )
     parser.add_argument("--licence", default="", metavar="TEXT", help="of the data, for the cards")
     parser.add_argument("--notes", default="", metavar="TEXT", help="for the cards")
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
+    add_training_options(parser, TrainingSettings)
     parser.set_defaults(run=run)
 
 
@@ -152,64 +93,18 @@ def run(arguments: argparse.Namespace) -> int:
         ConfigurationError: data, extractor or options are wrong.
     """
     require_keras("Training")
-    from tounum_tasks.datasets.captions import joined, load_captions
-    from tounum_tasks.datasets.views import MOST_WINDOWS
     from tounum_tasks.features.inception import up_to
     from tounum_tasks.models.registry import next_version
-    from tounum_tasks.training.captioner import TrainingSettings
     from tounum_tasks.training.captioner_run import train_captioner
-    from tounum_tasks.training.captioner_version import ENOUGH_TO_CHOOSE
 
-    numbers = (arguments.head_epochs, arguments.full_epochs, arguments.reward_epochs)
-    others = (arguments.epochs, arguments.windows, arguments.fewest_images, arguments.images_per_pass)
-    if min(arguments.batch_images, arguments.patience) < 1 or min(*numbers, *others) < 0:
-        raise ConfigurationError("Passes, windows, images of a word and batches must be positive numbers.")
-    if arguments.balance < 1:
-        raise ConfigurationError(f"--balance {arguments.balance}: images come at least once a pass.")
-    if arguments.views_of_repeated and arguments.balance == 1:
-        raise ConfigurationError("--views-of-repeated: without --balance no image comes several times.")
-    if not 0 <= arguments.reward_likelihood < math.inf:
-        raise ConfigurationError(f"--reward-likelihood {arguments.reward_likelihood}: it must be a number from 0 on.")
-    if arguments.windows > MOST_WINDOWS:
-        raise ConfigurationError(f"--windows {arguments.windows}: at most {MOST_WINDOWS}.")
-    if not arguments.epochs and not arguments.going_on:
-        raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue.")
-    if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
-        raise ConfigurationError("--continue brings its own extractor: leave --extractor and --last-block out.")
-    if arguments.keep_judge and arguments.fewest_images:
-        raise ConfigurationError("--keep-judge: the judge knows the words that --fewest-images leaves out.")
-    if arguments.keep_judge and not arguments.going_on:
-        raise ConfigurationError("--keep-judge keeps the judge of a captioner that is gone on with: give --continue.")
-    out = Path(arguments.out)
-    data = joined(
-        [
-            load_captions(Path(path), seed=arguments.seed, limit=arguments.limit, train_share=arguments.train_share)
-            for path in arguments.data
-        ],
-        balance=arguments.balance,
-    )
-    if not any((arguments.epochs, *numbers)) and len(data.split("dev")) < ENOUGH_TO_CHOOSE:
-        raise ConfigurationError(f"A judge alone is fitted where the dev split has {ENOUGH_TO_CHOOSE} images or more.")
+    settings = settings_given(arguments, TrainingSettings)
+    _check_together(arguments, settings)
+    data = _data(arguments, settings)
     captioner = _captioner(arguments)
     initial, digest = _extractor(arguments)
     if arguments.last_block:
         initial = up_to(initial, arguments.last_block)
-    settings = TrainingSettings(
-        seed=arguments.seed,
-        vocabulary_size=arguments.vocabulary_size,
-        fewest_images=arguments.fewest_images,
-        head_epochs=arguments.head_epochs,
-        full_epochs=arguments.full_epochs,
-        decoder_epochs=arguments.epochs,
-        reward_epochs=arguments.reward_epochs,
-        patience=arguments.patience,
-        mirrored=not arguments.no_mirror,
-        windows=arguments.windows,
-        views_of_repeated=arguments.views_of_repeated,
-        images_per_pass=arguments.images_per_pass,
-        reward_likelihood=arguments.reward_likelihood,
-        batch_images=arguments.batch_images,
-    )
+    out = Path(arguments.out)
     taken = [folder.name for folder in (out / "captioner").glob("*")]
     version = arguments.version or next_version(dt.datetime.now(dt.UTC).date().isoformat(), taken)
     figures = train_captioner(
@@ -226,6 +121,45 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(json.dumps({"version": version, "dev": figures}, indent=2))
     return 0
+
+
+def _check_together(arguments: argparse.Namespace, settings: TrainingSettings) -> None:
+    """Checks what the options are to each other.
+
+    Raises:
+        ConfigurationError: one of them wants another one, or forbids it.
+    """
+    if arguments.balance < 1:
+        raise ConfigurationError(f"--balance {arguments.balance}: images come at least once a pass.")
+    if settings.views_of_repeated and arguments.balance == 1:
+        raise ConfigurationError("--views-of-repeated: without --balance no image comes several times.")
+    if not settings.decoder_epochs and not arguments.going_on:
+        raise ConfigurationError("Nothing to train: give --epochs at least 1, or --continue.")
+    if arguments.going_on and (arguments.extractor != "production" or arguments.last_block):
+        raise ConfigurationError("--continue brings its own extractor: leave --extractor and --last-block out.")
+    if arguments.keep_judge and settings.fewest_images:
+        raise ConfigurationError("--keep-judge: the judge knows the words that --fewest-images leaves out.")
+    if arguments.keep_judge and not arguments.going_on:
+        raise ConfigurationError("--keep-judge keeps the judge of a captioner that is gone on with: give --continue.")
+
+
+def _data(arguments: argparse.Namespace, settings: TrainingSettings) -> CaptionData:
+    """The images and captions of all data sets.
+
+    Raises:
+        ConfigurationError: they cannot be read, or are too few for what is asked.
+    """
+    from tounum_tasks.datasets.captions import joined, load_captions
+    from tounum_tasks.training.captioner_version import ENOUGH_TO_CHOOSE
+
+    found = [
+        load_captions(Path(path), seed=settings.seed, limit=arguments.limit, train_share=arguments.train_share)
+        for path in arguments.data
+    ]
+    data = joined(found, balance=arguments.balance)
+    if not any(settings.passes) and len(data.split("dev")) < ENOUGH_TO_CHOOSE:
+        raise ConfigurationError(f"A judge alone is fitted where the dev split has {ENOUGH_TO_CHOOSE} images or more.")
+    return data
 
 
 def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
@@ -275,4 +209,4 @@ def _registry(arguments: argparse.Namespace) -> Registry:
     from tounum_tasks.models.registry import Registry
 
     settings = load_settings(lake_root=arguments.lake)
-    return Registry(settings.lake_root, cache=Path(settings.model_cache))
+    return Registry.of(settings)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from tounum_tasks.cli.training_options import add_training_options, settings_given
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.runtime import require_keras
+from tounum_tasks.training.classifier_recipe import Recipe
 
 if TYPE_CHECKING:
     from tounum_tasks.datasets.classes import Example
-    from tounum_tasks.training.classifier import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -43,27 +44,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="where the layers start: production (the classifier in use, default), imagenet (downloaded by Keras), "
         "or an .npz or .safetensors file of InceptionV3 with folded batch normalisation",
     )
-    parser.add_argument("--architecture", choices=["inception-spread", "notebook"], default="inception-spread")
-    parser.add_argument("--views", type=int, metavar="N", help="copies of each image that the head is fitted to")
-    parser.add_argument(
-        "--renderings",
-        type=int,
-        metavar="N",
-        help="images rendered in each manner: old prints, pencil, blueprints, ...",
-    )
-    parser.add_argument("--l2", type=float, metavar="PENALTY", help="of the head's weights")
-    parser.add_argument(
-        "--photo-cost", type=float, metavar="SCORE", help="how much a photograph's score has to be above the others'"
-    )
-    parser.add_argument(
-        "--passes",
-        type=float,
-        metavar="N",
-        help="passes over the images with all layers trained",
-    )
-    parser.add_argument("--learning-rate", type=float, metavar="RATE")
-    parser.add_argument("--patience", type=int, metavar="N", help="stop after N checkpoints that were not better")
-    parser.add_argument("--seed", type=int)
     parser.add_argument(
         "--leave-one-source-out",
         action="store_true",
@@ -76,6 +56,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--data-licence", default="", metavar="TEXT", help="for the card")
     parser.add_argument("--notes", default="", metavar="TEXT", help="for the card")
+    add_training_options(parser, Recipe)
     parser.set_defaults(run=run)
 
 
@@ -114,16 +95,13 @@ def training_of(arguments: argparse.Namespace) -> "tuple[list[Example], dict[str
         ConfigurationError: images or weights are missing.
     """
     from tounum_tasks.datasets.classes import read_class_folders
-    from tounum_tasks.training.classifier import Recipe
 
     examples = read_class_folders(
         arguments.data, extra=[_extra(text) for text in arguments.extra], limit_per_source=arguments.limit_per_source
     )
     examples = [example for example in examples if example.source not in arguments.leave_out]
-    names = ("architecture", "views", "renderings", "l2", "photo_cost", "passes", "learning_rate", "patience", "seed")
-    chosen = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     initial = {} if arguments.architecture == "notebook" else _initial(arguments.initial)
-    return examples, initial, Recipe(**chosen)
+    return examples, initial, settings_given(arguments, Recipe)
 
 
 def _extra(text: str) -> tuple[str, Path]:
@@ -149,7 +127,7 @@ def _initial(choice: str) -> dict[str, NDArray[Any]]:
         return dict(imagenet_weights())
     if choice == "production":
         settings = load_settings()
-        registry = Registry(settings.lake_root, cache=Path(settings.model_cache))
+        registry = Registry.of(settings)
         return read_safetensors(registry.resolve("classifier").folder / "weights.safetensors")
     path = Path(choice)
     return read_npz(path) if path.suffix == ".npz" else read_safetensors(path)

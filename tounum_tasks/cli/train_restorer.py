@@ -5,9 +5,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tounum_tasks.cli.training_options import add_training_options, settings_given
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.runtime import require_keras
+from tounum_tasks.training.restorer_recipe import Recipe
 
 if TYPE_CHECKING:
     from tounum_tasks.datasets.pictures import Source
@@ -49,15 +51,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="file with stems of pictures among --data, one a line, that are validated on and not trained on",
     )
-    parser.add_argument("--steps", type=int, metavar="N")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="patches per step")
-    parser.add_argument("--patch", type=int, metavar="PIXELS", help="side of the patches, a multiple of 4")
-    parser.add_argument("--learning-rate", type=float, metavar="RATE")
-    parser.add_argument("--drawn-share", type=float, metavar="SHARE", help="how often drawn pages of text are drawn")
-    parser.add_argument("--checkpoint-steps", type=int, metavar="N")
-    parser.add_argument("--seed", type=int)
     parser.add_argument("--data-licence", default="", metavar="TEXT", help="for the card")
     parser.add_argument("--notes", default="", metavar="TEXT", help="for the card")
+    add_training_options(parser, Recipe)
     parser.set_defaults(run=run)
 
 
@@ -66,10 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     require_keras("Training")
     from tounum_tasks.datasets.pictures import load_pictures, read_stems
     from tounum_tasks.training.degradation import MARGIN
-    from tounum_tasks.training.restorer import Recipe, train
+    from tounum_tasks.training.restorer import train
 
-    names = ("steps", "batch_size", "patch", "learning_rate", "drawn_share", "checkpoint_steps", "seed")
-    recipe = Recipe(**{name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None})
+    recipe = settings_given(arguments, Recipe)
     sources = [_source(text, reduced=False) for text in arguments.data]
     reduced = [_source(text, reduced=True) for text in arguments.reduced]
     kept_back = read_stems(arguments.validate_on) if arguments.validate_on else set()

@@ -32,6 +32,7 @@ from tounum_tasks.models.card import (
 )
 from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.weights import check_files
+from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.folder import FolderStorage
 from tounum_tasks.store.open import open_storage
@@ -77,6 +78,11 @@ class Registry:
         self._lake = open_storage(lake) if isinstance(lake, str) else lake
         self._cache = cache or Path(tempfile.gettempdir()) / "tounum_models"
         self._starters = starters
+
+    @classmethod
+    def of(cls, settings: Settings) -> Registry:
+        """Return the registry in the configured lake."""
+        return cls(settings.lake_root, cache=Path(settings.model_cache))
 
     # Reading
 

@@ -14,7 +14,7 @@ from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.retrain.data_set import read_caption_data
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.training import DataSet, Row, group_label, initial_version
-from tounum_tasks.retrain.work_folder import candidate_folder, registry_of, work_folder
+from tounum_tasks.retrain.work_folder import candidate_folder, work_folder
 from tounum_tasks.settings import Settings
 
 BYTES_PER_VIEW = 64 * 2048 * 2  # features of an image as it is, mirrored, or through a window: float16, uncompressed
@@ -48,8 +48,9 @@ class CaptionerTraining:
         return views * BYTES_PER_VIEW
 
     def train(self, plan: RetrainPlan, settings: Settings, data: DataSet) -> dict[str, Any]:
-        from tounum_tasks.training.captioner import CURVES_FILE, TrainingSettings
+        from tounum_tasks.training.captioner import CURVES_FILE
         from tounum_tasks.training.captioner_run import train_captioner
+        from tounum_tasks.training.captioner_settings import TrainingSettings
 
         initial = initial_version(plan, settings)
         out = work_folder(plan, settings)
@@ -80,7 +81,7 @@ class CaptionerTraining:
 
         images = data.content.data.split("test")
         beams = sorted({GREEDY, settings.beam})
-        partner = registry_of(settings).partner(production, "extractor")
+        partner = Registry.of(settings).partner(production, "extractor")
         figures, said = {}, {}
         groups: dict[str, dict[str, Any]] = {
             origin: {"images": len(found), "figures": {}} for origin, found in data.content.groups.items()

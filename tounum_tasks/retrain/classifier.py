@@ -45,7 +45,8 @@ class ClassifierTraining:
         return 0  # little beside what must be left free
 
     def train(self, plan: RetrainPlan, settings: Settings, data: DataSet) -> dict[str, Any]:
-        from tounum_tasks.training.classifier import Recipe, train
+        from tounum_tasks.training.classifier import train
+        from tounum_tasks.training.classifier_recipe import Recipe
 
         initial = initial_version(plan, settings).folder
         card = train(

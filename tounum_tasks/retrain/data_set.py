@@ -190,7 +190,7 @@ def read_class_data(name: str, settings: Settings, corrections: Path | None = No
     Raises:
         ConfigurationError: it cannot be used; the sentence says why.
     """
-    from tounum_tasks.training.classifier import Recipe
+    from tounum_tasks.training.classifier_recipe import Recipe
 
     training: list[Example] = []
     test: list[Example] = []

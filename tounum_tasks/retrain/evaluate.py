@@ -7,11 +7,12 @@ from typing import Any
 
 from tounum_tasks.files import write_json
 from tounum_tasks.models.card import read_version
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.trained_on import read_trained_on
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.retrain.table import TRAININGS, read_again
 from tounum_tasks.retrain.unseen import unseen_by
-from tounum_tasks.retrain.work_folder import EVALUATION_FILE, candidate_folder, registry_of, work_folder
+from tounum_tasks.retrain.work_folder import EVALUATION_FILE, candidate_folder, work_folder
 from tounum_tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def evaluate(plan: RetrainPlan, settings: Settings) -> dict[str, Any]:
     """
     candidate = candidate_folder(plan, settings)
     card = read_version(candidate, name=plan.model)
-    production = registry_of(settings).resolve(plan.model)
+    production = Registry.of(settings).resolve(plan.model)
     log.info("Measuring %s %s and, in production, %s.", plan.model, plan.version, production.version)
     data = read_again(plan, settings)
     tests = len(data.tests)

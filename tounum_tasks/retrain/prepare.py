@@ -10,6 +10,7 @@ from tounum_tasks.datasets.check import check_pictures
 from tounum_tasks.datasets.views import MOST_WINDOWS
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.files import write_json
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.runtime import require_keras
 from tounum_tasks.names import safe_key
 from tounum_tasks.plan import ModelPin
@@ -22,7 +23,6 @@ from tounum_tasks.retrain.work_folder import (
     CORRECTIONS_FOLDER,
     PLAN_FILE,
     read_json,
-    registry_of,
     remove_abandoned,
     remove_checkpoints,
     retrain_folder,
@@ -45,7 +45,7 @@ def prepare(request: RetrainRequest, settings: Settings) -> RetrainPlan:
         EnvironmentFault: there is not enough space.
     """
     require_keras("A retraining")
-    training, registry = TRAININGS[request.model], registry_of(settings)
+    training, registry = TRAININGS[request.model], Registry.of(settings)
     epochs = _checked_epochs(request, training)
     version = request.started_at.astimezone(dt.UTC).strftime("%Y.%m.%d-%H%M%S")
     work = f"{request.model}-{version}-{safe_key(request.run_id)[:8]}"
@@ -116,7 +116,7 @@ def _read(request: RetrainRequest, training: Training, settings: Settings, corre
 
 
 def _check_version_is_free(plan: RetrainPlan, settings: Settings) -> None:
-    if any(found.version == plan.version for found in registry_of(settings).versions(plan.model)):
+    if any(found.version == plan.version for found in Registry.of(settings).versions(plan.model)):
         raise ConfigurationError(
             f"The {plan.model} {plan.version} of this run is in the registry already: start a new run instead."
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE, read_version
+from tounum_tasks.models.registry import Registry
 from tounum_tasks.retrain.compare import comparison_of
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.retrain.table import TRAININGS
@@ -12,7 +13,6 @@ from tounum_tasks.retrain.work_folder import (
     EVALUATION_FILE,
     candidate_folder,
     read_json,
-    registry_of,
     remove_working_files,
     work_folder,
 )
@@ -48,7 +48,7 @@ def promote(plan: RetrainPlan, settings: Settings, *, approved_by: str | None) -
             f"Nobody approved {plan.model} {plan.version}, which is {comparison.verdict} than "
             f"{comparison.production}: it is not promoted."
         )
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     digests = {name: evaluation[name]["digest"] for name in ("candidate", "production")}
     current = registry.resolve(plan.model)
     if current.digest not in digests.values():
@@ -80,7 +80,7 @@ def promote(plan: RetrainPlan, settings: Settings, *, approved_by: str | None) -
 
 def tidy(plan: RetrainPlan, settings: Settings) -> str:
     """End a retraining: remove checkpoints and caches, and say how it ended. A candidate that was rejected stays."""
-    registry = registry_of(settings)
+    registry = Registry.of(settings)
     production = registry.production(plan.model)
     is_registered = any(found.version == plan.version for found in registry.versions(plan.model))
     remove_working_files(work_folder(plan, settings), keep_candidate=not is_registered)

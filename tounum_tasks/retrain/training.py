@@ -9,7 +9,6 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import ModelCard
 from tounum_tasks.models.registry import ModelVersion, Registry
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
-from tounum_tasks.retrain.work_folder import registry_of
 from tounum_tasks.settings import Settings
 
 
@@ -120,7 +119,7 @@ def initial_version(plan: RetrainPlan, settings: Settings) -> ModelVersion:
     Raises:
         ConfigurationError: it is missing, damaged or was replaced since ``prepare``.
     """
-    found = registry_of(settings).resolve(plan.initial.name, plan.initial.version)
+    found = Registry.of(settings).resolve(plan.initial.name, plan.initial.version)
     if found.digest != plan.initial.digest:
         raise ConfigurationError(
             f"The {plan.initial.name} {plan.initial.version} was replaced since the run began: start a new run."

@@ -19,7 +19,6 @@ from typing import Any
 
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.models.kinds import KINDS
-from tounum_tasks.models.registry import Registry
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.settings import Settings
 
@@ -31,11 +30,6 @@ CORRECTIONS_FOLDER = "corrections"
 FEATURES = ("features", "work/cache")
 """Where trainings keep the features of images, found by the images' bytes: of use to any other training."""
 ABANDONED_DAYS = 30
-
-
-def registry_of(settings: Settings) -> Registry:
-    """Return the registry in the configured lake."""
-    return Registry(settings.lake_root, cache=Path(settings.model_cache))
 
 
 def retrain_folder(settings: Settings) -> Path:

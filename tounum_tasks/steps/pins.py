@@ -22,7 +22,7 @@ def pin_models(request: RunRequest, settings: Settings) -> dict[str, ModelPin]:
     Raises:
         ConfigurationError: a version is missing or damaged, or two models do not belong together.
     """
-    registry, asked = _registry(settings), _asked(request, settings)
+    registry, asked = Registry.of(settings), _asked(request, settings)
     found: dict[str, ModelVersion] = {}
     for kind in sorted(KINDS.values(), key=lambda kind: kind.partner is None):  # who names another model comes first
         if kind.name not in found:
@@ -53,7 +53,7 @@ def auto_engine(settings: Settings) -> tuple[ModelVersion, AutoEngine]:
     Raises:
         ConfigurationError: the version is missing or damaged.
     """
-    version = _registry(settings).resolve("restorer", settings.restorer)
+    version = Registry.of(settings).resolve("restorer", settings.restorer)
     return version, AutoEngine(lambda: _load("restorer", version.folder, None))
 
 
@@ -67,7 +67,7 @@ def engine_named(restorer: str, settings: Settings) -> AutoEngine:
         ConfigurationError: that restorer is not in the registry, or another one has its name now.
     """
     version, _, digest = restorer.partition("@")
-    found = _registry(settings).resolve("restorer", version)
+    found = Registry.of(settings).resolve("restorer", version)
     if not found.digest.startswith(digest):
         raise ConfigurationError(f"The restorer {version} is another one now ({found.digest[:12]}, not {digest}).")
     return AutoEngine(lambda: _load("restorer", found.folder, None))
@@ -103,14 +103,10 @@ def _folder(pin: ModelPin, settings: Settings) -> Path:
     Raises:
         ConfigurationError: the version is not what it was when the run began.
     """
-    found = _registry(settings).find(pin.name, pin.version)
+    found = Registry.of(settings).find(pin.name, pin.version)
     if found.digest != pin.digest:
         raise ConfigurationError(
             f"The {pin.name} {pin.version} was replaced since the run began ({pin.digest[:12]} then, "
             f"{found.digest[:12]} now): start a new run."
         )
     return found.folder
-
-
-def _registry(settings: Settings) -> Registry:
-    return Registry(settings.lake_root, cache=Path(settings.model_cache))

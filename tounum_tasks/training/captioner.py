@@ -51,6 +51,7 @@ from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.compute import best_precision, keras_policy
 from tounum_tasks.models.weights import hashes_of, read_safetensors, write_safetensors
 from tounum_tasks.training.captioner_model import ScaledAdam, TrainingModel, captioner_of, staircase, teacher_forcing
+from tounum_tasks.training.captioner_settings import TrainingSettings
 from tounum_tasks.training.curve import read_curve, write_curve
 from tounum_tasks.training.prefetch import prefetched
 from tounum_tasks.training.reward import CaptionReward, advantages
@@ -71,35 +72,6 @@ CACHE_FOLDER = "cache"
 CURVES = ("phase", "pass", "train_loss", "train_reward", "dev_loss", "seconds", "bleu_4", "cider")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What a training depends on, besides its data and its initial weights."""
-
-    seed: int = 0
-    vocabulary_size: int = 3000
-    fewest_images: int = 0
-    max_words: int = 20
-    captions_per_image: int = 5
-    mirrored: bool = True
-    windows: int = 0
-    views_of_repeated: bool = False
-    images_per_pass: int = 0
-    label_smoothing: float = 0.1
-    dropout: float = 0.4
-    word_dropout: float = 0.1
-    head_epochs: int = 0
-    full_epochs: int = 0
-    decoder_epochs: int = 10
-    reward_epochs: int = 0
-    patience: int = 3
-    batch_images: int = 16
-    head_learning_rate: float = 1e-3
-    full_learning_rate: float = 5e-4
-    decoder_learning_rate: float = 1.2e-3
-    reward_learning_rate: float = 1e-4
-    reward_likelihood: float = 0.0
 
 
 @dataclass(frozen=True)

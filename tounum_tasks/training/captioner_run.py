@@ -7,7 +7,8 @@ from typing import Any
 
 from tounum_tasks.datasets.captions import CaptionData
 from tounum_tasks.features.inception import Weights
-from tounum_tasks.training.captioner import CaptionerTraining, TrainedCaptioner, TrainingSettings
+from tounum_tasks.training.captioner import CaptionerTraining, TrainedCaptioner
+from tounum_tasks.training.captioner_settings import TrainingSettings
 from tounum_tasks.training.captioner_version import draw_curves, write_versions
 
 

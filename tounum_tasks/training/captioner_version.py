@@ -67,25 +67,15 @@ def write_versions(
         the figures on the dev split, which the captioner's card holds too.
     """
     settings = asdict(training.settings)
-    described: dict[str, Any] = {
-        "data_fingerprint": training.data.fingerprint,
-        "data_licence": licence,
-        "notes": notes,
-    }
-    folder = out / "extractor" / version
-    folder.mkdir(parents=True, exist_ok=True)
-    write_safetensors(folder / "weights.safetensors", training.extractor_weights())
-    digest = write_card(folder, name="extractor", version=version, training=settings, **described).digest
-    if digest == extractor_digest:
-        shutil.rmtree(folder)
+    described: dict[str, Any] = {"data_fingerprint": training.data.fingerprint, "data_licence": licence, "notes": notes}
+    digest = _write_extractor(training, out / "extractor" / version, extractor_digest, described)
     folder = out / "captioner" / version
     folder.mkdir(parents=True, exist_ok=True)
     options = SearchOptions(max_words=training.settings.max_words)
     described["partners"] = {"extractor": digest}
-    learnt = hashes_of_files(image.path for image in training.train_images).values()
-    before = begun_with.trained_on if (begun_with := training.begun_with) else frozenset()
-    write_trained_on(folder, [*map(prefix_of, learnt), *before])
+    _write_images_learnt(training, folder)
 
+    begun_with = training.begun_with
     judge: Mapping[str, NDArray[Any]] = {}
     can_choose = len(training.dev_images) >= ENOUGH_TO_CHOOSE
     estimates: dict[str, Confidence] = {}
@@ -123,6 +113,26 @@ def write_versions(
     write(options, {"dev": figures, **by_set, **chosen})
     log.info("wrote %s and its partner %s", folder, digest[:12])
     return figures
+
+
+def _write_extractor(
+    training: CaptionerTraining, folder: Path, known_digest: str | None, described: Mapping[str, Any]
+) -> str:
+    """Write a version of the extractor, if it is another one than the one with the known digest; return its digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_safetensors(folder / "weights.safetensors", training.extractor_weights())
+    settings = asdict(training.settings)
+    digest = write_card(folder, name="extractor", version=folder.name, training=settings, **described).digest
+    if digest == known_digest:
+        shutil.rmtree(folder)
+    return digest
+
+
+def _write_images_learnt(training: CaptionerTraining, folder: Path) -> None:
+    """Write which images the captioner of a folder has learnt, now and before."""
+    learnt = hashes_of_files(image.path for image in training.train_images).values()
+    before = training.begun_with.trained_on if training.begun_with else frozenset()
+    write_trained_on(folder, [*map(prefix_of, learnt), *before])
 
 
 def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOptions, dict[float, dict[str, float]]]:

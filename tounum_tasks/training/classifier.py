@@ -50,6 +50,7 @@ from tounum_tasks.models.trained_on import prefix_of, write_trained_on
 from tounum_tasks.models.weights import check_weights, hashes_of, write_safetensors
 from tounum_tasks.settings import load_settings
 from tounum_tasks.training.checkpoint import Checkpoint
+from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.curve import write_curve
 from tounum_tasks.training.features import features_of, prepared
 from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature, main_axes
@@ -67,40 +68,6 @@ CHECKPOINT_STEPS = 50
 VALIDATION_SAMPLE = 256
 GAP_SAMPLE = 512
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a training does, besides the data and the initial weights.
-
-    Attributes:
-        architecture: ``inception-spread`` or ``notebook``.
-        views: copies of each image that the head is fitted to; the first is the image itself, the others are damaged.
-        renderings: images in each of the manners of :mod:`~tounum_tasks.training.rendered_sources`.
-        l2: penalty of the head's weights.
-        photo_cost: how much more than the others' the score of a photograph has to be, where 1 is a whole class: a
-            drawing among the photographs costs more than a photograph in review.
-        passes: how many times as many images as there are in training are drawn while all layers are trained.
-        batch_size: images per step.
-        learning_rate: peak of Adam's learning rate; warmed up over the first tenth, then a cosine down to zero.
-        patience: checkpoints without a lower validation loss after which training of all layers stops.
-        label_smoothing: share of the target given to the other classes: some labels are wrong.
-        validation_share: share of the images that is only validated on.
-        seed: of drawing and damaging.
-    """
-
-    architecture: str = SPREAD
-    views: int = 1
-    renderings: int = 120
-    l2: float = 7e-3
-    photo_cost: float = 0.03
-    passes: float = 0.5
-    batch_size: int = 32
-    learning_rate: float = 1e-5
-    patience: int = 5
-    label_smoothing: float = 0.05
-    validation_share: float = 0.15
-    seed: int = 0
 
 
 def load_input(example: Example, architecture: str, seed: Sequence[int] | None) -> NDArray[np.uint8]:
@@ -347,73 +314,135 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     training, validation = split(examples, recipe.validation_share)
-    learnt = hashes_of_files(example.path for example in training).values()
+    seen = hashes_of_files(example.path for example in training).values()
     data = data_fingerprint(examples)
     metrics: dict[str, Any] = {}
-    weights: dict[str, NDArray[Any]] = {}
+    learnt = None
     if recipe.architecture == SPREAD:
         layers = _layers(initial)
         features, examples = prepare_features(examples, layers, recipe, out)
         is_validation = np.isin(np.arange(len(examples)), _positions(validation, examples))
+        training = [example for example, held_out in zip(examples, is_validation, strict=True) if not held_out]
         temperature: float | None = None
         if validate_sources:
             left_out = leave_one_source_out(features, examples, recipe)
             metrics["leave_one_source_out"], temperature = _write_source_table(*left_out, examples, out)
-        training = [example for example, held_out in zip(examples, is_validation, strict=True) if not held_out]
-        head = HeadFitter(features[:, ~is_validation], training, recipe).fit()
-        if temperature is None:
-            frozen = head.scores(features[0, is_validation])
-            temperature = fit_temperature(frozen, _labels(validation), balanced_weights(validation))
-        head = head.divided_by(temperature)
-        if average_with is not None:
-            head = head.averaged_with(_head_on_the_same(layers, average_with))
-        weights = _rounded(layers | {"scores/kernel": head.kernel, "scores/bias": head.bias})
-        head = LinearHead(weights["scores/kernel"].astype(np.float32), weights["scores/bias"].astype(np.float32))
-        scores, seen = head.scores(features[0, is_validation]), head.scores(features[0, ~is_validation])
+        older = None if average_with is None else _head_on_the_same(layers, average_with)
+        learnt = _train_head(features, is_validation, training, validation, layers, recipe, temperature, older)
     sources = _sources(examples)
     log.info("%d training and %d validation images of %d sources", len(training), len(validation), len(sources))
-    images, curve = len(training), []
-    temperature = 1.0  # the head was divided by its own
-    if recipe.architecture != SPREAD or recipe.passes > 0:
+    if learnt is None or recipe.passes > 0:
         state = fingerprint(data=data, initial=hashes_of(initial), recipe=asdict(recipe))
-        network = build_network(recipe.architecture, keras_policy(best_precision()))
-        if weights:
-            set_weights(network, weights)
-        curve = fine_tune(network, training, validation, recipe, out / f"tuning-{state[:16]}")
-        weights = _rounded(get_weights(network))
-        set_weights(network, weights)
-        scores = predict_scores(network, validation, recipe.architecture)
-        temperature = fit_temperature(scores, _labels(validation), balanced_weights(validation))
-        some = np.random.default_rng(recipe.seed).permutation(len(training))[:GAP_SAMPLE]
-        training_sample = [training[index] for index in some]
-        seen, training = predict_scores(network, training_sample, recipe.architecture), training_sample
-    measures = evaluate(softmax(scores / temperature), _labels(validation), [example.source for example in validation])
-    seen_accuracy = float(np.mean(seen.argmax(axis=1) == _labels(training)))
-    metrics |= {
-        "validation": _figures(measures),
-        "training_accuracy": round(seen_accuracy, 4),
-        "gap_training_validation": round(seen_accuracy - measures["accuracy"], 4),
-        "temperature": round(temperature, 4),
-    }
-    (out / "validation.json").write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
-    plot_confusion(measures, out / "confusion.png")
-    plot_reliability(measures, out / "reliability.png")
-    _write_curve(curve, out)
+        begun_with = learnt.weights if learnt else {}
+        learnt = _train_all_layers(training, validation, begun_with, recipe, out / f"tuning-{state[:16]}")
+    metrics |= _measure(learnt, validation, out)
     folder = out / "classifier" / version
     folder.mkdir(parents=True, exist_ok=True)
-    weights[TEMPERATURE] = np.array([temperature], np.float32)
-    write_safetensors(folder / "weights.safetensors", weights)
-    write_trained_on(folder, [*map(prefix_of, learnt), *trained_before])
+    write_safetensors(
+        folder / "weights.safetensors", learnt.weights | {TEMPERATURE: np.array([learnt.temperature], np.float32)}
+    )
+    write_trained_on(folder, [*map(prefix_of, seen), *trained_before])
     return write_card(
         folder,
         name="classifier",
         version=version,
         metrics=metrics,
         data_fingerprint=data,
-        training=asdict(recipe) | {"images": images, "sources": sources},
+        training=asdict(recipe) | {"images": len(training), "sources": sources},
         data_licence=data_licence,
         notes=notes,
     )
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What a training came to.
+
+    Attributes:
+        weights: float16, by name.
+        scores: of the validation images, float32 N x 5.
+        training_accuracy: on images that it was trained on.
+        temperature: that makes probabilities of the scores honest.
+        curve: of the training of all layers; empty without it.
+    """
+
+    weights: dict[str, NDArray[Any]]
+    scores: NDArray[np.float32]
+    training_accuracy: float
+    temperature: float = 1.0
+    curve: Sequence[Mapping[str, Any]] = ()
+
+
+def _train_head(
+    features: NDArray[np.float16],
+    is_validation: NDArray[np.bool_],
+    training: Sequence[Example],
+    validation: Sequence[Example],
+    layers: Mapping[str, NDArray[Any]],
+    recipe: Recipe,
+    temperature: float | None,
+    older: LinearHead | None,
+) -> _Learnt:
+    """Fit the head, divide it by its temperature, and average it with an ``older`` one, if there is one.
+
+    Args:
+        features: views x N x D of all images, those of ``training`` and ``validation`` in this order among themselves.
+        is_validation: N, which of them are only validated on.
+        temperature: if it is known; else it is the one that suits the validation images.
+    """
+    head = HeadFitter(features[:, ~is_validation], training, recipe).fit()
+    if temperature is None:
+        frozen = head.scores(features[0, is_validation])
+        temperature = fit_temperature(frozen, _labels(validation), balanced_weights(validation))
+    head = head.divided_by(temperature)
+    if older is not None:
+        head = head.averaged_with(older)
+    weights = _rounded({**layers, "scores/kernel": head.kernel, "scores/bias": head.bias})
+    head = LinearHead(weights["scores/kernel"].astype(np.float32), weights["scores/bias"].astype(np.float32))
+    seen = head.scores(features[0, ~is_validation])
+    return _Learnt(weights, head.scores(features[0, is_validation]), _accuracy(seen, training))
+
+
+def _train_all_layers(
+    training: Sequence[Example],
+    validation: Sequence[Example],
+    begun_with: Mapping[str, NDArray[Any]],
+    recipe: Recipe,
+    folder: Path,
+) -> _Learnt:
+    """Train every layer, from the weights ``begun_with`` if there are any; ``folder`` holds the checkpoints."""
+    network = build_network(recipe.architecture, keras_policy(best_precision()))
+    if begun_with:
+        set_weights(network, begun_with)
+    curve = fine_tune(network, training, validation, recipe, folder)
+    weights = _rounded(get_weights(network))
+    set_weights(network, weights)
+    scores = predict_scores(network, validation, recipe.architecture)
+    temperature = fit_temperature(scores, _labels(validation), balanced_weights(validation))
+    some = np.random.default_rng(recipe.seed).permutation(len(training))[:GAP_SAMPLE]
+    sample = [training[index] for index in some]
+    accuracy = _accuracy(predict_scores(network, sample, recipe.architecture), sample)
+    return _Learnt(weights, scores, accuracy, temperature, curve)
+
+
+def _measure(learnt: _Learnt, validation: Sequence[Example], out: Path) -> dict[str, Any]:
+    """Write figures and pictures of a training to ``out``; return the figures that its card shows."""
+    probabilities = softmax(learnt.scores / learnt.temperature)
+    measures = evaluate(probabilities, _labels(validation), [example.source for example in validation])
+    (out / "validation.json").write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
+    plot_confusion(measures, out / "confusion.png")
+    plot_reliability(measures, out / "reliability.png")
+    _write_curve(learnt.curve, out)
+    return {
+        "validation": _figures(measures),
+        "training_accuracy": round(learnt.training_accuracy, 4),
+        "gap_training_validation": round(learnt.training_accuracy - measures["accuracy"], 4),
+        "temperature": round(learnt.temperature, 4),
+    }
+
+
+def _accuracy(scores: NDArray[np.float32], examples: Sequence[Example]) -> float:
+    return float(np.mean(scores.argmax(axis=1) == _labels(examples)))
 
 
 def _head_on_the_same(layers: Mapping[str, NDArray[Any]], weights: Mapping[str, NDArray[Any]]) -> LinearHead:

@@ -9,7 +9,6 @@ the same draws as if it had never stopped.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.datasets.pictures import Picture, fingerprint_of, patch_of
-from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
@@ -30,52 +28,13 @@ from tounum_tasks.training.checkpoint import Checkpoint
 from tounum_tasks.training.curve import write_curve
 from tounum_tasks.training.degradation import MARGIN, Pair, degrade
 from tounum_tasks.training.prefetch import prefetched
+from tounum_tasks.training.restorer_recipe import Recipe
 
 UNJUDGED = 4
 """Outer pixels of a patch that do not count: the network sees too little of their surroundings."""
 
 AVERAGE_EVERY = 10
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a training does, besides the pictures.
-
-    Attributes:
-        steps: how many batches are drawn.
-        batch_size: patches per step.
-        patch: side of a patch in pixels, a multiple of 4.
-        learning_rate: peak of Adam's learning rate; warmed up over the first 500 steps, then a cosine down to zero.
-        average: share of the running mean of the weights that stays, each 10 steps.
-        drawn_share: share of drawn pages of text.
-        checkpoint_steps: steps between two checkpoints.
-        seed: of drawing and degrading.
-
-    Raises:
-        ConfigurationError: nothing could be trained with these values.
-    """
-
-    steps: int = 40_000
-    batch_size: int = 24
-    patch: int = 80
-    learning_rate: float = 1e-3
-    average: float = 0.99
-    drawn_share: float = 0.5
-    checkpoint_steps: int = 2_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "checkpoint_steps"):
-            if getattr(self, name) < 1:
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigurationError(f"{option} {getattr(self, name)}: give a whole number from 1 on.")
-        if self.patch % 4 or self.patch < 32:
-            raise ConfigurationError(f"--patch {self.patch}: give a multiple of 4, at least 32.")
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigurationError(f"--learning-rate {self.learning_rate}: give a number above 0.")
-        if not 0 <= self.drawn_share <= 1:
-            raise ConfigurationError(f"--drawn-share {self.drawn_share}: give a number from 0 to 1.")
 
 
 @dataclass(frozen=True)
