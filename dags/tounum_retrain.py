@@ -1,15 +1,15 @@
 """
 # TouNum, retraining
 
-Trains a captioner or a classifier on a data set of yours, measures it against the model in production **on the same
-test images**, and puts it into production if a person approves.
+Trains a captioner, a classifier or a restorer on a data set of yours, measures it against the model in production **on
+the same test images**, and puts it into production if a person approves.
 
 | task | what it does |
 |---|---|
 | `prepare` | checks parameters, data set and disk; holds test images back; makes the work folder |
 | `train` | trains the candidate; killed or restarted, it goes on from its last checkpoint |
 | `evaluate` | measures candidate and production anew, on the same test images |
-| `compare` | is the candidate better? CIDEr of beam search decides for captioners, macro F1 for classifiers |
+| `compare` | is the candidate better? CIDEr decides for captioners, macro F1 for classifiers, PSNR for restorers |
 | `approve` | waits for a person: *Required Actions* in the run shows all figures side by side |
 | `promote` | registers the candidate and puts it into production in one step |
 | `finish` | removes checkpoints and caches, says how it ended |
@@ -17,7 +17,7 @@ test images**, and puts it into production if a person approves.
 **Start one.** Put the data below the folder of data sets (`TOUNUM_DATASETS_ROOT`, by default `data/datasets`), then
 *Trigger* in the menu above. The captioner takes a folder with `captions_*.json` (MS-COCO) or a TSV file
 `image<TAB>split<TAB>caption`, and the images; the classifier takes one folder per class: Painting, Photo, Schematics,
-Sketch, Text. The data set `corrections` is what people corrected and confirmed; with *Learn from corrections, too* it
+Sketch, Text; the restorer a folder of clean pictures. The data set `corrections` is what people corrected and confirmed; with *Learn from corrections, too* it
 is added to another one. A wrong parameter ends the run at `prepare` with one sentence.
 
 **Approve or reject.** While `approve` waits, the run stays open and uses no worker. *Reject* leaves everything as it

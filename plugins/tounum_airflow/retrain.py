@@ -20,7 +20,7 @@ def retrain_params() -> dict[str, Param]:
         "model": Param(
             "captioner",
             type="string",
-            enum=["captioner", "classifier"],
+            enum=["captioner", "classifier", "restorer"],
             title="Model",
             description="What to train.",
         ),
@@ -30,8 +30,8 @@ def retrain_params() -> dict[str, Param]:
             maxLength=1024,
             title="Data set",
             description="Path below the folder of data sets (TOUNUM_DATASETS_ROOT): captions as MS-COCO JSON or TSV "
-            "with images, or one folder per class. The name corrections stands for what people corrected "
-            "and confirmed.",
+            "with images, one folder per class, or for the restorer a folder of clean pictures. The name corrections "
+            "stands for what people corrected and confirmed.",
         ),
         "corrections": Param(
             False,
@@ -47,7 +47,7 @@ def retrain_params() -> dict[str, Param]:
             maximum=1000,
             title="Passes",
             description="Over the training images. Empty: 10 for the captioner, 0.5 for the classifier (0: its head "
-            "alone).",
+            "alone), 10 thousand steps for the restorer.",
         ),
         "extractor_epochs": _number(
             "Passes of the extractor",

@@ -82,11 +82,21 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         version=arguments.version,
         validation=validation,
+        trained_on=_learnt([*sources, *reduced], kept_back),
         data_licence=arguments.data_licence,
         notes=arguments.notes,
     )
     log.info("restorer %s: %s; it lies in %s", card.version, card.metrics, arguments.out / "restorer" / card.version)
     return 0
+
+
+def _learnt(sources: "list[Source]", kept_back: set[str]) -> list[bytes]:
+    from tounum_tasks.datasets.lots import hashes_of_files
+    from tounum_tasks.datasets.pictures import files_of
+    from tounum_tasks.models.trained_on import prefix_of
+
+    files = [path for source in sources for path in files_of(source) if path.stem not in kept_back]
+    return [prefix_of(sha256) for sha256 in hashes_of_files(files).values()]
 
 
 def _source(text: str, *, reduced: bool) -> "Source":

@@ -35,11 +35,13 @@ class Source:
         folder: searched to any depth.
         share: how often its pictures are drawn, against those of the other sources.
         reduced: its pictures are reduced to half their size.
+        files: of the folder, those that are meant; none: all.
     """
 
     folder: Path
     share: float = 1.0
     reduced: bool = False
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def load_pictures(
     kept_back = set(leave_out)
     groups: list[tuple[float, list[tuple[str, NDArray[np.uint8]]]]] = []
     for source in sources:
-        files = [path for path in files_of(source) if path.stem not in kept_back]
+        files = [path for path in source.files or files_of(source) if path.stem not in kept_back]
         with ThreadPoolExecutor(LOADERS) as pool:
             loaded = pool.map(lambda path, reduced=source.reduced: load_picture(path, reduced=reduced), files)
             found = [

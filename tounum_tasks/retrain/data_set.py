@@ -103,7 +103,7 @@ def find_data_set(name: str, settings: Settings) -> Path:
     path = root / relative
     if not path.exists():
         raise ConfigurationError(f"There is no data set '{shown}' in {root}; there are: {_known(root)}.")
-    _check_inside(root, [path])
+    check_inside(root, [path])
     return path
 
 
@@ -157,7 +157,7 @@ def _uncorrected_captions(name: str, settings: Settings) -> tuple[CaptionData, s
     """The data set below the root of data sets, and what its test images are."""
     path = find_data_set(name, settings)
     data = load_captions(path)
-    _check_inside(datasets_folder(settings), (image.path for image in data.images))
+    check_inside(datasets_folder(settings), (image.path for image in data.images))
     return (data, "its split test") if data.split("test") else (_with_test_split(data), "half of its split dev")
 
 
@@ -225,7 +225,7 @@ def _uncorrected_classes(name: str, settings: Settings) -> tuple[list[Example], 
     else:
         training, test = _hold_back(examples)
         source = f"{TEST_SHARE:.0%} of its images, held out by their bytes"
-    _check_inside(datasets_folder(settings), (example.path for example in [*training, *test]))
+    check_inside(datasets_folder(settings), (example.path for example in [*training, *test]))
     return training, test, source
 
 
@@ -262,7 +262,7 @@ def _hold_back(examples: Sequence[Example]) -> tuple[list[Example], list[Example
     return [example for example in examples if example.path not in held], [e for e in examples if e.path in held]
 
 
-def _check_inside(root: Path, paths: Iterable[Path]) -> None:
+def check_inside(root: Path, paths: Iterable[Path]) -> None:
     """Refuse whatever leads out of the root by a symbolic link, or by a name in a table.
 
     Raises:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_tasks.plan import ModelPin
 
-Trainable = Literal["captioner", "classifier"]
+Trainable = Literal["captioner", "classifier", "restorer"]
 
 
 class _Frozen(BaseModel):

@@ -4,11 +4,16 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.retrain.captioner import CaptionerTraining
 from tounum_tasks.retrain.classifier import ClassifierTraining
 from tounum_tasks.retrain.plan import RetrainPlan
+from tounum_tasks.retrain.restorer import RestorerTraining
 from tounum_tasks.retrain.training import DataSet, Training
 from tounum_tasks.retrain.work_folder import corrections_folder
 from tounum_tasks.settings import Settings
 
-TRAININGS: dict[str, Training] = {"captioner": CaptionerTraining(), "classifier": ClassifierTraining()}
+TRAININGS: dict[str, Training] = {
+    "captioner": CaptionerTraining(),
+    "classifier": ClassifierTraining(),
+    "restorer": RestorerTraining(),
+}
 
 
 def read_again(plan: RetrainPlan, settings: Settings) -> DataSet:

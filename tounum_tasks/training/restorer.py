@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from tounum_tasks.datasets.pictures import Picture, fingerprint_of, patch_of
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.models.card import ModelCard, write_card
 from tounum_tasks.models.compute import best_precision, keras_policy
-from tounum_tasks.models.weights import write_safetensors
+from tounum_tasks.models.trained_on import write_trained_on
+from tounum_tasks.models.weights import hashes_of, write_safetensors
 from tounum_tasks.restore.network import build_network, get_weights, set_weights
 from tounum_tasks.training.checkpoint import Checkpoint
 from tounum_tasks.training.curve import write_curve
@@ -82,6 +83,8 @@ def train(
     *,
     version: str,
     validation: Sequence[Pair] = (),
+    initial: Mapping[str, NDArray[Any]] | None = None,
+    trained_on: Iterable[bytes] = (),
     data_licence: str = "",
     notes: str = "",
 ) -> ModelCard:
@@ -92,6 +95,8 @@ def train(
 
     Args:
         validation: degraded pictures, sides multiples of 4, on which each checkpoint is measured.
+        initial: weights to go on with; None: new ones.
+        trained_on: the files that were learnt (:mod:`~tounum_tasks.models.trained_on`), those of ``initial`` included.
         out: working folder of this training.
     """
     import keras
@@ -100,13 +105,16 @@ def train(
 
     keras.utils.set_random_seed(recipe.seed)  # of the first weights
     network = build_network(keras_policy(best_precision()))
+    if initial:
+        set_weights(network, initial)
     warm_up = min(500, max(recipe.steps // 10, 1))
     schedule = warmed_up_cosine(recipe.learning_rate, recipe.steps, warm_up=warm_up)
     optimizer = keras.optimizers.Adam(schedule, beta_2=0.99, global_clipnorm=10.0)
     network.compile(optimizer, loss=patch_error)
     optimizer.build(network.trainable_variables)
     # Other steps are another end of the same training: it may be cut short, or go on.
-    state = fingerprint(data=fingerprint_of(pictures), recipe=asdict(recipe) | {"steps": None})
+    begun_with = {"initial": hashes_of(initial)} if initial else {}
+    state = fingerprint(data=fingerprint_of(pictures), recipe=asdict(recipe) | {"steps": None}, **begun_with)
     checkpoint = Checkpoint(out / f"training-{state[:16]}" / "state.npz", [*network.variables, *optimizer.variables])
     first, curve, average = checkpoint.restore()
     average = average or get_weights(network)
@@ -133,6 +141,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: array.astype(np.float16) for name, array in average.items()}
     write_safetensors(folder / "weights.safetensors", weights)
+    write_trained_on(folder, trained_on)
     write_curve(out / "curve.csv", curve)
     set_weights(network, weights)
     return write_card(
