@@ -21,6 +21,7 @@ from tests.image_files import (
     tiff,
     tiff_pages,
 )
+from tests.profiles import grey_profile
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
@@ -332,20 +333,6 @@ def test_a_grey_profile_is_converted():
     assert decoded[0, 0, 0] == 0
     assert decoded[0, 255, 0] == 255
     assert 180 <= decoded[0, 128, 0] <= 192  # half of the light is 188 in sRGB
-
-
-def grey_profile(gamma: float) -> bytes:
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
-    description = b"desc" + bytes(4) + struct.pack(">I", 5) + b"grey\0" + bytes(78) + bytes(1)
-    tags = {b"desc": description, b"wtpt": white, b"kTRC": curve}
-    directory, body, start = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
-    for name, content in tags.items():
-        directory += struct.pack(">4sII", name, start + len(body), len(content))
-        body += content + bytes(-len(content) % 4)
-    head = struct.pack(">I4sI4s4s4s", start + len(body), bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ")
-    head += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp") + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
-    return head.ljust(128, b"\0") + directory + body
 
 
 def test_an_srgb_profile_leaves_every_pixel_as_it_is():

@@ -4,7 +4,6 @@ import mmap
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from io import BytesIO
-from math import isfinite
 from typing import Any, cast
 
 import cv2
@@ -14,16 +13,17 @@ from PIL import Image, ImageFile
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images import netpbm, pdf, raw_pixels, structure, tiff, zero_end
-from tounum_tasks.images.colour import To8Bit, ToSrgb, bands, on_white
+from tounum_tasks.images.colour import DeepToSrgb, To8Bit, ToSrgb, bands, on_white
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
 from tounum_tasks.images.headers import PILLOW_READERS, header_size
 from tounum_tasks.images.limits import ImageLimits, hostile_input
+from tounum_tasks.images.resolution import Resolution, made_square, of_picture
 from tounum_tasks.images.tiff_pages import page_offsets, point_to, with_photometric
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
-_ORIENTATION, _X_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 296
+_ORIENTATION = 274
 
 _CHECKS: dict[ImageFormat, Callable[[bytes], None]] = {
     ImageFormat.JPEG: structure.check_jpeg,
@@ -126,7 +126,8 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
         profile = structure.jpeg2000_profile(data)
         deep = depth > 8 and components != 2  # OpenCV does not read grey with alpha
         colour_mode = "grey" if components == 1 else colour_mode
-    dpi = _dpi(image, exif)
+    resolution = of_picture(image, exif)
+    _check_square_size(*image.size, resolution, limits)
     if deep:
         _check_sides(image)
         samples, key = _opencv_samples(data), image.info.get("transparency")
@@ -137,8 +138,9 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
     else:
         rgb = _loaded_to_rgb(image, data, found, profile)
         del image
+    suspect_end = _suspect_end(data, found, rgb)
     rgb = np.ascontiguousarray(tiff.upright(rgb, orientation))
-    return DecodedImage(rgb, found, 1, colour_mode, depth, dpi, orientation, _suspect_end(data, found, rgb))
+    return _decoded(rgb, found, 1, colour_mode, depth, resolution, orientation, suspect_end)
 
 
 def _check_sides(image: ImageFile.ImageFile) -> None:
@@ -197,6 +199,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     header = tiff.read_header(data, len(data.getvalue()))
     limits.check_size(header.width, header.height)
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
+    _check_square_size(header.width, header.height, header.resolution, limits)
     samples = tiff.read_deep(data, header) if header.is_deep or header.is_premultiplied else None
     image: Image.Image | None = _load_tiff(data, header) if samples is None else None
     if image and image.mode.startswith("I;16") and header.photometric == 1:
@@ -213,10 +216,27 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
         colour_mode = "bilevel"
     elif header.has_alpha and colour_mode in ("grey", "rgb"):
         colour_mode += "_alpha"
-    dpi = _plausible(header.dpi)
     suspect_end = raw_pixels.tiff_suspect_end(data.getvalue(), header)
-    rgb = np.ascontiguousarray(rgb)
-    return DecodedImage(rgb, ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation, suspect_end)
+    return _decoded(
+        np.ascontiguousarray(rgb), ImageFormat.TIFF, page, colour_mode, header.bits, header.resolution,
+        header.orientation, suspect_end,
+    )  # fmt: skip
+
+
+def _check_square_size(width: int, height: int, resolution: Resolution | None, limits: ImageLimits) -> None:
+    """Raise ItemError if a page would have too many pixels once they are square."""
+    if resolution:
+        limits.check_size(*resolution.square_size(width, height))
+
+
+def _decoded(
+    rgb: NDArray[np.uint8], found: ImageFormat, page: int, colour_mode: str, depth: int,
+    resolution: Resolution | None, orientation: int | None, suspect_end: float | None,
+) -> DecodedImage:  # fmt: skip
+    """Return an upright page with square pixels."""
+    rgb = made_square(rgb, resolution, orientation)
+    dpi, x, y = (resolution.dpi, resolution.dpi_x, resolution.dpi_y) if resolution else (None, None, None)
+    return DecodedImage(rgb, found, page, colour_mode, depth, dpi, orientation, suspect_end, x, y)
 
 
 def _load_tiff(data: Any, header: tiff.TiffHeader) -> ImageFile.ImageFile:
@@ -281,11 +301,26 @@ def _deep_to_rgb(samples: NDArray[np.generic], profile: bytes | None) -> NDArray
     """Convert HxW, HxWx3 or HxWx4 (RGBA) samples to uint8 HxWx3 sRGB on white."""
     if samples.ndim == 3 and samples.shape[2] == 4 and _is_unfilled(_extremes(samples), None):
         samples = np.ascontiguousarray(samples[..., :3])
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[1 if samples.ndim == 2 else samples.shape[2]]
-    to_8bit, to_srgb = To8Bit(samples), ToSrgb(mode, profile)
-    rgb = np.empty((*samples.shape[:2], 3), np.uint8)
-    for top, bottom in bands(len(samples)):
-        rgb[top:bottom] = to_srgb(Image.fromarray(to_8bit(samples[top:bottom])))
+    alpha = samples[..., 3] if samples.ndim == 3 and samples.shape[2] == 4 else None
+    colours = samples if alpha is None else samples[..., :3]
+    return _deep_colours_to_rgb(DeepToSrgb(colours, "L" if samples.ndim == 2 else "RGB", profile), colours, alpha)
+
+
+def _deep_colours_to_rgb(
+    to_srgb: DeepToSrgb,
+    colours: NDArray[np.generic],
+    alpha: NDArray[np.generic] | None,
+    *,
+    premultiplied: bool = False,
+) -> NDArray[np.uint8]:
+    """Convert HxW or HxWxC ``colours`` with HxW ``alpha`` to uint8 HxWx3 sRGB on white."""
+    alpha_to_8bit = None if alpha is None else To8Bit(alpha)
+    rgb = np.empty((*colours.shape[:2], 3), np.uint8)
+    for top, bottom in bands(len(colours)):
+        rgb[top:bottom] = to_srgb(colours[top:bottom])
+        if alpha is not None and alpha_to_8bit:
+            cover = alpha_to_8bit(alpha[top:bottom])
+            rgb[top:bottom] = on_white(rgb[top:bottom], cover, premultiplied=premultiplied)
     return rgb
 
 
@@ -320,19 +355,10 @@ def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> 
             f"{header.photometric} are not read",
         )
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[colours]
-    to_8bit, to_srgb = To8Bit(samples[..., :colours]), ToSrgb(mode, header.icc_profile)
-    alpha_to_8bit = To8Bit(samples[..., colours]) if _has_alpha(samples, colours, header) else None
-    rgb = np.empty((*samples.shape[:2], 3), np.uint8)
-    for top, bottom in bands(len(samples)):
-        band = to_8bit(samples[top:bottom, :, :colours])
-        if header.photometric == 0:  # white is zero
-            band = 255 - band
-        pixels = to_srgb(Image.fromarray(band[..., 0] if colours == 1 else band, mode))
-        if alpha_to_8bit:
-            alpha = alpha_to_8bit(samples[top:bottom, :, colours])
-            pixels = on_white(pixels, alpha, premultiplied=header.is_premultiplied)
-        rgb[top:bottom] = pixels
-    return rgb
+    alpha = samples[..., colours] if _has_alpha(samples, colours, header) else None
+    coloured = samples[..., 0] if colours == 1 else samples[..., :colours]
+    to_srgb = DeepToSrgb(coloured, mode, header.icc_profile, inverted=header.photometric == 0)
+    return _deep_colours_to_rgb(to_srgb, coloured, alpha, premultiplied=header.is_premultiplied)
 
 
 def _exif(image: ImageFile.ImageFile) -> Image.Exif:
@@ -342,20 +368,3 @@ def _exif(image: ImageFile.ImageFile) -> Image.Exif:
             return image.getexif()
     except ItemError:
         return Image.Exif()
-
-
-def _dpi(image: ImageFile.ImageFile, exif: Image.Exif) -> float | None:
-    """Return the horizontal resolution; Pillow's own answer is 72 for JPEG files that give none."""
-    given = image.info.get("dpi")
-    if given and (image.format != "JPEG" or image.info.get("jfif_unit") in (1, 2)):
-        return _plausible(given[0])
-    try:
-        resolution = float(exif.get(_X_RESOLUTION, 0))
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return _plausible(resolution * (2.54 if exif.get(_RESOLUTION_UNIT) == 3 else 1.0))
-
-
-def _plausible(dpi: float | None) -> float | None:
-    """Return ``dpi`` rounded, or None for what no scanner or printer could mean."""
-    return round(float(dpi), 2) if dpi is not None and isfinite(dpi) and 1 < dpi < 100_000 else None
