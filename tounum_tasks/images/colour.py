@@ -82,6 +82,7 @@ class DeepToSrgb:
 
     def __call__(self, band: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Return samples of some rows as uint8 HxWx3."""
+        band = band[..., None] if self._mode == "L" else band
         if not self._to_srgb.has_profile:
             levels = self._to_8bit(band)
             return self._corner(255 - levels if self._inverted else levels)
@@ -89,22 +90,18 @@ class DeepToSrgb:
         return self._interpolated(255 - exact if self._inverted else exact)
 
     def _corner(self, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return self._to_srgb(Image.fromarray(levels, self._mode))
+        return self._to_srgb(Image.fromarray(levels[..., 0] if self._mode == "L" else levels, self._mode))
 
     def _interpolated(self, exact: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Convert levels 0..255 that are no whole numbers, HxW or HxWxC."""
-        exact = exact[..., None] if self._mode == "L" else exact
-        corner = np.minimum(exact.astype(np.uint8), 254)
-        beyond = exact - corner
-        order = np.argsort(-beyond, axis=-1)
-        descending = np.take_along_axis(beyond, order, axis=-1)
+        """Convert levels 0..255 that are no whole numbers, HxWxC."""
+        low = np.minimum(exact.astype(np.uint8), 254)
+        beyond = exact - low
+        descending = -np.sort(-beyond, axis=-1)
         weights = -np.diff(descending, prepend=1, append=0, axis=-1)
-        mixed = np.zeros((*exact.shape[:2], 3), np.float32)
-        for step in range(weights.shape[-1]):
-            if step:  # on to the next corner, along the channel that is nearest to it
-                channel = order[..., step - 1 : step]
-                np.put_along_axis(corner, channel, np.take_along_axis(corner, channel, axis=-1) + 1, axis=-1)
-            mixed += weights[..., step, None] * self._corner(corner[..., 0] if self._mode == "L" else corner)
+        mixed = weights[..., :1] * self._corner(low)
+        for step in range(descending.shape[-1]):
+            corner = low + (beyond >= descending[..., step, None])
+            mixed += weights[..., step + 1, None] * self._corner(corner)
         return np.rint(mixed).astype(np.uint8)
 
 
