@@ -60,7 +60,7 @@ class ToSrgb:
 
 
 class DeepToSrgb:
-    """Converts bands of one image of more than 8 bits to sRGB: its profile sees all bits, then they become 8.
+    """Converts bands of samples of any kind to sRGB: a profile sees all of their bits, then they become 8.
 
     Pillow's colour management takes 8 bits. So the profile is asked about the corners of the simplex of 8-bit colours
     in which a colour lies, and what lies between is interpolated, as colour management does within its own tables
@@ -79,11 +79,12 @@ class DeepToSrgb:
     ) -> None:
         self._mode, self._inverted = mode, inverted
         self._to_8bit, self._to_srgb = To8Bit(samples), ToSrgb(mode, profile)
+        self._needs_levels = self._to_srgb.has_profile and samples.dtype != np.uint8
 
     def __call__(self, band: NDArray[np.generic]) -> NDArray[np.uint8]:
         """Return samples of some rows as uint8 HxWx3."""
         band = band[..., None] if self._mode == "L" else band
-        if not self._to_srgb.has_profile:
+        if not self._needs_levels:
             levels = self._to_8bit(band)
             return self._corner(255 - levels if self._inverted else levels)
         exact = self._to_8bit.levels(band).astype(np.float32)

@@ -58,8 +58,8 @@ def header_size(data: bytes, found: ImageFormat) -> tuple[int, int]:
         return structure.jpeg_size(data)
     if found is ImageFormat.WEBP:
         return _webp_size(data)
-    if found is ImageFormat.AVIF:
-        return structure.avif_size(data)
+    if found in (ImageFormat.AVIF, ImageFormat.HEIC):
+        return structure.heif_size(data)
     if found is ImageFormat.PNM:
         header = netpbm.read_header(data)
         return header.width, header.height

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import netpbm, pdf, raw_pixels, structure, tiff, zero_end
+from tounum_tasks.images import camera_raw, heif, netpbm, pdf, raw_pixels, structure, tiff, zero_end
 from tounum_tasks.images.colour import DeepToSrgb, To8Bit, ToSrgb, bands, on_white
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
 from tounum_tasks.images.headers import PILLOW_READERS, header_size
 from tounum_tasks.images.limits import ImageLimits, hostile_input
-from tounum_tasks.images.resolution import Resolution, made_square, of_picture
-from tounum_tasks.images.tiff_pages import page_offsets, point_to, with_photometric
+from tounum_tasks.images.resolution import Resolution, made_square, of_exif, of_picture
+from tounum_tasks.images.tiff_pages import camera_raw_name, page_offsets, point_to, with_photometric
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
@@ -30,7 +30,8 @@ _CHECKS: dict[ImageFormat, Callable[[bytes], None]] = {
     ImageFormat.PNG: structure.check_png,
     ImageFormat.WEBP: structure.check_webp,
     ImageFormat.GIF: structure.check_gif,
-    ImageFormat.AVIF: structure.check_avif,
+    ImageFormat.AVIF: structure.check_heif,
+    ImageFormat.HEIC: structure.check_heif,
     ImageFormat.PNM: netpbm.check,
     ImageFormat.PCX: structure.check_pcx,
     ImageFormat.JPEG2000: structure.check_jpeg2000,
@@ -59,6 +60,8 @@ class OpenFile:
         self._mapped = mapped
         self.size = len(mapped)
         self.format = detect_format(mapped[:]) if self.size < _HEAD else detect_format(mapped[:_HEAD])
+        if self.format is ImageFormat.TIFF and camera_raw_name(cast(bytes, mapped)):
+            self.format = ImageFormat.RAW
         self._offsets: list[int] = []
 
     @cached_property
@@ -73,6 +76,8 @@ class OpenFile:
         """
         if self.format is ImageFormat.PDF:
             return self._pdf.count_pages()
+        if self.format is ImageFormat.RAW:
+            camera_raw.check_size(self._mapped[:], limits)
         return len(self._page_offsets(limits)) if self.format is ImageFormat.TIFF else 1
 
     def read(self, page: int, limits: ImageLimits) -> DecodedImage:
@@ -93,11 +98,15 @@ class OpenFile:
         if page != 1:
             raise ItemError(ErrorCode.CORRUPT, f"the file has no page {page}")
         data = self._mapped[:]
+        if self.format is ImageFormat.RAW:
+            return _develop(data, limits)
         limits.check_size(*header_size(data, self.format))
         if self.format in _CHECKS:
             _CHECKS[self.format](data)
         if self.format is ImageFormat.PNM:
             return _decode_netpbm(data, limits)
+        if self.format is ImageFormat.HEIC:
+            return _decode_heif(data, limits)
         return _decode_single(data, self.format, limits)
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
@@ -173,7 +182,7 @@ def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> flo
     if found is ImageFormat.PCX:
         return raw_pixels.pcx_suspect_end(rgb)
     if found in (ImageFormat.WEBP, ImageFormat.AVIF):
-        start, end = structure.webp_pixel_data(data) if found is ImageFormat.WEBP else structure.avif_pixel_data(data)
+        start, end = structure.webp_pixel_data(data) if found is ImageFormat.WEBP else structure.heif_pixel_data(data)
         return zero_end.zeros_behind(data[start:end], rgb.shape[0] * rgb.shape[1])
     return None
 
@@ -189,6 +198,25 @@ def _decode_netpbm(data: bytes, limits: ImageLimits) -> DecodedImage:
     rgb = np.ascontiguousarray(_deep_to_rgb(samples, None))
     suspect_end = raw_pixels.pnm_suspect_end(data)
     return DecodedImage(rgb, ImageFormat.PNM, 1, colour_mode, header.bits, None, None, suspect_end)
+
+
+def _develop(data: bytes, limits: ImageLimits) -> DecodedImage:
+    raw = camera_raw.develop(data, limits)
+    suspect_end = zero_end.zeros_behind(data, raw.rgb.shape[0] * raw.rgb.shape[1])
+    colour_mode = "grey" if raw.colours == 1 else "rgb"
+    return DecodedImage(raw.rgb, ImageFormat.RAW, 1, colour_mode, raw.bit_depth, None, raw.orientation, suspect_end)
+
+
+def _decode_heif(data: bytes, limits: ImageLimits) -> DecodedImage:
+    picture = heif.read(data, limits)
+    resolution = of_exif(picture.exif)
+    height, width = picture.samples.shape[:2]
+    _check_square_size(width, height, resolution, limits)
+    colour_mode = {2: "grey", 3: "rgb", 4: "rgb_alpha"}[sum(picture.samples.shape[2:]) or 2]
+    rgb = _deep_to_rgb(picture.samples, picture.icc_profile, premultiplied=picture.premultiplied)
+    start, end = structure.heif_pixel_data(data)
+    suspect_end = zero_end.zeros_behind(data[start:end], height * width)
+    return _decoded(rgb, ImageFormat.HEIC, 1, colour_mode, picture.bit_depth, resolution, None, suspect_end)
 
 
 def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits) -> DecodedImage:
@@ -297,13 +325,16 @@ def _opencv_samples(data: bytes) -> NDArray[np.generic]:
     return np.asarray(samples)
 
 
-def _deep_to_rgb(samples: NDArray[np.generic], profile: bytes | None) -> NDArray[np.uint8]:
+def _deep_to_rgb(
+    samples: NDArray[np.generic], profile: bytes | None, *, premultiplied: bool = False
+) -> NDArray[np.uint8]:
     """Convert HxW, HxWx3 or HxWx4 (RGBA) samples to uint8 HxWx3 sRGB on white."""
     if samples.ndim == 3 and samples.shape[2] == 4 and _is_unfilled(_extremes(samples), None):
         samples = np.ascontiguousarray(samples[..., :3])
     alpha = samples[..., 3] if samples.ndim == 3 and samples.shape[2] == 4 else None
     colours = samples if alpha is None else samples[..., :3]
-    return _deep_colours_to_rgb(DeepToSrgb(colours, "L" if samples.ndim == 2 else "RGB", profile), colours, alpha)
+    to_srgb = DeepToSrgb(colours, "L" if samples.ndim == 2 else "RGB", profile)
+    return _deep_colours_to_rgb(to_srgb, colours, alpha, premultiplied=premultiplied)
 
 
 def _deep_colours_to_rgb(

@@ -188,8 +188,8 @@ def webp_pixel_data(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def avif_size(data: bytes) -> tuple[int, int]:
-    """Return the largest (width, height) in pixels that an AVIF file gives (ISO/IEC 23008-12, 6.5.3).
+def heif_size(data: bytes) -> tuple[int, int]:
+    """Return the largest (width, height) in pixels that an AVIF or HEIC file gives (ISO/IEC 23008-12, 6.5.3).
 
     The master picture of a grid is described by such a box too, tiles by smaller ones.
 
@@ -200,22 +200,22 @@ def avif_size(data: bytes) -> tuple[int, int]:
     for kind, start, end in _boxes(data, 0, len(data)):
         if kind in (b"meta", b"moov"):
             if end > len(data):
-                raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends in its header")
+                raise ItemError(ErrorCode.TRUNCATED, "the file ends in its header")
             head = data[start:end]
             sizes += [struct.unpack_from(">II", head, at.end() + 4) for at in re.finditer(b"ispe", head[:-12])]
     if not sizes:
-        raise ItemError(ErrorCode.CORRUPT, "the AVIF file does not say how large its picture is")
+        raise ItemError(ErrorCode.CORRUPT, "the file does not say how large its picture is")
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
-def avif_pixel_data(data: bytes) -> tuple[int, int]:
-    """Return (start, end) of the coded pixels of an AVIF file; (0, 0) if there are none."""
+def heif_pixel_data(data: bytes) -> tuple[int, int]:
+    """Return (start, end) of the coded pixels of an AVIF or HEIC file; (0, 0) if there are none."""
     found = ((start, end) for kind, start, end in _boxes(data, 0, len(data)) if kind == b"mdat")
     return next(found, (0, 0))
 
 
-def check_avif(data: bytes) -> None:
-    """Walk the boxes of an AVIF file.
+def check_heif(data: bytes) -> None:
+    """Walk the boxes of an AVIF or HEIC file.
 
     Raises:
         ItemError: TRUNCATED if one ends behind the file, or zeros stand where one should begin.
@@ -223,12 +223,12 @@ def check_avif(data: bytes) -> None:
     end = 0
     for _, start, end in _boxes(data, 0, len(data)):
         if end > len(data):
-            raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends before its picture does")
+            raise ItemError(ErrorCode.TRUNCATED, "the file ends before its picture does")
         if start == end == 0:
             break
     rest = data[end:]
     if rest and not rest.strip(b"\0"):
-        raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends in zero bytes; was it copied completely?")
+        raise ItemError(ErrorCode.TRUNCATED, "the file ends in zero bytes; was it copied completely?")
 
 
 def check_pcx(data: bytes) -> None:
@@ -333,6 +333,6 @@ def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
             header = 16
         end = at + length if length else stop
         if end < at + header:
-            raise ItemError(ErrorCode.CORRUPT, "the JPEG 2000 file has a box of an impossible length")
+            raise ItemError(ErrorCode.CORRUPT, "the file has a box of an impossible length")
         yield kind, at + header, end
         at = end
