@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import camera_raw, heif, netpbm, pdf, raw_pixels, structure, tiff, zero_end
+from tounum_tasks.images import camera_raw, heif, jpeg2000, netpbm, pdf, raw_pixels, structure, tiff, zero_end
 from tounum_tasks.images.colour import DeepToSrgb, To8Bit, ToSrgb, bands, on_white
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
@@ -24,6 +24,7 @@ from tounum_tasks.images.tiff_pages import camera_raw_name, page_offsets, point_
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
 _ORIENTATION = 274
+_CMYK_SPACE = b"CMYK"  # in the header of an ICC profile
 
 _CHECKS: dict[ImageFormat, Callable[[bytes], None]] = {
     ImageFormat.JPEG: structure.check_jpeg,
@@ -34,7 +35,7 @@ _CHECKS: dict[ImageFormat, Callable[[bytes], None]] = {
     ImageFormat.HEIC: structure.check_heif,
     ImageFormat.PNM: netpbm.check,
     ImageFormat.PCX: structure.check_pcx,
-    ImageFormat.JPEG2000: structure.check_jpeg2000,
+    ImageFormat.JPEG2000: jpeg2000.check,
 }
 _COLOUR_MODES = {
     "1": "bilevel", "L": "grey", "LA": "grey_alpha", "P": "palette", "PA": "palette", "RGB": "rgb", "RGBX":
@@ -103,6 +104,8 @@ class OpenFile:
         limits.check_size(*header_size(data, self.format))
         if self.format in _CHECKS:
             _CHECKS[self.format](data)
+        if self.format is ImageFormat.JPEG2000:
+            data = jpeg2000.decodable(data)
         if self.format is ImageFormat.PNM:
             return _decode_netpbm(data, limits)
         if self.format is ImageFormat.HEIC:
@@ -131,10 +134,12 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
         depth, colour_mode = data[24], _PNG_MODES.get(data[25], colour_mode)
         deep = depth == 16
     elif found is ImageFormat.JPEG2000:
-        components, depth = structure.jpeg2000_samples(data)
-        profile = structure.jpeg2000_profile(data)
+        components, depth = jpeg2000.samples(data)
+        profile = jpeg2000.icc_profile(data)
         deep = depth > 8 and components != 2  # OpenCV does not read grey with alpha
         colour_mode = "grey" if components == 1 else colour_mode
+        if components == 4 and profile and profile[16:20] == _CMYK_SPACE:
+            colour_mode, deep = "cmyk", False
     resolution = of_picture(image, exif)
     _check_square_size(*image.size, resolution, limits)
     if deep:
@@ -173,6 +178,8 @@ def _loaded_to_rgb(
         if found is not ImageFormat.JPEG2000:
             raise
         return _deep_to_rgb(_opencv_samples(data), profile)
+    if image.format == "JPEG2000" and image.mode == "RGBA" and profile and profile[16:20] == _CMYK_SPACE:
+        return _pillow_to_rgb(Image.fromarray(np.asarray(image), "CMYK"), profile)  # nothing else says so
     return _pillow_to_rgb(image, profile)
 
 
