@@ -37,10 +37,7 @@ def test_the_format_of_the_source_is_kept(format):
     decoded = decode(data)
     assert np.abs(decoded.rgb.astype(int) - RGB).max() <= (16 if format is ImageFormat.JPEG else 0)
     assert (decoded.colour_mode, decoded.bit_depth) == ("rgb", 8)
-    if format is ImageFormat.JPEG2000:
-        assert decoded.dpi is None
-    else:
-        assert isclose(decoded.dpi, 300, abs_tol=0.1)
+    assert isclose(decoded.dpi, 300, abs_tol=0.1) and decoded.dpi_x == decoded.dpi_y
 
 
 @pytest.mark.parametrize("format", ["gif", "pdf", "raw", "heic"])

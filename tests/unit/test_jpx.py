@@ -11,6 +11,7 @@ from tests.image_files import deep_picture, jp2, picture, saved
 from tests.profiles import rgb_profile
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.decode import decode
+from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import ImageFormat, inspect
 from tounum_tasks.sample import cmyk
@@ -116,3 +117,10 @@ def test_the_limit_on_pixels_holds_without_a_header_box() -> None:
     with pytest.raises(ItemError) as refused:
         inspect(READ["no header"], limits=ImageLimits(max_pixels=64 * 96 - 1))
     assert refused.value.code == ErrorCode.TOO_MANY_PIXELS
+
+
+@pytest.mark.parametrize("dpi", [72, 96.5, 300, 1200, 5000, 20_000])
+def test_the_resolution_of_an_enhanced_copy_is_stated(dpi: float) -> None:
+    again = decode(encode(RGB, format="jpeg2000", dpi=dpi))
+    assert (again.dpi_x, again.dpi_y) == pytest.approx((dpi, dpi), rel=1e-4)
+    assert np.array_equal(again.rgb, RGB)

@@ -68,6 +68,20 @@ def icc_profile(data: bytes) -> bytes | None:
     return next((profile for _, profile in _colours(data) if profile), None)
 
 
+def with_resolution(data: bytes, dpi: float) -> bytes:
+    """Return a JP2 file that states the resolution at which it was captured (ITU-T T.800, I.5.3.7)."""
+    # In dots per metre: dpi * 5,000 / 127, as numerator, denominator and power of ten.
+    factor, exponent = 50.0, 2
+    while round(dpi * factor) > 0xFFFF:
+        factor, exponent = factor / 10, exponent + 1
+    fraction = round(dpi * factor), 127
+    capture = struct.pack(">I4s4H2b", 18, b"resc", *fraction, *fraction, exponent, exponent)
+    box = struct.pack(">I4s", 8 + len(capture), b"res ") + capture
+    start, end = next((start, end) for kind, start, end in boxes(data, 0, len(data)) if kind == b"jp2h")
+    length = struct.pack(">I", end - start + 8 + len(box))
+    return data[: start - 8] + length + data[start - 4 : end] + box + data[end:]
+
+
 def _size_marker(data: bytes) -> int:
     """Return where the code stream begins, with the marker that tells its size."""
     start, _ = _code_stream(data)
