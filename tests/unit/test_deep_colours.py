@@ -53,8 +53,8 @@ def test_colours_are_mixed_as_the_profile_mixes_them() -> None:
             name: DeepToSrgb(samples, mode, profile)(samples).astype(int)
             for name, samples in (("low", low), ("high", high), ("between", low * np.uint16(257) + 128))
         }
-        eight = DeepToSrgb(low, mode, profile)(low * np.uint16(257))
-        assert np.array_equal(eight, converted["low"])
+        deep = low * np.uint16(257)
+        assert np.array_equal(DeepToSrgb(deep, mode, profile)(deep), converted["low"])
         least, most = (np.sort([converted["low"], converted["high"]], axis=0)[end] for end in (0, 1))
         unclipped = (low < 255).all(axis=-1)
         assert (converted["between"] >= least - 1)[unclipped].all()

@@ -104,6 +104,17 @@ def test_colours_go_through_the_profile_and_the_note_in_exif_turns_nothing(tmp_p
 
 
 @needs_encoder
+def test_damaged_notes_cost_no_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[282], exif[283], exif[296] = 300.0, 300.0, 2
+    Image.fromarray(picture(64, 64)).save(tmp_path / "in.jpg", exif=exif, quality=100)
+    data = encoded(tmp_path, tmp_path / "in.jpg")
+    assert decode(data).dpi == 300
+    at = data.rindex(b"Exif\0\0") + 6
+    assert decode(data[:at] + b"\xff" * 8 + data[at + 8 :]).dpi is None
+
+
+@needs_encoder
 def test_ten_bits_are_kept_until_the_end(tmp_path: Path) -> None:
     grey = np.linspace(0, 65535, 128 * 64).astype(np.uint16).reshape(64, 128)
     Image.fromarray(grey).save(tmp_path / "in.png")

@@ -18,7 +18,7 @@ RGB = picture()
 KINDS = every_kind()
 FORMATS = {
     "jpg": "jpeg", "jpeg": "jpeg", "png": "png", "tif": "tiff", "webp": "webp", "bmp": "bmp", "gif": "gif",
-    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf",
+    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf", "dng": "raw", "heic": "heic",
 }  # fmt: skip
 
 

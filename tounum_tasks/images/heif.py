@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.images.limits import ImageLimits, hostile_input
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,19 @@ def read(data: bytes, limits: ImageLimits) -> HeifPicture:
         if "unsupported" in str(error).lower():
             raise _without_hevc() from error
         raise
-    exif = Image.Exif()
-    if image.info.get("exif"):
-        exif.load(image.info["exif"])
+    exif = _tags(image.info["exif"])
     return HeifPicture(samples, image.info["bit_depth"], image.premultiplied_alpha, image.info.get("icc_profile"), exif)
+
+
+def _tags(block: bytes | None) -> Image.Exif:
+    """Return the tags of an EXIF block, empty if it is damaged: that costs nothing but its tags."""
+    try:
+        with hostile_input("EXIF"):
+            exif = Image.Exif()
+            exif.load(block or b"")
+            return exif
+    except ItemError:
+        return Image.Exif()
 
 
 def _without_hevc() -> ItemError:

@@ -1,7 +1,7 @@
 """From an open file to the upright sRGB pixels of one page; runs in a decoder's process (:mod:`~.decoder_process`)."""
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from io import BytesIO
 from typing import Any, cast
@@ -13,13 +13,14 @@ from PIL import Image, ImageFile
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images import camera_raw, heif, jpeg2000, netpbm, pdf, raw_pixels, structure, tiff, zero_end
-from tounum_tasks.images.colour import DeepToSrgb, To8Bit, ToSrgb, bands, on_white
+from tounum_tasks.images.colour import DeepToSrgb
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
 from tounum_tasks.images.headers import PILLOW_READERS, header_size
 from tounum_tasks.images.limits import ImageLimits, hostile_input
 from tounum_tasks.images.resolution import Resolution, made_square, of_exif, of_picture
 from tounum_tasks.images.tiff_pages import camera_raw_name, page_offsets, point_to, with_photometric
+from tounum_tasks.images.to_rgb import colours_to_rgb, extremes, is_unfilled, picture_to_rgb, samples_to_rgb
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
@@ -41,7 +42,6 @@ _COLOUR_MODES = {
     "1": "bilevel", "L": "grey", "LA": "grey_alpha", "P": "palette", "PA": "palette", "RGB": "rgb", "RGBX":
     "rgb", "RGBA": "rgb_alpha", "CMYK": "cmyk", "YCbCr": "rgb", "LAB": "lab",
 }  # fmt: skip
-_ALPHA_MODES = ("LA", "La", "RGBA", "RGBa", "PA")
 _PNG_MODES = {0: "grey", 2: "rgb", 3: "palette", 4: "grey_alpha", 6: "rgb_alpha"}
 _TIFF_MODES = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb", 8: "lab"}
 
@@ -145,7 +145,7 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
     if deep:
         _check_sides(image)
         samples, key = _opencv_samples(data), image.info.get("transparency")
-        rgb = _deep_to_rgb(samples, profile)
+        rgb = samples_to_rgb(samples, profile)
         if samples.ndim == 2 and isinstance(key, int):  # one grey is declared transparent; OpenCV leaves that out
             rgb[samples == key] = 255
         del samples
@@ -177,10 +177,10 @@ def _loaded_to_rgb(
         # streams that are damaged.
         if found is not ImageFormat.JPEG2000:
             raise
-        return _deep_to_rgb(_opencv_samples(data), profile)
+        return samples_to_rgb(_opencv_samples(data), profile)
     if image.format == "JPEG2000" and image.mode == "RGBA" and profile and profile[16:20] == _CMYK_SPACE:
-        return _pillow_to_rgb(Image.fromarray(np.asarray(image), "CMYK"), profile)  # nothing else says so
-    return _pillow_to_rgb(image, profile)
+        return picture_to_rgb(Image.fromarray(np.asarray(image), "CMYK"), profile)  # nothing else says so
+    return picture_to_rgb(image, profile)
 
 
 def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> float | None:
@@ -202,7 +202,7 @@ def _decode_netpbm(data: bytes, limits: ImageLimits) -> DecodedImage:
         samples = np.dstack([samples[..., 0]] * 3 + [samples[..., 1]])
     colour_mode = "bilevel" if header.bits == 1 else "grey" if header.samples < 3 else "rgb"
     colour_mode += "_alpha" if header.alpha else ""
-    rgb = np.ascontiguousarray(_deep_to_rgb(samples, None))
+    rgb = np.ascontiguousarray(samples_to_rgb(samples, None))
     suspect_end = raw_pixels.pnm_suspect_end(data)
     return DecodedImage(rgb, ImageFormat.PNM, 1, colour_mode, header.bits, None, None, suspect_end)
 
@@ -220,7 +220,7 @@ def _decode_heif(data: bytes, limits: ImageLimits) -> DecodedImage:
     height, width = picture.samples.shape[:2]
     _check_square_size(width, height, resolution, limits)
     colour_mode = {2: "grey", 3: "rgb", 4: "rgb_alpha"}[sum(picture.samples.shape[2:]) or 2]
-    rgb = _deep_to_rgb(picture.samples, picture.icc_profile, premultiplied=picture.premultiplied)
+    rgb = samples_to_rgb(picture.samples, picture.icc_profile, premultiplied=picture.premultiplied)
     start, end = structure.heif_pixel_data(data)
     suspect_end = zero_end.zeros_behind(data[start:end], height * width)
     return _decoded(rgb, ImageFormat.HEIC, 1, colour_mode, picture.bit_depth, resolution, None, suspect_end)
@@ -245,7 +245,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
         assert image
         if image.mode == "RGBA" and not _has_alpha(np.asarray(image), 3, header):
             image = image.convert("RGB")
-        rgb = _pillow_to_rgb(image, header.icc_profile)
+        rgb = picture_to_rgb(image, header.icc_profile)
     colour_mode = _TIFF_MODES.get(header.photometric, "grey")
     if header.bits == 1 and colour_mode == "grey":
         colour_mode = "bilevel"
@@ -289,39 +289,6 @@ def _load_tiff(data: Any, header: tiff.TiffHeader) -> ImageFile.ImageFile:
     return image
 
 
-def _pillow_to_rgb(image: Image.Image, profile: bytes | None) -> NDArray[np.uint8]:
-    """Convert a loaded image to uint8 HxWx3 sRGB on white."""
-    mode = _banded_mode(image)
-    to_srgb = ToSrgb(mode, profile)
-    rgb = np.empty((image.height, image.width, 3), np.uint8)
-    for top, bottom in bands(image.height):
-        band = image.crop((0, top, image.width, bottom))
-        rgb[top:bottom] = to_srgb(band if band.mode == mode else band.convert(mode))
-    return rgb
-
-
-def _banded_mode(image: Image.Image) -> str:
-    """Return the mode to which bands of ``image`` are converted first: one that ToSrgb knows."""
-    if image.mode in ("CMYK", "LAB"):
-        return image.mode
-    if image.mode.startswith(("I", "F")):
-        raise ItemError(ErrorCode.UNSUPPORTED, f"pixels of the kind {image.mode} are not read in this layout")
-    if image.has_transparency_data:
-        if image.mode in _ALPHA_MODES and _is_unfilled(cast(Any, image.getextrema()), image.format):
-            return "L" if image.mode in ("LA", "La") else "RGB"
-        return "LA" if image.mode in ("LA", "La") else "RGBA"
-    return "L" if image.mode in ("1", "L") else "RGB"
-
-
-def _is_unfilled(extremes: Sequence[tuple[float, float]], format: str | None) -> bool:
-    """Whether a program wrote an alpha channel and never filled it: nothing would be seen of colours that are there.
-
-    A picture of one colour may as well be empty on purpose, but in a BMP file, whose alpha channel nobody uses.
-    """
-    *colours, alpha = extremes
-    return alpha == (0, 0) and (format == "BMP" or any(low != high for low, high in colours))
-
-
 def _opencv_samples(data: bytes) -> NDArray[np.generic]:
     """Return the samples of a PNG or JPEG 2000 file as uint16 HxW, HxWx3 (RGB) or HxWx4 (RGBA), not turned."""
     samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -332,40 +299,6 @@ def _opencv_samples(data: bytes) -> NDArray[np.generic]:
     return np.asarray(samples)
 
 
-def _deep_to_rgb(
-    samples: NDArray[np.generic], profile: bytes | None, *, premultiplied: bool = False
-) -> NDArray[np.uint8]:
-    """Convert HxW, HxWx3 or HxWx4 (RGBA) samples to uint8 HxWx3 sRGB on white."""
-    if samples.ndim == 3 and samples.shape[2] == 4 and _is_unfilled(_extremes(samples), None):
-        samples = np.ascontiguousarray(samples[..., :3])
-    alpha = samples[..., 3] if samples.ndim == 3 and samples.shape[2] == 4 else None
-    colours = samples if alpha is None else samples[..., :3]
-    to_srgb = DeepToSrgb(colours, "L" if samples.ndim == 2 else "RGB", profile)
-    return _deep_colours_to_rgb(to_srgb, colours, alpha, premultiplied=premultiplied)
-
-
-def _deep_colours_to_rgb(
-    to_srgb: DeepToSrgb,
-    colours: NDArray[np.generic],
-    alpha: NDArray[np.generic] | None,
-    *,
-    premultiplied: bool = False,
-) -> NDArray[np.uint8]:
-    """Convert HxW or HxWxC ``colours`` with HxW ``alpha`` to uint8 HxWx3 sRGB on white."""
-    alpha_to_8bit = None if alpha is None else To8Bit(alpha)
-    rgb = np.empty((*colours.shape[:2], 3), np.uint8)
-    for top, bottom in bands(len(colours)):
-        rgb[top:bottom] = to_srgb(colours[top:bottom])
-        if alpha is not None and alpha_to_8bit:
-            cover = alpha_to_8bit(alpha[top:bottom])
-            rgb[top:bottom] = on_white(rgb[top:bottom], cover, premultiplied=premultiplied)
-    return rgb
-
-
-def _extremes(samples: NDArray[np.generic]) -> list[tuple[float, float]]:
-    return [(float(samples[..., band].min()), float(samples[..., band].max())) for band in range(samples.shape[2])]
-
-
 def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHeader) -> bool:
     """Whether the sample behind the colours is transparency: declared as such and filled, or undeclared but like a
     mask.
@@ -373,7 +306,7 @@ def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHead
     A fourth sample without a tag is an alpha channel in some files and infrared in others, which is never all or
     nothing.
     """
-    if not header.has_alpha or _is_unfilled(_extremes(samples[..., : colours + 1]), None):
+    if not header.has_alpha or is_unfilled(extremes(samples[..., : colours + 1]), None):
         return False
     if header.extra_samples:
         return True
@@ -396,7 +329,7 @@ def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> 
     alpha = samples[..., colours] if _has_alpha(samples, colours, header) else None
     coloured = samples[..., 0] if colours == 1 else samples[..., :colours]
     to_srgb = DeepToSrgb(coloured, mode, header.icc_profile, inverted=header.photometric == 0)
-    return _deep_colours_to_rgb(to_srgb, coloured, alpha, premultiplied=header.is_premultiplied)
+    return colours_to_rgb(to_srgb, coloured, alpha, premultiplied=header.is_premultiplied)
 
 
 def _exif(image: ImageFile.ImageFile) -> Image.Exif:
