@@ -1,9 +1,11 @@
 """Camera raw is developed by LibRaw; the embedded preview is never taken in its place."""
 
 import struct
+from io import BytesIO
 
 import numpy as np
 import pytest
+import tifffile
 
 from tests.image_files import picture, tiff
 from tounum_tasks.errors import ErrorCode, ItemError
@@ -49,6 +51,23 @@ def test_the_orientation_is_applied_once(orientation: int) -> None:
     expected = upright(RGB, orientation).astype(int)
     assert decoded.exif_orientation == orientation
     assert decoded.rgb.shape == expected.shape and np.abs(decoded.rgb - expected).mean() < 3
+
+
+def linear(samples: np.ndarray) -> bytes:
+    """A DNG without a filter before its sensor, or whose colours were mixed already."""
+    tags = [(50706, "B", 4, (1, 4, 0, 0), True), (50717, "H", 1, 65_535, True)]
+    data = bytearray(tiff(samples, photometric="minisblack", planarconfig="contig", metadata=None, extratags=tags))
+    with tifffile.TiffFile(BytesIO(bytes(data))) as file:
+        struct.pack_into("<H", data, file.pages[0].tags[262].offset + 8, 34_892)  # LinearRaw
+    return bytes(data)
+
+
+def test_a_sensor_without_a_filter_gives_greys() -> None:
+    light = np.linspace(0, 65_535, 120 * 160).astype(np.uint16).reshape(120, 160)
+    decoded = decode(linear(light))
+    assert (decoded.colour_mode, decoded.bit_depth) == ("grey", 16)
+    assert decoded.rgb.shape == (120, 160, 3) and (decoded.rgb == decoded.rgb[..., :1]).all()
+    assert abs(int(decoded.rgb[60, 0, 0]) - 188) <= 1  # half of the light is 188 in sRGB
 
 
 def test_a_preview_larger_than_the_sensor_is_not_taken_either() -> None:
