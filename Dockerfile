@@ -12,8 +12,8 @@ COPY requirements.txt ./
 COPY requirements requirements
 # The lock's versions of what this variant uses. Constraints may not name extras.
 RUN case $VARIANT in \
-        full) uses="run airflow cluster read measure train" ;; \
-        lean) uses="run airflow cluster" ;; \
+        full) uses="run formats airflow cluster read measure train" ;; \
+        lean) uses="run formats airflow cluster" ;; \
         *) echo "VARIANT is full or lean, not '$VARIANT'." >&2; exit 2 ;; \
     esac \
     && sed -E 's/\[[A-Za-z0-9,._-]+\]//' requirements.txt > versions.txt \

@@ -183,7 +183,10 @@ FIELD = (
           "pipeline/delivery::what_is_short_waits_and_the_run_says_what_is_wrong "
           "pipeline/delivery::what_is_short_is_taken_on_request_and_every_file_has_its_fate"),
     _line("B3", "camera raw: DNG, NEF, IIQ, CR2", "fail",
-          "unit/images_variants::a_known_format_that_is_not_read_is_named"),
+          "unit/camera_raw::a_raw_is_developed_as_the_sensor_saw_it "
+          "unit/camera_raw::every_kind_of_raw_is_given_to_libraw "
+          "unit/images_variants::camera_raw_is_told_by_its_content",
+          "files of real cameras"),
     _line("B4", "14 encodings with a tail of zeros", "fail",
           "unit/zero_ends::a_zero_filled_end_is_told_with_its_share "
           "unit/zero_ends::a_zero_filled_end_of_coded_pixels_is_found_or_refused "
@@ -210,17 +213,19 @@ FIELD = (
           "unit/take_in::odd_names_keep_their_path unit/report::hostile_names_are_shown_and_do_nothing"),
     _line("B15", "Latin-1 bytes, backslash, newline in names", "doubtful",
           "unit/take_in::refused_names_have_a_row_and_their_bytes_are_kept unit/names::a_refusal_escapes_once"),
-    _line("B16", "204 x 98 and 300 x 150 dpi", "fail", "", "all: one resolution is kept"),
+    _line("B16", "204 x 98 and 300 x 150 dpi", "fail",
+          "unit/resolution::both_resolutions_are_kept_and_the_page_is_square "
+          "unit/resolution::an_enhanced_copy_is_as_large_as_the_page"),
     _line("B17", "linear 16 bits with a profile", "fail",
-          "unit/images_decode::profiles_of_16_bit_pictures_are_converted",
-          "the levels that are left in the shadows"),
+          "unit/images_decode::profiles_of_16_bit_pictures_are_converted "
+          "unit/deep_colours::the_shadows_of_a_dark_linear_photograph_are_kept"),
     _line("B18", "profiles with gamma 1.8", "pass",
           "unit/images_decode::other_profiles_than_srgb_are_converted unit/images_decode::a_grey_profile_is_converted"),
     _line("B19", "JP2 of six encoders", "pass", "", "all: the files are those of a corpus"),
     _line("B20", "damaged JP2 of a corpus", "pass",
           "unit/images_decode::a_file_that_ends_early_is_an_error_never_half_a_picture "
           "unit/fuzz_images::damaged_files_are_decoded_or_refused"),
-    _line("B21", "JPX of Photoshop's plug-in", "fail", "", "all: the files are those of a corpus"),
+    _line("B21", "JPX of Photoshop's plug-in", "fail", "unit/jpx::jpx_is_read", "the files of the corpus"),
     _line("B22", "old-style JPEG in TIFF", "pass", "", "all: no library here writes it"),
     _line("B23", "grey old-style JPEG, drawn by hand", "doubtful", "", "all"),
     _line("B24", "RGB with infrared, declared", "pass",

@@ -12,6 +12,8 @@ import tifffile
 from PIL import Image
 
 from tounum_tasks.sample import cmyk
+from tounum_tasks.sample.delivery import HEIC
+from tounum_tasks.sample.dng import dng
 
 _EPOCH = time.gmtime(0)
 
@@ -157,6 +159,8 @@ def every_kind() -> dict[str, bytes]:
         "grey.j2k": saved(grey, "JPEG2000", no_jp2=True),
         "sixteen.jp2": jp2(deep),
         "sixteen-grey.jp2": jp2(deep[..., 0]),
+        "camera.dng": dng(rgb, preview=np.full((20, 30, 3), (0, 255, 0), np.uint8)),
+        "house.heic": HEIC.read_bytes(),
         "two-pages.pdf": pdf([(72, 36), (50, 60)]),
         "scan.pdf": saved(rgb, "PDF", resolution=150, creationDate=_EPOCH, modDate=_EPOCH),
     }  # fmt: skip

@@ -11,12 +11,15 @@ from tounum_tasks.sample.delivery import DIFFERENT, MISSING, write_sample_delive
 # Status, error, what it repeats, what it looks like, and how many sidecars it has.
 OUTCOMES = {
     "data/access/0001.jpg": ("ok", None, None, None, 0),
+    "data/camera/0005.dng": ("ok", None, None, None, 0),
+    "data/camera/0006.heic": ("ok", None, None, None, 0),
     "data/masters/0001.tif": ("ok", None, None, "data/access/0001.jpg", 1),
     "data/masters/0002 again.tif": ("ok", None, None, None, 0),
     "data/masters/0002.tif": ("ok", None, "data/masters/0002 again.tif", None, 0),
     DIFFERENT: ("quarantined", "checksum_differs", None, None, 0),
     MISSING: ("quarantined", "missing", None, None, 0),
     "data/pages/aged back.jpg": ("ok", None, None, None, 0),
+    "data/pages/fax.tif": ("ok", None, None, None, 0),
     "data/pages/letter.jpg": ("ok", None, None, None, 1),
     "data/pages/white back.jpg": ("ok", None, None, None, 0),
 }
@@ -51,6 +54,10 @@ def test_what_is_short_is_taken_on_request_and_every_file_has_its_fate(
         for path, fate, sidecars in zip(rows.source_path, fates, rows.sidecars, strict=True)
     }
     assert found == OUTCOMES
+    sizes = rows.set_index("source_path")[["format", "width_px", "height_px", "dpi", "dpi_x", "dpi_y"]]
+    assert tuple(sizes.loc["data/camera/0005.dng"][:3]) == ("raw", 450, 300)
+    assert tuple(sizes.loc["data/camera/0006.heic"][:3]) == ("heic", 480, 360)
+    assert tuple(sizes.loc["data/pages/fax.tif"]) == ("tiff", 1240, 1753, 204, 204, 98)
     assert rows.checksum.str.startswith("sha256:").all()
     assert set(rows.checksum_source) == {"manifest-sha256.txt"}
     assert [path.name for path in (tmp_path / "ingest").rglob("*") if path.is_file()] == ["Thumbs.db"]

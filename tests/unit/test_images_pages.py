@@ -18,7 +18,7 @@ RGB = picture()
 KINDS = every_kind()
 FORMATS = {
     "jpg": "jpeg", "jpeg": "jpeg", "png": "png", "tif": "tiff", "webp": "webp", "bmp": "bmp", "gif": "gif",
-    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf",
+    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf", "dng": "raw", "heic": "heic",
 }  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_an_animation_is_one_page():
         (b"<html><body>404</body></html>", ErrorCode.NOT_AN_IMAGE),
         (b"PK\3\4" + bytes(100), ErrorCode.NOT_AN_IMAGE),
         (b"8BPS" + bytes(100), ErrorCode.UNSUPPORTED),
-        (b"\0\0\0\x18ftypheic" + bytes(100), ErrorCode.UNSUPPORTED),
+        (b"\0\0\0\x18ftypheic" + bytes(100), ErrorCode.CORRUPT),
         (b"\xff\xd8\xff", ErrorCode.TRUNCATED),
         (b"\x89PNG\r\n\x1a\n", ErrorCode.CORRUPT),
         (b"II*\0", ErrorCode.TRUNCATED),

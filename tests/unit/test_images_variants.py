@@ -11,6 +11,7 @@ from PIL import Image
 from tests.image_files import picture, png16, saved, tiff
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.decode import decode
+from tounum_tasks.images.formats import camera_raw_name, detect_format
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import FileInfo, ImageFormat, inspect
 
@@ -48,9 +49,6 @@ def directories(*tables: list[tuple[int, int, int]], order: str = "<") -> bytes:
     [
         (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- drawn -->\n<!DOCTYPE svg [<!ENTITY a "b">]>\n<svg/>', "SVG"),
         ('<?xml version="1.0"?><svg:svg xmlns:svg="x"/>'.encode("utf-16"), "SVG"),
-        *((FTYP % (brand, brand), "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim")),
-        *((FTYP % (brand, brand), "HEIF") for brand in (b"msf1", b"mif1")),
-        (FTYP % (b"crx ", b"crx "), "Canon CR3"),
         (FTYP % (b"jxl ", b"jxl "), "JPEG XL"),
         (b"\xff\x0a" + bytes(9), "JPEG XL"),
         (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(9), "JPEG XL"),
@@ -61,6 +59,19 @@ def directories(*tables: list[tuple[int, int, int]], order: str = "<") -> bytes:
         (bytes(128) + b"DICM" + bytes(9), "DICOM"),
         (b"8BPS\0\2" + bytes(30), "PSB"),
         (b"AT&TFORM" + bytes(9), "DjVu"),
+    ],
+)
+def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
+    for question in (lambda: inspect(data, limits=ImageLimits()), lambda: decode(data)):
+        with pytest.raises(ItemError) as refused:
+            question()
+        assert refused.value.code == ErrorCode.UNSUPPORTED and name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (FTYP % (b"crx ", b"crx "), "Canon CR3"),
         (b"FUJIFILMCCD-RAW 0201" + bytes(9), "Fujifilm RAF"),
         (b"IIU\0\x18\0\0\0" + bytes(30), "Panasonic RW2"),
         (b"IIRO\x08\0\0\0" + bytes(30), "Olympus ORF"),
@@ -74,11 +85,13 @@ def directories(*tables: list[tuple[int, int, int]], order: str = "<") -> bytes:
         (directories([(256, 4, 9), (259, 3, 34713), (262, 3, 1)]), "TIFF/EP"),
     ],
 )
-def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
-    for question in (lambda: inspect(data, limits=ImageLimits()), lambda: decode(data)):
-        with pytest.raises(ItemError) as refused:
-            question()
-        assert refused.value.code == ErrorCode.UNSUPPORTED and name in str(refused.value)
+def test_camera_raw_is_told_by_its_content(data: bytes, name: str) -> None:
+    assert detect_format(data) == ImageFormat.RAW and camera_raw_name(data) == name
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"heim", b"msf1", b"mif1"])
+def test_heic_is_told_by_its_brands(brand: bytes) -> None:
+    assert detect_format(FTYP % (brand, brand)) == ImageFormat.HEIC
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from tests.conftest import REPOSITORY
 OWN = {"tounum_tasks", "tounum_airflow", "tests", "benchmarks"}
 # Which files of requirements/ each folder may rely on.
 USES = {
-    "tounum_tasks": {"run", "measure", "train"},
+    "tounum_tasks": {"run", "formats", "measure", "train"},
     "plugins": {"run", "airflow"},
     "dags": {"run", "airflow"},
-    "tests": {"run", "airflow", "cluster", "read", "measure", "train", "dev"},
+    "tests": {"run", "formats", "airflow", "cluster", "read", "measure", "train", "dev"},
     "benchmarks": {"run", "airflow", "cluster", "read", "measure", "train", "dev"},
 }
-EXTRAS = ("airflow", "cluster", "read", "measure", "train", "dev")
+EXTRAS = ("formats", "airflow", "cluster", "read", "measure", "train", "dev")
 ONLY_FOR_TESTS = {"playwright", "moto", "mypy", "ruff", "pytest", "hypothesis"}
 NOT_AT_WORK = {"tensorflow", "keras", "matplotlib", "celery", "apache-airflow", "pandas", *ONLY_FOR_TESTS}
 

@@ -155,7 +155,7 @@ def _improve(data: bytes, method: Method, engine: Engine, limits: ImageLimits) -
     """Return what becomes of a file, the bytes to write, and what was done or why not."""
     info = inspect(data, limits=limits)
     if stored_as(info.format) is not info.format:
-        if info.format is ImageFormat.GIF:
+        if info.format in (ImageFormat.GIF, ImageFormat.RAW, ImageFormat.HEIC):
             decode(data, limits=limits)  # an unreadable file is an error, not a copy
         return "copied", data, f"{info.format} files cannot hold the result"
     if info.pages > 1:

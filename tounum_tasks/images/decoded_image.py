@@ -20,12 +20,15 @@ class DecodedImage:
         colour_mode: how the file stores colours: bilevel, grey, grey_alpha, palette, rgb, rgb_alpha, cmyk or
             lab.
         bit_depth: bits per channel in the file.
-        dpi: resolution as the file gives it, or the one that a PDF page was rendered at; None if it gives
-            none.
+        dpi: resolution of ``rgb``, whose pixels are square: as the file gives it (the larger of two that differ), or
+            the one that a PDF page was rendered at; None if it gives none.
         exif_orientation: 1 to 8 as the file gives it (already applied to ``rgb``), or None.
         suspect_end: share of the page, 0..1, that is zeros up to the end of the pixel data where a copy seems to have
         broken
             off (see :mod:`~.zero_end`); None if nothing points to that.
+        dpi_x: dots per inch along the rows of the picture as it is stored, before it is turned; None if the file
+            gives none.
+        dpi_y: the same along its columns.
     """
 
     rgb: NDArray[np.uint8]
@@ -36,6 +39,8 @@ class DecodedImage:
     dpi: float | None
     exif_orientation: int | None
     suspect_end: float | None = None
+    dpi_x: float | None = None
+    dpi_y: float | None = None
 
     @property
     def width_px(self) -> int:

@@ -32,6 +32,7 @@ MESSAGE_BYTES = 1 << 20  # far more than an order or an answer has
 _ENVIRONMENT = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL")  # no secrets
 # OpenCV's own limits on the sides of a picture; ours are on its pixels.
 _OPENCV = {f"OPENCV_IO_MAX_IMAGE_{name}": str(1 << 40) for name in ("WIDTH", "HEIGHT", "PIXELS")}
+_LIBRAW = {"OMP_NUM_THREADS": "1"}  # as many files are decoded at once as there are threads to do it
 _FOREIGN_SIGNALS = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 
 
@@ -86,7 +87,12 @@ class _Worker:
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tounum_tasks.images.decoder_process", str(theirs.fileno())],
-                env={**environment, **_OPENCV, "PYTHONPATH": os.pathsep.join((root, os.environ.get("PYTHONPATH", "")))},
+                env={
+                    **environment,
+                    **_OPENCV,
+                    **_LIBRAW,
+                    "PYTHONPATH": os.pathsep.join((root, os.environ.get("PYTHONPATH", ""))),
+                },
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

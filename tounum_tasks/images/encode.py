@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tounum_tasks.images.formats import ImageFormat
+from tounum_tasks.images.jpeg2000 import with_resolution
 
 _EXTENSIONS = {
     ImageFormat.JPEG: ".jpg",
@@ -39,8 +40,8 @@ def encode(rgb: NDArray[np.uint8], *, format: str, dpi: float | None = None) -> 
 
     JPEG is written with quality 95 and full colour resolution, all other formats without loss; PNG and WebP
     at the fastest effort, which costs some 15 % more bytes and saves three quarters of the time. The
-    resolution is kept where the format has a place for it (not in JPEG 2000 as Pillow writes it). No profile
-    is embedded: the pixels are sRGB, which is what every program assumes.
+    resolution is stated for both axes. No profile is embedded: the pixels are sRGB, which is what every program
+    assumes.
 
     Raises:
         ValueError: the pixels are of another kind, or the format cannot hold so many.
@@ -65,6 +66,7 @@ def encode(rgb: NDArray[np.uint8], *, format: str, dpi: float | None = None) -> 
         image.save(out, "BMP", **resolution)
     else:
         image.save(out, "JPEG2000", irreversible=False)
+        return with_resolution(out.getvalue(), dpi) if dpi else out.getvalue()
     return out.getvalue()
 
 

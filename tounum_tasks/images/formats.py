@@ -2,9 +2,11 @@
 
 import re
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import PurePosixPath
 
 from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.images import tiff_pages
 
 
 class ImageFormat(StrEnum):
@@ -21,6 +23,8 @@ class ImageFormat(StrEnum):
     PCX = "pcx"
     JPEG2000 = "jpeg2000"
     PDF = "pdf"
+    RAW = "raw"
+    HEIC = "heic"
 
 
 _MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
@@ -35,6 +39,7 @@ _MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
     (b"\xff\x4f\xff\x51", ImageFormat.JPEG2000),
     (b"%PDF-", ImageFormat.PDF),
 )
+_IN_EXTRA = {ImageFormat.RAW: "rawpy", ImageFormat.HEIC: "pi_heif"}
 _JPEG2000_BOX = b"\0\0\0\x0cjP  \r\n\x87\n"
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _PNM = re.compile(rb"(P[1-6]|P[Ff])[ \t\r\n#]|P7\n")
@@ -65,29 +70,29 @@ _UNREAD: tuple[tuple[bytes, int, str], ...] = (
     (b"\0\0\1\0", 0, "icon (ICO)"),
     (b"\xd7\xcd\xc6\x9a", 0, "Windows metafile (WMF)"),
     (b" EMF", 40, "Windows metafile (EMF)"),
-    (b"CR\x02", 8, "camera raw (Canon CR2)"),
-    (b"IIII", 8, "camera raw (Phase One IIQ)"),
-    (b"MMMM", 8, "camera raw (Phase One IIQ)"),
-    (b"HEAPCCDR", 6, "camera raw (Canon CRW)"),
-    (b"FUJIFILMCCD-RAW", 0, "camera raw (Fujifilm RAF)"),
-    (b"IIU\0", 0, "camera raw (Panasonic RW2)"),
-    (b"IIRO", 0, "camera raw (Olympus ORF)"),
-    (b"IIRS", 0, "camera raw (Olympus ORF)"),
-    (b"MMOR", 0, "camera raw (Olympus ORF)"),
-    (b"FOVb", 0, "camera raw (Sigma X3F)"),
-    (b"\0MRM", 0, "camera raw (Minolta MRW)"),
-    (b"ARRI", 0, "camera raw (ARRI)"),
-    (b"REDV", 4, "camera raw (RED)"),
+)
+_CAMERA_RAW: tuple[tuple[bytes, int, str], ...] = (
+    (b"CR\x02", 8, "Canon CR2"),
+    (b"IIII", 8, "Phase One IIQ"),
+    (b"MMMM", 8, "Phase One IIQ"),
+    (b"HEAPCCDR", 6, "Canon CRW"),
+    (b"FUJIFILMCCD-RAW", 0, "Fujifilm RAF"),
+    (b"IIU\0", 0, "Panasonic RW2"),
+    (b"IIRO", 0, "Olympus ORF"),
+    (b"IIRS", 0, "Olympus ORF"),
+    (b"MMOR", 0, "Olympus ORF"),
+    (b"FOVb", 0, "Sigma X3F"),
+    (b"\0MRM", 0, "Minolta MRW"),
+    (b"ARRI", 0, "ARRI"),
+    (b"REDV", 4, "RED"),
 )
 # Files of the ISO base media format are told by their brands (ISO/IEC 14496-12, 4.3).
-_HEIC = ("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs")
+_CR3 = ("crx ",)
+_HEIF = frozenset(("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "mif2", "msf1", "miaf"))
 _BRANDS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("crx ",), "camera raw (Canon CR3)"),
-    (_HEIC, "HEIC"),
     (("jxl ",), "JPEG XL"),
     (("mjp2", "mj2s"), "Motion JPEG 2000"),
     (("jpm ",), "JPEG 2000 compound image (JPM)"),
-    (("mif1", "mif2", "msf1", "miaf"), "HEIF"),
 )
 _SVG = re.compile(
     rb"(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s(?:[^<>\[]|\[.*?\])*>)*<(?:[\w.-]+:)?svg[\s/>]", re.DOTALL | re.IGNORECASE
@@ -109,6 +114,7 @@ def detect_format(data: bytes, name: str = "") -> ImageFormat:
         raise ItemError(ErrorCode.UNSUPPORTED, f"{unread} files are not read; convert it to TIFF or PNG")
     found = _read_format(data, brands)
     if found:
+        _check_is_installed(found, data)
         return found
     if not data.strip(b"\0"):
         raise ItemError(ErrorCode.NOT_AN_IMAGE, "the file holds nothing but zero bytes; was it copied completely?")
@@ -117,7 +123,30 @@ def detect_format(data: bytes, name: str = "") -> ImageFormat:
     raise ItemError(ErrorCode.NOT_AN_IMAGE, f"the content is no image of a known format{claims}")
 
 
+def camera_raw_name(data: bytes) -> str | None:
+    """Return the kind of a camera raw file, None if it is none."""
+    for magic, offset, name in _CAMERA_RAW:
+        if data.startswith(magic, offset):
+            return name
+    if _brands(data)[:1] == _CR3:
+        return "Canon CR3"
+    return tiff_pages.camera_raw_name(data)
+
+
+def _check_is_installed(found: ImageFormat, data: bytes) -> None:
+    """Raise ItemError for what is read by a package of the extra `formats` that is not installed."""
+    if found in _IN_EXTRA and find_spec(_IN_EXTRA[found]) is None:
+        name = f"camera raw ({camera_raw_name(data)})" if found is ImageFormat.RAW else "HEIC"
+        raise ItemError(
+            ErrorCode.UNSUPPORTED,
+            f"{name} files need {_IN_EXTRA[found]}, which is not installed: pip install 'tounum[formats]', "
+            "or convert it to TIFF or PNG",
+        )
+
+
 def _read_format(data: bytes, brands: tuple[str, ...]) -> ImageFormat | None:
+    if camera_raw_name(data):
+        return ImageFormat.RAW
     for magic, found in _MAGIC:
         if data.startswith(magic):
             return found
@@ -125,6 +154,8 @@ def _read_format(data: bytes, brands: tuple[str, ...]) -> ImageFormat | None:
         return ImageFormat.JPEG2000
     if "avif" in brands or "avis" in brands:
         return ImageFormat.AVIF
+    if not _HEIF.isdisjoint(brands):
+        return ImageFormat.HEIC
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ImageFormat.WEBP
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
@@ -150,10 +181,7 @@ def _unread_format(data: bytes, brands: tuple[str, ...]) -> str | None:
             return known
     if "avif" not in brands and "avis" not in brands:
         for known_brands, known in _BRANDS:
-            if set(brands[:1]) & set(known_brands):
-                return known
-        for known_brands, known in _BRANDS[1:]:
-            if data[4:8] == b"ftyp" and set(brands) & set(known_brands):
+            if set(brands[:1] if data.startswith(_JPEG2000_BOX) else brands) & set(known_brands):
                 return known
     return "SVG" if _is_svg(data[:_TEXT_HEAD]) else None
 

@@ -20,7 +20,7 @@ from PIL import (
 )
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import netpbm, structure
+from tounum_tasks.images import jpeg2000, netpbm, structure
 from tounum_tasks.images.formats import ImageFormat
 
 # Pillow's own guards are settings of the whole process, so they cannot follow the limits of one call. They
@@ -58,8 +58,10 @@ def header_size(data: bytes, found: ImageFormat) -> tuple[int, int]:
         return structure.jpeg_size(data)
     if found is ImageFormat.WEBP:
         return _webp_size(data)
-    if found is ImageFormat.AVIF:
-        return structure.avif_size(data)
+    if found in (ImageFormat.AVIF, ImageFormat.HEIC):
+        return structure.heif_size(data)
+    if found is ImageFormat.JPEG2000:
+        return jpeg2000.size(data)
     if found is ImageFormat.PNM:
         header = netpbm.read_header(data)
         return header.width, header.height

@@ -1,10 +1,9 @@
 """From an open file to the upright sRGB pixels of one page; runs in a decoder's process (:mod:`~.decoder_process`)."""
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from io import BytesIO
-from math import isfinite
 from typing import Any, cast
 
 import cv2
@@ -13,33 +12,36 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import netpbm, pdf, raw_pixels, structure, tiff, zero_end
-from tounum_tasks.images.colour import To8Bit, ToSrgb, bands, on_white
+from tounum_tasks.images import camera_raw, heif, jpeg2000, netpbm, pdf, raw_pixels, structure, tiff, zero_end
+from tounum_tasks.images.colour import DeepToSrgb
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
 from tounum_tasks.images.headers import PILLOW_READERS, header_size
 from tounum_tasks.images.limits import ImageLimits, hostile_input
-from tounum_tasks.images.tiff_pages import page_offsets, point_to, with_photometric
+from tounum_tasks.images.resolution import Resolution, made_square, of_exif, of_picture
+from tounum_tasks.images.tiff_pages import camera_raw_name, page_offsets, point_to, with_photometric
+from tounum_tasks.images.to_rgb import colours_to_rgb, extremes, is_unfilled, picture_to_rgb, samples_to_rgb
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
-_ORIENTATION, _X_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 296
+_ORIENTATION = 274
+_CMYK_SPACE = b"CMYK"  # in the header of an ICC profile
 
 _CHECKS: dict[ImageFormat, Callable[[bytes], None]] = {
     ImageFormat.JPEG: structure.check_jpeg,
     ImageFormat.PNG: structure.check_png,
     ImageFormat.WEBP: structure.check_webp,
     ImageFormat.GIF: structure.check_gif,
-    ImageFormat.AVIF: structure.check_avif,
+    ImageFormat.AVIF: structure.check_heif,
+    ImageFormat.HEIC: structure.check_heif,
     ImageFormat.PNM: netpbm.check,
     ImageFormat.PCX: structure.check_pcx,
-    ImageFormat.JPEG2000: structure.check_jpeg2000,
+    ImageFormat.JPEG2000: jpeg2000.check,
 }
 _COLOUR_MODES = {
     "1": "bilevel", "L": "grey", "LA": "grey_alpha", "P": "palette", "PA": "palette", "RGB": "rgb", "RGBX":
     "rgb", "RGBA": "rgb_alpha", "CMYK": "cmyk", "YCbCr": "rgb", "LAB": "lab",
 }  # fmt: skip
-_ALPHA_MODES = ("LA", "La", "RGBA", "RGBa", "PA")
 _PNG_MODES = {0: "grey", 2: "rgb", 3: "palette", 4: "grey_alpha", 6: "rgb_alpha"}
 _TIFF_MODES = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb", 8: "lab"}
 
@@ -59,6 +61,8 @@ class OpenFile:
         self._mapped = mapped
         self.size = len(mapped)
         self.format = detect_format(mapped[:]) if self.size < _HEAD else detect_format(mapped[:_HEAD])
+        if self.format is ImageFormat.TIFF and camera_raw_name(cast(bytes, mapped)):
+            self.format = ImageFormat.RAW
         self._offsets: list[int] = []
 
     @cached_property
@@ -73,6 +77,8 @@ class OpenFile:
         """
         if self.format is ImageFormat.PDF:
             return self._pdf.count_pages()
+        if self.format is ImageFormat.RAW:
+            camera_raw.check_size(self._mapped[:], limits)
         return len(self._page_offsets(limits)) if self.format is ImageFormat.TIFF else 1
 
     def read(self, page: int, limits: ImageLimits) -> DecodedImage:
@@ -93,11 +99,17 @@ class OpenFile:
         if page != 1:
             raise ItemError(ErrorCode.CORRUPT, f"the file has no page {page}")
         data = self._mapped[:]
+        if self.format is ImageFormat.RAW:
+            return _develop(data, limits)
         limits.check_size(*header_size(data, self.format))
         if self.format in _CHECKS:
             _CHECKS[self.format](data)
+        if self.format is ImageFormat.JPEG2000:
+            data = jpeg2000.decodable(data)
         if self.format is ImageFormat.PNM:
             return _decode_netpbm(data, limits)
+        if self.format is ImageFormat.HEIC:
+            return _decode_heif(data, limits)
         return _decode_single(data, self.format, limits)
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
@@ -122,23 +134,27 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
         depth, colour_mode = data[24], _PNG_MODES.get(data[25], colour_mode)
         deep = depth == 16
     elif found is ImageFormat.JPEG2000:
-        components, depth = structure.jpeg2000_samples(data)
-        profile = structure.jpeg2000_profile(data)
+        components, depth = jpeg2000.samples(data)
+        profile = jpeg2000.icc_profile(data)
         deep = depth > 8 and components != 2  # OpenCV does not read grey with alpha
         colour_mode = "grey" if components == 1 else colour_mode
-    dpi = _dpi(image, exif)
+        if components == 4 and profile and profile[16:20] == _CMYK_SPACE:
+            colour_mode, deep = "cmyk", False
+    resolution = of_picture(image, exif)
+    _check_square_size(*image.size, resolution, limits)
     if deep:
         _check_sides(image)
         samples, key = _opencv_samples(data), image.info.get("transparency")
-        rgb = _deep_to_rgb(samples, profile)
+        rgb = samples_to_rgb(samples, profile)
         if samples.ndim == 2 and isinstance(key, int):  # one grey is declared transparent; OpenCV leaves that out
             rgb[samples == key] = 255
         del samples
     else:
         rgb = _loaded_to_rgb(image, data, found, profile)
         del image
+    suspect_end = _suspect_end(data, found, rgb)
     rgb = np.ascontiguousarray(tiff.upright(rgb, orientation))
-    return DecodedImage(rgb, found, 1, colour_mode, depth, dpi, orientation, _suspect_end(data, found, rgb))
+    return _decoded(rgb, found, 1, colour_mode, depth, resolution, orientation, suspect_end)
 
 
 def _check_sides(image: ImageFile.ImageFile) -> None:
@@ -161,8 +177,10 @@ def _loaded_to_rgb(
         # streams that are damaged.
         if found is not ImageFormat.JPEG2000:
             raise
-        return _deep_to_rgb(_opencv_samples(data), profile)
-    return _pillow_to_rgb(image, profile)
+        return samples_to_rgb(_opencv_samples(data), profile)
+    if image.format == "JPEG2000" and image.mode == "RGBA" and profile and profile[16:20] == _CMYK_SPACE:
+        return picture_to_rgb(Image.fromarray(np.asarray(image), "CMYK"), profile)  # nothing else says so
+    return picture_to_rgb(image, profile)
 
 
 def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> float | None:
@@ -171,7 +189,7 @@ def _suspect_end(data: bytes, found: ImageFormat, rgb: NDArray[np.uint8]) -> flo
     if found is ImageFormat.PCX:
         return raw_pixels.pcx_suspect_end(rgb)
     if found in (ImageFormat.WEBP, ImageFormat.AVIF):
-        start, end = structure.webp_pixel_data(data) if found is ImageFormat.WEBP else structure.avif_pixel_data(data)
+        start, end = structure.webp_pixel_data(data) if found is ImageFormat.WEBP else structure.heif_pixel_data(data)
         return zero_end.zeros_behind(data[start:end], rgb.shape[0] * rgb.shape[1])
     return None
 
@@ -184,9 +202,28 @@ def _decode_netpbm(data: bytes, limits: ImageLimits) -> DecodedImage:
         samples = np.dstack([samples[..., 0]] * 3 + [samples[..., 1]])
     colour_mode = "bilevel" if header.bits == 1 else "grey" if header.samples < 3 else "rgb"
     colour_mode += "_alpha" if header.alpha else ""
-    rgb = np.ascontiguousarray(_deep_to_rgb(samples, None))
+    rgb = np.ascontiguousarray(samples_to_rgb(samples, None))
     suspect_end = raw_pixels.pnm_suspect_end(data)
     return DecodedImage(rgb, ImageFormat.PNM, 1, colour_mode, header.bits, None, None, suspect_end)
+
+
+def _develop(data: bytes, limits: ImageLimits) -> DecodedImage:
+    raw = camera_raw.develop(data, limits)
+    suspect_end = zero_end.zeros_behind(data, raw.rgb.shape[0] * raw.rgb.shape[1])
+    colour_mode = "grey" if raw.colours == 1 else "rgb"
+    return DecodedImage(raw.rgb, ImageFormat.RAW, 1, colour_mode, raw.bit_depth, None, raw.orientation, suspect_end)
+
+
+def _decode_heif(data: bytes, limits: ImageLimits) -> DecodedImage:
+    picture = heif.read(data, limits)
+    resolution = of_exif(picture.exif)
+    height, width = picture.samples.shape[:2]
+    _check_square_size(width, height, resolution, limits)
+    colour_mode = {2: "grey", 3: "rgb", 4: "rgb_alpha"}[sum(picture.samples.shape[2:]) or 2]
+    rgb = samples_to_rgb(picture.samples, picture.icc_profile, premultiplied=picture.premultiplied)
+    start, end = structure.heif_pixel_data(data)
+    suspect_end = zero_end.zeros_behind(data[start:end], height * width)
+    return _decoded(rgb, ImageFormat.HEIC, 1, colour_mode, picture.bit_depth, resolution, None, suspect_end)
 
 
 def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits) -> DecodedImage:
@@ -197,6 +234,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     header = tiff.read_header(data, len(data.getvalue()))
     limits.check_size(header.width, header.height)
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
+    _check_square_size(header.width, header.height, header.resolution, limits)
     samples = tiff.read_deep(data, header) if header.is_deep or header.is_premultiplied else None
     image: Image.Image | None = _load_tiff(data, header) if samples is None else None
     if image and image.mode.startswith("I;16") and header.photometric == 1:
@@ -207,16 +245,33 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
         assert image
         if image.mode == "RGBA" and not _has_alpha(np.asarray(image), 3, header):
             image = image.convert("RGB")
-        rgb = _pillow_to_rgb(image, header.icc_profile)
+        rgb = picture_to_rgb(image, header.icc_profile)
     colour_mode = _TIFF_MODES.get(header.photometric, "grey")
     if header.bits == 1 and colour_mode == "grey":
         colour_mode = "bilevel"
     elif header.has_alpha and colour_mode in ("grey", "rgb"):
         colour_mode += "_alpha"
-    dpi = _plausible(header.dpi)
     suspect_end = raw_pixels.tiff_suspect_end(data.getvalue(), header)
-    rgb = np.ascontiguousarray(rgb)
-    return DecodedImage(rgb, ImageFormat.TIFF, page, colour_mode, header.bits, dpi, header.orientation, suspect_end)
+    return _decoded(
+        np.ascontiguousarray(rgb), ImageFormat.TIFF, page, colour_mode, header.bits, header.resolution,
+        header.orientation, suspect_end,
+    )  # fmt: skip
+
+
+def _check_square_size(width: int, height: int, resolution: Resolution | None, limits: ImageLimits) -> None:
+    """Raise ItemError if a page would have too many pixels once they are square."""
+    if resolution:
+        limits.check_size(*resolution.square_size(width, height))
+
+
+def _decoded(
+    rgb: NDArray[np.uint8], found: ImageFormat, page: int, colour_mode: str, depth: int,
+    resolution: Resolution | None, orientation: int | None, suspect_end: float | None,
+) -> DecodedImage:  # fmt: skip
+    """Return an upright page with square pixels."""
+    rgb = made_square(rgb, resolution, orientation)
+    dpi, x, y = (resolution.dpi, resolution.dpi_x, resolution.dpi_y) if resolution else (None, None, None)
+    return DecodedImage(rgb, found, page, colour_mode, depth, dpi, orientation, suspect_end, x, y)
 
 
 def _load_tiff(data: Any, header: tiff.TiffHeader) -> ImageFile.ImageFile:
@@ -234,39 +289,6 @@ def _load_tiff(data: Any, header: tiff.TiffHeader) -> ImageFile.ImageFile:
     return image
 
 
-def _pillow_to_rgb(image: Image.Image, profile: bytes | None) -> NDArray[np.uint8]:
-    """Convert a loaded image to uint8 HxWx3 sRGB on white."""
-    mode = _banded_mode(image)
-    to_srgb = ToSrgb(mode, profile)
-    rgb = np.empty((image.height, image.width, 3), np.uint8)
-    for top, bottom in bands(image.height):
-        band = image.crop((0, top, image.width, bottom))
-        rgb[top:bottom] = to_srgb(band if band.mode == mode else band.convert(mode))
-    return rgb
-
-
-def _banded_mode(image: Image.Image) -> str:
-    """Return the mode to which bands of ``image`` are converted first: one that ToSrgb knows."""
-    if image.mode in ("CMYK", "LAB"):
-        return image.mode
-    if image.mode.startswith(("I", "F")):
-        raise ItemError(ErrorCode.UNSUPPORTED, f"pixels of the kind {image.mode} are not read in this layout")
-    if image.has_transparency_data:
-        if image.mode in _ALPHA_MODES and _is_unfilled(cast(Any, image.getextrema()), image.format):
-            return "L" if image.mode in ("LA", "La") else "RGB"
-        return "LA" if image.mode in ("LA", "La") else "RGBA"
-    return "L" if image.mode in ("1", "L") else "RGB"
-
-
-def _is_unfilled(extremes: Sequence[tuple[float, float]], format: str | None) -> bool:
-    """Whether a program wrote an alpha channel and never filled it: nothing would be seen of colours that are there.
-
-    A picture of one colour may as well be empty on purpose, but in a BMP file, whose alpha channel nobody uses.
-    """
-    *colours, alpha = extremes
-    return alpha == (0, 0) and (format == "BMP" or any(low != high for low, high in colours))
-
-
 def _opencv_samples(data: bytes) -> NDArray[np.generic]:
     """Return the samples of a PNG or JPEG 2000 file as uint16 HxW, HxWx3 (RGB) or HxWx4 (RGBA), not turned."""
     samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -277,22 +299,6 @@ def _opencv_samples(data: bytes) -> NDArray[np.generic]:
     return np.asarray(samples)
 
 
-def _deep_to_rgb(samples: NDArray[np.generic], profile: bytes | None) -> NDArray[np.uint8]:
-    """Convert HxW, HxWx3 or HxWx4 (RGBA) samples to uint8 HxWx3 sRGB on white."""
-    if samples.ndim == 3 and samples.shape[2] == 4 and _is_unfilled(_extremes(samples), None):
-        samples = np.ascontiguousarray(samples[..., :3])
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[1 if samples.ndim == 2 else samples.shape[2]]
-    to_8bit, to_srgb = To8Bit(samples), ToSrgb(mode, profile)
-    rgb = np.empty((*samples.shape[:2], 3), np.uint8)
-    for top, bottom in bands(len(samples)):
-        rgb[top:bottom] = to_srgb(Image.fromarray(to_8bit(samples[top:bottom])))
-    return rgb
-
-
-def _extremes(samples: NDArray[np.generic]) -> list[tuple[float, float]]:
-    return [(float(samples[..., band].min()), float(samples[..., band].max())) for band in range(samples.shape[2])]
-
-
 def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHeader) -> bool:
     """Whether the sample behind the colours is transparency: declared as such and filled, or undeclared but like a
     mask.
@@ -300,7 +306,7 @@ def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHead
     A fourth sample without a tag is an alpha channel in some files and infrared in others, which is never all or
     nothing.
     """
-    if not header.has_alpha or _is_unfilled(_extremes(samples[..., : colours + 1]), None):
+    if not header.has_alpha or is_unfilled(extremes(samples[..., : colours + 1]), None):
         return False
     if header.extra_samples:
         return True
@@ -320,19 +326,10 @@ def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> 
             f"{header.photometric} are not read",
         )
     mode = {1: "L", 3: "RGB", 4: "CMYK"}[colours]
-    to_8bit, to_srgb = To8Bit(samples[..., :colours]), ToSrgb(mode, header.icc_profile)
-    alpha_to_8bit = To8Bit(samples[..., colours]) if _has_alpha(samples, colours, header) else None
-    rgb = np.empty((*samples.shape[:2], 3), np.uint8)
-    for top, bottom in bands(len(samples)):
-        band = to_8bit(samples[top:bottom, :, :colours])
-        if header.photometric == 0:  # white is zero
-            band = 255 - band
-        pixels = to_srgb(Image.fromarray(band[..., 0] if colours == 1 else band, mode))
-        if alpha_to_8bit:
-            alpha = alpha_to_8bit(samples[top:bottom, :, colours])
-            pixels = on_white(pixels, alpha, premultiplied=header.is_premultiplied)
-        rgb[top:bottom] = pixels
-    return rgb
+    alpha = samples[..., colours] if _has_alpha(samples, colours, header) else None
+    coloured = samples[..., 0] if colours == 1 else samples[..., :colours]
+    to_srgb = DeepToSrgb(coloured, mode, header.icc_profile, inverted=header.photometric == 0)
+    return colours_to_rgb(to_srgb, coloured, alpha, premultiplied=header.is_premultiplied)
 
 
 def _exif(image: ImageFile.ImageFile) -> Image.Exif:
@@ -342,20 +339,3 @@ def _exif(image: ImageFile.ImageFile) -> Image.Exif:
             return image.getexif()
     except ItemError:
         return Image.Exif()
-
-
-def _dpi(image: ImageFile.ImageFile, exif: Image.Exif) -> float | None:
-    """Return the horizontal resolution; Pillow's own answer is 72 for JPEG files that give none."""
-    given = image.info.get("dpi")
-    if given and (image.format != "JPEG" or image.info.get("jfif_unit") in (1, 2)):
-        return _plausible(given[0])
-    try:
-        resolution = float(exif.get(_X_RESOLUTION, 0))
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return _plausible(resolution * (2.54 if exif.get(_RESOLUTION_UNIT) == 3 else 1.0))
-
-
-def _plausible(dpi: float | None) -> float | None:
-    """Return ``dpi`` rounded, or None for what no scanner or printer could mean."""
-    return round(float(dpi), 2) if dpi is not None and isfinite(dpi) and 1 < dpi < 100_000 else None

@@ -38,7 +38,7 @@ def inspect(data: bytes, name: str = "", *, limits: ImageLimits) -> FileInfo:
     found = detect_format(data, name)
     pages = 1
     with hostile_input(found):
-        if found is ImageFormat.PDF:
+        if found in (ImageFormat.PDF, ImageFormat.RAW):
             with open_image(data, limits) as file:
                 pages = file.count()
         elif found is ImageFormat.TIFF:

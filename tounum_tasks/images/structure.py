@@ -14,7 +14,6 @@ from tounum_tasks.errors import ErrorCode, ItemError
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan: neither stuffing nor a restart
 _JPEG_STANDALONE = frozenset([0x01, 0xD8, *range(0xD0, 0xD8)])
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_CODE_STREAM = b"\xff\x4f\xff\x51"
 _JPEG_SCAN = 0xDA
 _MAX_JPEG_SCANS = 100  # each costs a pass over all pixels; encoders write 10, those that search for the best up to 64
 _JPEG_UNREAD = {
@@ -188,8 +187,8 @@ def webp_pixel_data(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def avif_size(data: bytes) -> tuple[int, int]:
-    """Return the largest (width, height) in pixels that an AVIF file gives (ISO/IEC 23008-12, 6.5.3).
+def heif_size(data: bytes) -> tuple[int, int]:
+    """Return the largest (width, height) in pixels that an AVIF or HEIC file gives (ISO/IEC 23008-12, 6.5.3).
 
     The master picture of a grid is described by such a box too, tiles by smaller ones.
 
@@ -197,38 +196,38 @@ def avif_size(data: bytes) -> tuple[int, int]:
         ItemError: TRUNCATED, CORRUPT.
     """
     sizes = []
-    for kind, start, end in _boxes(data, 0, len(data)):
+    for kind, start, end in boxes(data, 0, len(data)):
         if kind in (b"meta", b"moov"):
             if end > len(data):
-                raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends in its header")
+                raise ItemError(ErrorCode.TRUNCATED, "the file ends in its header")
             head = data[start:end]
             sizes += [struct.unpack_from(">II", head, at.end() + 4) for at in re.finditer(b"ispe", head[:-12])]
     if not sizes:
-        raise ItemError(ErrorCode.CORRUPT, "the AVIF file does not say how large its picture is")
+        raise ItemError(ErrorCode.CORRUPT, "the file does not say how large its picture is")
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
-def avif_pixel_data(data: bytes) -> tuple[int, int]:
-    """Return (start, end) of the coded pixels of an AVIF file; (0, 0) if there are none."""
-    found = ((start, end) for kind, start, end in _boxes(data, 0, len(data)) if kind == b"mdat")
+def heif_pixel_data(data: bytes) -> tuple[int, int]:
+    """Return (start, end) of the coded pixels of an AVIF or HEIC file; (0, 0) if there are none."""
+    found = ((start, end) for kind, start, end in boxes(data, 0, len(data)) if kind == b"mdat")
     return next(found, (0, 0))
 
 
-def check_avif(data: bytes) -> None:
-    """Walk the boxes of an AVIF file.
+def check_heif(data: bytes) -> None:
+    """Walk the boxes of an AVIF or HEIC file.
 
     Raises:
         ItemError: TRUNCATED if one ends behind the file, or zeros stand where one should begin.
     """
     end = 0
-    for _, start, end in _boxes(data, 0, len(data)):
+    for _, start, end in boxes(data, 0, len(data)):
         if end > len(data):
-            raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends before its picture does")
+            raise ItemError(ErrorCode.TRUNCATED, "the file ends before its picture does")
         if start == end == 0:
             break
     rest = data[end:]
     if rest and not rest.strip(b"\0"):
-        raise ItemError(ErrorCode.TRUNCATED, "the AVIF file ends in zero bytes; was it copied completely?")
+        raise ItemError(ErrorCode.TRUNCATED, "the file ends in zero bytes; was it copied completely?")
 
 
 def check_pcx(data: bytes) -> None:
@@ -273,58 +272,8 @@ def _skip_gif_blocks(data: bytes, at: int) -> int:
     return at + 1
 
 
-def check_jpeg2000(data: bytes) -> None:
-    """Look for the end of the code stream (ITU-T T.800, annexes A and I).
-
-    Raises:
-        ItemError: TRUNCATED, CORRUPT.
-    """
-    start, end = _code_stream(data)
-    if end > len(data) or b"\xff\xd9" not in data[max(start, end - 64) : end]:
-        raise ItemError(ErrorCode.TRUNCATED, "the JPEG 2000 file ends before its end marker")
-
-
-def jpeg2000_samples(data: bytes) -> tuple[int, int]:
-    """Return (components per pixel, bits per component) of a JPEG 2000 file (ITU-T T.800, A.5.1).
-
-    Raises:
-        ItemError: TRUNCATED, CORRUPT.
-    """
-    start, _ = _code_stream(data)
-    if len(data) < start + 43:
-        raise ItemError(ErrorCode.TRUNCATED, "the JPEG 2000 file ends in its header")
-    return int.from_bytes(data[start + 40 : start + 42], "big"), (data[start + 42] & 0x7F) + 1
-
-
-def jpeg2000_profile(data: bytes) -> bytes | None:
-    """Return the embedded ICC profile of a JP2 file, which Pillow does not hand out (ITU-T T.800, I.5.3.3).
-
-    Raises:
-        ItemError: TRUNCATED, CORRUPT.
-    """
-    if data[:4] == _CODE_STREAM:
-        return None
-    for kind, start, end in _boxes(data, 0, len(data)):
-        if kind == b"jp2h":
-            for inner, first, last in _boxes(data, start, min(end, len(data))):
-                if inner == b"colr" and data[first : first + 1] == b"\x02":
-                    return data[first + 3 : last]
-            return None
-    return None
-
-
-def _code_stream(data: bytes) -> tuple[int, int]:
-    """Return where the code stream begins and where it should end."""
-    if data[:4] == _CODE_STREAM:
-        return 0, len(data)
-    for kind, start, end in _boxes(data, 0, len(data)):
-        if kind == b"jp2c":
-            return start, end
-    raise ItemError(ErrorCode.TRUNCATED, "the JPEG 2000 file ends before its pixel data")
-
-
-def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (type, start of the content, end) of the boxes of a JP2 or AVIF file; the last may end behind the file."""
+def boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (type, start of the content, end) of the boxes of a JP2, AVIF or HEIC file; the last may end behind it."""
     while at + 8 <= stop:
         length, kind = struct.unpack_from(">I4s", data, at)
         header = 8
@@ -333,6 +282,6 @@ def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
             header = 16
         end = at + length if length else stop
         if end < at + header:
-            raise ItemError(ErrorCode.CORRUPT, "the JPEG 2000 file has a box of an impossible length")
+            raise ItemError(ErrorCode.CORRUPT, "the file has a box of an impossible length")
         yield kind, at + header, end
         at = end

@@ -15,6 +15,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.images import resolution
+from tounum_tasks.images.resolution import Resolution
 
 # Damaged files are answered with an ItemError; what the libraries print about them as well would only fill
 # the logs.
@@ -44,7 +46,7 @@ class TiffHeader:
     planar: bool
     extra_samples: tuple[int, ...]  # 0 unspecified, 1 premultiplied alpha, 2 alpha
     orientation: int | None
-    dpi: float | None
+    resolution: Resolution | None
     icc_profile: bytes | None
     segments: tuple[tuple[int, int], ...]  # (offset, bytes) of the strips or tiles, as the tables give them
     segment_shape: tuple[int, int]  # (rows, columns) of a strip or tile
@@ -106,7 +108,7 @@ def read_header(data: "IO[bytes]", size: int) -> TiffHeader:
             planar=page.planarconfig == 2 and page.samplesperpixel > 1,
             extra_samples=tuple(int(extra) for extra in page.extrasamples),
             orientation=int(orientation) if orientation in range(1, 9) else None,
-            dpi=_dpi(page),
+            resolution=_resolution(page),
             icc_profile=profile if isinstance(profile, bytes) else None,
             segments=segments,
             segment_shape=(page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth),
@@ -128,11 +130,17 @@ def _check_is_read(page: tifffile.TiffPage) -> None:
         )
 
 
-def _dpi(page: tifffile.TiffPage) -> float | None:
-    resolution, unit = page.tags.valueof(282), page.tags.valueof(296)
-    if unit == 1 or not isinstance(resolution, tuple) or not resolution[1]:
-        return None
-    return resolution[0] / resolution[1] * (2.54 if unit == 3 else 1.0)
+def _resolution(page: tifffile.TiffPage) -> Resolution | None:
+    """Return the resolution; unit 1 means that both numbers only tell the shape of a pixel (TIFF 6.0, page 38)."""
+    x, y, unit = _quotient(page.tags.valueof(282)), _quotient(page.tags.valueof(283)), page.tags.valueof(296)
+    if unit == 1:
+        return resolution.in_ratio(x, y) if x and y else None
+    scale = 2.54 if unit == 3 else 1.0
+    return resolution.in_dpi(x and x * scale, y and y * scale)
+
+
+def _quotient(value: Any) -> float | None:
+    return value[0] / value[1] if isinstance(value, tuple) and len(value) == 2 and value[1] else None
 
 
 def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.limits import ImageLimits
 
+_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_ENTRIES = 512  # of a directory; the richest that cameras and programs write have about a hundred
 _MAX_DIRECTORIES = 20_000  # pages, thumbnails and masks together, whatever the limit on pages
 _MAX_SUB_DIRECTORIES = 16
+_MAX_PARTS = 1 << 16  # strips or tiles of a sensor's picture that are looked at
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
+_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325
 _MAKE, _SAMPLES, _TILE_WIDTH, _SUB_DIRECTORIES, _DNG_VERSION = 271, 277, 322, 330, 50_706
 _REDUCED_OR_MASK = 0b101
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -114,14 +117,12 @@ def page_offsets(data: bytes, limits: ImageLimits) -> list[int]:
 
     Raises:
         ItemError: TRUNCATED if the chain of directories leaves the file or lies in its zero-filled end, TOO_MANY_PAGES,
-            CORRUPT, UNSUPPORTED for camera raw.
+            CORRUPT.
     """
     pages: list[Directory] = []
     others: list[Directory] = []
     try:
-        for number, directory in enumerate(_chain(data)):
-            if not number:
-                _check_is_no_raw(directory)
+        for directory in _chain(data):
             is_level = bool(pages) and not directory.is_reduced and _is_level_of(directory, pages[-1], others)
             (others if directory.is_reduced or is_level else pages).append(directory)
             if pages:
@@ -168,11 +169,16 @@ def _directory(data: bytes, layout: Layout, offset: int) -> Directory:
 
 
 def _inner(directory: Directory) -> list[Directory]:
-    """Return the directories that hang on another (Adobe PageMaker 6.0 TIFF technical notes, SubIFDs)."""
+    """Return the directories that hang on another (Adobe PageMaker 6.0 TIFF technical notes, SubIFDs).
+
+    Raises:
+        ItemError: TRUNCATED if one lies outside of the file.
+    """
     offsets = directory.integers(_SUB_DIRECTORIES, _MAX_SUB_DIRECTORIES)
     count_size = struct.calcsize(directory.layout.count)
-    whole = [offset for offset in offsets if 0 < offset < len(directory.data) - count_size]
-    return [_directory(directory.data, directory.layout, offset) for offset in whole]
+    if any(offset > len(directory.data) - count_size for offset in offsets):
+        raise ItemError(ErrorCode.TRUNCATED, "the file ends before a list of what is in it")
+    return [_directory(directory.data, directory.layout, offset) for offset in offsets if offset]
 
 
 def _is_level_of(directory: Directory, page: Directory, others: list[Directory]) -> bool:
@@ -194,22 +200,53 @@ def _is_level_of(directory: Directory, page: Directory, others: list[Directory])
     )
 
 
-def _check_is_no_raw(first: Directory) -> None:
-    """Raise ItemError for camera raw, whose readable pictures are nothing but thumbnails."""
-    if first.has(_DNG_VERSION):
-        raise _raw("DNG")
-    for directory in [first, *_inner(first)]:
-        if (
-            directory.integer(_PHOTOMETRIC) in (_CFA, _LINEAR_RAW)
-            or directory.integer(_COMPRESSION) in _RAW_COMPRESSIONS
-        ):
-            make = first.make()
-            raise _raw(next((name for start, name in _RAW_OF_MAKE.items() if make.startswith(start)), "TIFF/EP"))
+def camera_raw_name(data: bytes) -> str | None:
+    """Return what kind of camera raw lies in a TIFF container, whose readable pictures are nothing but thumbnails.
+
+    None if it is no camera raw, or its first directory cannot be read.
+    """
+    if bytes(data[:4]) not in _HEADS:
+        return None
+    try:
+        first = next(_chain(data), None)
+        if first is None:
+            return None
+        if first.has(_DNG_VERSION):
+            return "DNG"
+        if not any(_is_raw(directory) for directory in [first, *_inner(first)]):
+            return None
+    except (struct.error, OverflowError, ValueError, ItemError):
+        return None
+    make = first.make()
+    return next((name for start, name in _RAW_OF_MAKE.items() if make.startswith(start)), "TIFF/EP")
 
 
-def _raw(name: str) -> ItemError:
-    return ItemError(
-        ErrorCode.UNSUPPORTED, f"camera raw ({name}) files are not read; develop it to TIFF or PNG in a raw converter"
+def check_camera_raw(data: bytes) -> None:
+    """Look whether the sensor's data that a TIFF container names lie within the file; other files are not looked at.
+
+    Raises:
+        ItemError: TRUNCATED if they do not, CORRUPT for a DNG that has previews alone.
+    """
+    name = camera_raw_name(data)
+    if not name:
+        return
+    try:
+        directories = [inner for outer in _chain(data) for inner in (outer, *_inner(outer))]
+    except struct.error as error:
+        raise ItemError(ErrorCode.TRUNCATED, "the camera raw file ends before a list of what is in it") from error
+    sensors = [directory for directory in directories if directory.integer(_PHOTOMETRIC) in (_CFA, _LINEAR_RAW)]
+    if name == "DNG" and not sensors:
+        raise ItemError(ErrorCode.CORRUPT, "the DNG file holds previews, but nothing of a sensor")
+    for sensor in sensors:
+        for starts, lengths in ((_STRIP_OFFSETS, _STRIP_BYTES), (_TILE_OFFSETS, _TILE_BYTES)):
+            parts = zip(sensor.integers(starts, _MAX_PARTS), sensor.integers(lengths, _MAX_PARTS), strict=False)
+            if any(start + length > len(data) for start, length in parts):
+                raise ItemError(ErrorCode.TRUNCATED, "the camera raw file ends before its picture does")
+
+
+def _is_raw(directory: Directory) -> bool:
+    return (
+        directory.integer(_PHOTOMETRIC) in (_CFA, _LINEAR_RAW) or directory.integer(_COMPRESSION) in _RAW_COMPRESSIONS
     )
 
 

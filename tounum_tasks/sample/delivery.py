@@ -2,27 +2,33 @@
 
 import hashlib
 import logging
+from io import BytesIO
 from pathlib import Path
 
 import bagit
 import numpy as np
+from PIL import Image
 
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.images.encode import encode
 from tounum_tasks.names import READY_MARKER
 from tounum_tasks.sample import photos, texts
 from tounum_tasks.sample.batch import Pixels, jpeg
+from tounum_tasks.sample.dng import dng
 
 DIFFERENT = "data/masters/0003.tif"
 MISSING = "data/masters/0004.tif"
+# Drawn, and saved by heif-enc: nothing that is installed with this package writes HEIC.
+HEIC = Path(__file__).with_name("house.heic")
 _INFO = {"Source-Organization": "Scanning service", "Bagging-Date": "2026-01-05", "External-Identifier": "Box 17"}
 
 
 def write_sample_delivery(folder: Path) -> list[Path]:
     """Write a bag into ``folder``, which is made if it is not there, and mark it as ready.
 
-    Beside images it has sidecars, a checksum list of its own, the same file twice, a master with its access copy, and
-    empty pages. After it was packed, one file was changed (:data:`DIFFERENT`) and one lost (:data:`MISSING`).
+    Beside images it has a camera's raw, a HEIC file, a fax whose pixels are twice as high as wide, sidecars, a
+    checksum list of its own, the same file twice, a master with its access copy, and empty pages. After it was packed,
+    one file was changed (:data:`DIFFERENT`) and one lost (:data:`MISSING`).
 
     Returns:
         The paths of its files, without the marker, in order.
@@ -53,9 +59,12 @@ def _payload() -> dict[str, bytes]:
     shown = photos.photographs()
     masters = {f"masters/{number:04d}.tif": shown[name] for number, name in enumerate(_MASTERS, 1)}
     files = {path: encode(pixels, format="tiff", dpi=300) for path, pixels in masters.items()}
+    files["camera/0005.dng"] = dng(shown["cat"][:, :450], preview=_half(_half(shown["cat"])))
+    files["camera/0006.heic"] = HEIC.read_bytes()
     files["access/0001.jpg"] = jpeg(_half(masters["masters/0001.tif"]))
     files["masters/0002 again.tif"] = files["masters/0002.tif"]
     files["pages/letter.jpg"] = jpeg(texts.scanned(texts.letter(), 1, skew_degrees=0.8), quality=80, dpi=(150, 150))
+    files["pages/fax.tif"] = _fax(texts.letter())
     for name, grey in (("white", 255), ("aged", 205)):
         files[f"pages/{name} back.jpg"] = jpeg(np.full((700, 500, 3), grey, np.uint8))
     checksums = "".join(f"{hashlib.md5(files[name]).hexdigest()} *{name}\r\n" for name in sorted(files))
@@ -70,6 +79,14 @@ def _payload() -> dict[str, bytes]:
 
 
 _MASTERS = ("astronaut", "coffee", "shuttle", "portrait")
+
+
+def _fax(page: Pixels) -> bytes:
+    """Return a page as fax machines store it: black and white, 204 dots along an inch and 98 down it."""
+    squashed = Image.fromarray(page).resize((page.shape[1], page.shape[0] * 98 // 204), Image.Resampling.BOX)
+    out = BytesIO()
+    squashed.convert("1").save(out, "TIFF", compression="group4", dpi=(204, 98))
+    return out.getvalue()
 
 
 def _half(pixels: Pixels) -> Pixels:

@@ -37,7 +37,7 @@ from tounum_tasks.thumbnails import thumbnail_path
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 COMMIT_EVERY = 64
 
 _metrics = [
@@ -61,6 +61,8 @@ SCHEMA = pa.schema(
         pa.field("colour_mode", pa.string()),
         pa.field("bit_depth", pa.int32()),
         pa.field("dpi", pa.float64()),
+        pa.field("dpi_x", pa.float64()),
+        pa.field("dpi_y", pa.float64()),
         pa.field("exif_orientation", pa.int32()),
         pa.field("suspect_end", pa.float64()),
         pa.field("phash", pa.string()),
@@ -221,6 +223,8 @@ def _measure_pixels(
         colour_mode=image.colour_mode,
         bit_depth=image.bit_depth,
         dpi=image.dpi,
+        dpi_x=image.dpi_x,
+        dpi_y=image.dpi_y,
         exif_orientation=image.exif_orientation,
         suspect_end=image.suspect_end,
         phash=perceptual_hash(image.rgb),
