@@ -71,7 +71,7 @@ def test_pictures_are_held_out_where_there_is_no_test_folder(settings: Settings,
         ({"corrections": True}, "people correct classes and captions"),
         ({"windows": 2}, "are for the captioner"),
         ({"epochs": 0}, "too few"),
-        ({"data": "corrections"}, "There is no data set 'corrections'"),
+        ({"data": "corrections"}, "people correct classes and captions"),
     ],
 )
 def test_what_a_restorer_cannot_be_trained_with_is_refused(settings: Settings, given: dict, sentence: str) -> None:

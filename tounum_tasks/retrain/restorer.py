@@ -16,7 +16,14 @@ from tounum_tasks.models.card import WEIGHTS_FILE, ModelCard
 from tounum_tasks.models.registry import ModelVersion, Registry
 from tounum_tasks.models.trained_on import prefix_of, read_trained_on
 from tounum_tasks.models.weights import read_safetensors
-from tounum_tasks.retrain.data_set import TEST_FOLDER, TEST_SHARE, check_inside, datasets_folder, find_data_set
+from tounum_tasks.retrain.data_set import (
+    CORRECTIONS,
+    TEST_FOLDER,
+    TEST_SHARE,
+    check_inside,
+    datasets_folder,
+    find_data_set,
+)
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.training import DataSet, Row, initial_version
 from tounum_tasks.retrain.work_folder import candidate_folder, work_folder
@@ -66,7 +73,7 @@ class RestorerTraining:
             raise ConfigurationError(
                 "Parameters extractor_epochs, reward_epochs and windows are for the captioner: set them to 0."
             )
-        if request.corrections:
+        if request.corrections or request.data == CORRECTIONS:
             raise ConfigurationError("Parameter corrections: people correct classes and captions, not pictures.")
         if epochs * STEPS_OF_A_PASS < 1:
             raise ConfigurationError(f"Parameter epochs: {epochs:g} passes of {STEPS_OF_A_PASS} steps are too few.")
