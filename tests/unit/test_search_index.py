@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3_server import BUCKET, S3Server
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
 from tounum_tasks.search.index import index_file, reading, writing
 from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of
@@ -154,6 +155,37 @@ def test_a_deleted_index_is_made_anew(settings: Settings) -> None:
         file.unlink()
     assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
     assert len(_paths(settings, Filter())) == 5
+
+
+def test_a_bucket_is_asked_once_for_all_manifests(s3: S3Server, tmp_path: Path) -> None:
+    """However many batches there are, a refresh that finds nothing new sends the same few requests."""
+    in_bucket = {"lake_root": f"s3://{BUCKET}/lake", "index_cache": str(tmp_path / "index")}
+    settings = make_settings(tmp_path).model_copy(update=in_bucket)
+    sent = []
+    for batches in (["one-0123456789"], ["six-0123456789", "ten-0123456789", "two-0123456789"]):
+        for batch_id in batches:
+            publish(settings, [row | {"batch_id": batch_id} for row in _rows(settings)])
+        assert refresh(settings) == Refreshed(written=len(batches), removed=0, damaged=0)
+        s3.requests.clear()
+        assert refresh(settings) == Refreshed(written=0, removed=0, damaged=0)
+        sent.append(len(s3.requests))
+    assert len(_paths(settings, Filter())) == 20
+    assert sent[0] == sent[1] > 0
+
+
+def test_what_is_no_manifest_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "lake" / "manifests"
+    whole = (folder / DATE / "scans-0123456789" / "manifest.parquet").read_bytes()
+    for place in (
+        "manifest.parquet",
+        f"{DATE}/manifest.parquet",
+        f"{DATE}/Copy of it/manifest.parquet",
+        "yesterday/scans-0123456789/manifest.parquet",
+        f"{DATE}/scans-0123456789/old/manifest.parquet",
+    ):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(whole)
+    assert refresh(settings) == Refreshed(written=0, removed=0, damaged=0)
 
 
 def test_a_reader_cannot_write(settings: Settings) -> None:
