@@ -21,7 +21,7 @@ from typing import Any
 
 from tounum_tasks.search.text import TOKENIZER
 
-LAYOUT = 2  # raise with every change of the tables: an index of another layout is made anew
+LAYOUT = 3  # raise with every change of the tables: an index of another layout is made anew
 ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20
 LAST_DAY = dt.date(2199, 12, 31).toordinal()
 BUSY_SECONDS = 30.0

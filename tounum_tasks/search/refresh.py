@@ -168,7 +168,25 @@ def _read(lake: Storage, batch_date: str, batch_id: str) -> tuple[list[dict[str,
     rows = table.to_pylist()
     if not rows:
         return rows, None
+    shards = _shards(lake, batch_date, batch_id)
+    for row in rows:
+        if (key := (row["source_path"], row["page"])) in shards:
+            row["shard"] = shards[key]
     return rows, read_publication(lake, batch_date, batch_id, rows[0]["manifest_version"])
+
+
+def _shards(lake: Storage, batch_date: str, batch_id: str) -> dict[tuple[str, int], int]:
+    """The shard of each item of a batch, as it was registered; nothing is known without a register."""
+    from tounum_tasks.items import read_items
+
+    try:
+        items = read_items(lake, batch_date, batch_id)
+    except FileNotFoundError:
+        return {}
+    except DamagedFile as error:  # runs and `verify` tell people; the manifest can be shown all the same
+        log.warning("%s", error)
+        return {}
+    return {(item.source_path, item.page): item.shard for item in items}
 
 
 def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | None:
