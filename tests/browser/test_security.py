@@ -14,7 +14,8 @@ HOSTILE = [
 ]  # fmt: skip
 QUERIES = [
     "gallery?q={}", "gallery?class={}", "gallery?from={}", "gallery?batch={}&date=2026-01-01", "gallery?after={}",
-    "gallery?n={}", "gallery?sort={}", "nights?before={}", "nights?run={}", "image?date={}&batch=b&path=p",
+    "gallery?n={}", "gallery?sort={}", "gallery?shard={}", "nights?before={}", "nights?run={}",
+    "image?date={}&batch=b&path=p",
     "image?date=2026-01-01&batch={}&path=p", "image?date=2026-01-01&batch=b&path={}",
     "image?date=2026-01-01&batch=b&path=p&in.q={}", "thumbnail/{}?date=2026-01-01&batch=b",
     "view?date=2026-01-01&batch=b&path={}", "original?date={}&batch=b&path=p",

@@ -339,6 +339,7 @@ def test_training_writes_a_version_that_can_be_loaded(data: Path, tmp_path: Path
     recipe = Recipe(architecture="notebook", passes=1, batch_size=10, validation_share=0.3)
     card = train(read_class_folders(data), {}, recipe, tmp_path / "out", version="test-1", notes="colours")
     assert card.metrics["validation"]["images"] > 0
+    assert {"step", "training_loss", "validation_loss"} <= set(card.curve[-1])
     assert {"gap_training_validation", "training_accuracy", "temperature"} <= set(card.metrics)
     classifier = Classifier.load(tmp_path / "out" / "classifier" / "test-1")
     assert classifier.predict(np.zeros((1, 299, 299, 3), np.uint8)).shape == (1, 5)

@@ -374,6 +374,19 @@ def test_folders_of_thousands_are_listed_whole(lake: Storage) -> None:
     assert [entry.name for entry in lake.list_folder("many")] == [f"{number:04d}" for number in range(2100)]
 
 
+def test_a_tree_is_listed_as_a_folder_would_be(lake: Storage, tmp_path: Path) -> None:
+    folder = open_storage(str(tmp_path))
+    for storage in (lake, folder):
+        for path in ("top/a/b/c", "top/a-b", "top/a/d", "other/e"):
+            storage.write_bytes(path, path.encode())
+    listed = [[(entry.name, entry.kind, entry.size) for entry in s.list_tree("top")] for s in (lake, folder)]
+    assert sorted(listed[0]) == sorted(listed[1]) == [("a-b", "file", 7), ("a/b/c", "file", 9), ("a/d", "file", 7)]
+    assert {entry.version for entry in lake.list_tree("top")} == {
+        lake.entry(f"top/{name}").version for name in ("a-b", "a/b/c", "a/d")
+    }
+    assert lake.list_tree("none") == folder.list_tree("none") == []
+
+
 def test_a_forked_process_makes_connections_of_its_own(lake: Storage) -> None:
     lake.write_bytes("a", b"x")
     child = os.fork()

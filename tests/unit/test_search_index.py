@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3_server import BUCKET, S3Server
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
+from tounum_tasks.items import Item, commit_items
 from tounum_tasks.search.index import index_file, reading, writing
-from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of
+from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of, shards
 from tounum_tasks.search.refresh import Refreshed, refresh
 from tounum_tasks.settings import Settings
+from tounum_tasks.store.open import open_storage
 
 
 @pytest.fixture
@@ -157,6 +160,63 @@ def test_a_deleted_index_is_made_anew(settings: Settings) -> None:
         file.unlink()
     assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
     assert len(_paths(settings, Filter())) == 5
+
+
+def test_a_shard_is_found_as_it_was_registered(settings: Settings, tmp_path: Path) -> None:
+    """Whatever the settings say of the size of shards today."""
+    rows = [row | {"batch_id": "cut-0123456789"} for row in _rows(settings)]
+    named = ("batch_id", "batch_date", "batch_name", "source_path", "page", "pages", "image_id", "sha256", "bytes")
+    items = [
+        Item(**{name: row[name] for name in named}, format="png", original="here", shard=shard)
+        for row, shard in zip(rows, [0, 0, 1, 1, 2], strict=True)
+    ]
+    commit_items(open_storage(settings.lake_root), items)
+    publish(settings, rows)
+    refresh(settings)
+    asked = {"first_date": DATE, "last_date": DATE, "batch_id": "cut-0123456789"}
+    assert _paths(settings, Filter(**asked, tags=("shard:0",))) == ["a dog.png", "b.png"]
+    assert _paths(settings, Filter(**asked, tags=("shard:1",))) == ["c.png", "d.png"]
+    assert _paths(settings, Filter(**asked, tags=("shard:3",))) == []
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        assert shards(index, DATE, "cut-0123456789") == 3
+        assert shards(index, DATE, "scans-0123456789") == 0  # nobody registered it
+    damaged = tmp_path / "lake" / "registers" / DATE / "cut-0123456789" / "items.parquet"
+    damaged.write_bytes(b"nothing")
+    publish(settings, rows, version=2, base_version=1)
+    assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        assert shards(index, DATE, "cut-0123456789") == 0
+
+
+def test_a_bucket_is_asked_once_for_all_manifests(s3: S3Server, tmp_path: Path) -> None:
+    """However many batches there are, a refresh that finds nothing new sends the same few requests."""
+    in_bucket = {"lake_root": f"s3://{BUCKET}/lake", "index_cache": str(tmp_path / "index")}
+    settings = make_settings(tmp_path).model_copy(update=in_bucket)
+    sent = []
+    for batches in (["one-0123456789"], ["six-0123456789", "ten-0123456789", "two-0123456789"]):
+        for batch_id in batches:
+            publish(settings, [row | {"batch_id": batch_id} for row in _rows(settings)])
+        assert refresh(settings) == Refreshed(written=len(batches), removed=0, damaged=0)
+        s3.requests.clear()
+        assert refresh(settings) == Refreshed(written=0, removed=0, damaged=0)
+        sent.append(len(s3.requests))
+    assert len(_paths(settings, Filter())) == 20
+    assert sent[0] == sent[1] > 0
+
+
+def test_what_is_no_manifest_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "lake" / "manifests"
+    whole = (folder / DATE / "scans-0123456789" / "manifest.parquet").read_bytes()
+    for place in (
+        "manifest.parquet",
+        f"{DATE}/manifest.parquet",
+        f"{DATE}/Copy of it/manifest.parquet",
+        "yesterday/scans-0123456789/manifest.parquet",
+        f"{DATE}/scans-0123456789/old/manifest.parquet",
+    ):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(whole)
+    assert refresh(settings) == Refreshed(written=0, removed=0, damaged=0)
 
 
 def test_a_reader_cannot_write(settings: Settings) -> None:

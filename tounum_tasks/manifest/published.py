@@ -9,7 +9,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import SCHEMA, as_today, with_earlier_columns
 from tounum_tasks.names import validate_batch_date, validate_batch_id
-from tounum_tasks.store.base import Storage
+from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.tables import read_table
 
 
@@ -23,18 +23,19 @@ class BatchRef:
 
 def published_batches(lake: Storage) -> list[BatchRef]:
     """Return the batches that have a manifest, by date and id; whatever else lies beside them is left out."""
-    return [batch for batch in listed_batches(lake) if lake.exists(manifest_path(batch.batch_date, batch.batch_id))]
+    return list(installed_manifests(lake))
 
 
-def listed_batches(lake: Storage) -> list[BatchRef]:
-    """Return the batches that have a folder among the manifests, by date and id, whether or not anything is in it."""
-    return [
-        BatchRef(day.name, batch.name)
-        for day in lake.list_folder("manifests")
-        if day.kind == "folder" and _is_valid(validate_batch_date, day.name)
-        for batch in lake.list_folder(f"manifests/{day.name}")
-        if batch.kind == "folder" and _is_valid(validate_batch_id, batch.name)
-    ]
+def installed_manifests(lake: Storage) -> dict[BatchRef, Entry]:
+    """Return the entry of each manifest that is installed, by date and id; whatever else lies there is left out."""
+    found = {}
+    for entry in lake.list_tree("manifests"):
+        batch_date, _, rest = entry.name.partition("/")
+        batch_id = rest.partition("/")[0]
+        is_manifest = entry.kind == "file" and f"manifests/{entry.name}" == manifest_path(batch_date, batch_id)
+        if is_manifest and _is_valid(validate_batch_date, batch_date) and _is_valid(validate_batch_id, batch_id):
+            found[BatchRef(batch_date, batch_id)] = entry
+    return dict(sorted(found.items()))
 
 
 def _is_valid(validate: Callable[[str], str], name: str) -> bool:

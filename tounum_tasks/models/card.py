@@ -39,6 +39,7 @@ class ModelCard(BaseModel):
         digest: identity of the model, see :func:`digest_of`.
         partners: digests of the models that this one was made for, by name (a captioner names its extractor).
         metrics: figures of the evaluation.
+        curve: figures that were measured while it was trained, a row for each time; none in cards of earlier releases.
         data_fingerprint: of the data that it was trained on.
         training: settings that it was trained with.
     """
@@ -51,6 +52,7 @@ class ModelCard(BaseModel):
     digest: str
     partners: dict[str, str] = {}
     metrics: dict[str, Any] = {}
+    curve: list[dict[str, float]] = []
     data_fingerprint: str = ""
     training: dict[str, Any] = {}
     code_version: str = ""

@@ -88,6 +88,15 @@ def batches_of_run(index: sqlite3.Connection, run_id: str) -> list[sqlite3.Row]:
     ).fetchall()
 
 
+def shards(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int:
+    """Return into how many shards a batch was divided when it was registered; 0 if its register is lost."""
+    found: int = index.execute(
+        "SELECT count(*) FROM counts WHERE batch_date = ? AND batch_id = ? AND tag GLOB 'shard:*'",
+        (batch_date, batch_id),
+    ).fetchone()[0]
+    return found
+
+
 def batch(index: sqlite3.Connection, batch_date: str, batch_id: str) -> sqlite3.Row | None:
     """Return one batch, or None."""
     return index.execute(

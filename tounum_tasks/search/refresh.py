@@ -8,11 +8,10 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tounum_tasks
 from tounum_tasks.errors import DamagedFile
@@ -27,12 +26,8 @@ from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.store.open import open_storage
 
-if TYPE_CHECKING:
-    from tounum_tasks.manifest.published import BatchRef
-
 log = logging.getLogger(__name__)
 
-REQUESTS_AT_ONCE = 16
 ROWS_AT_ONCE = 1000
 ITEM_COLUMNS = (
     "batch_date", "batch_id", "source_path", "page", "pages", "image_id", "status", "label", "model_label",
@@ -129,22 +124,9 @@ def _alone(path: Path, *, wait: bool) -> Iterator[bool]:
 
 def _manifests(lake: Storage) -> dict[tuple[str, str], Entry]:
     """The manifests that are installed, by date and id of the batch."""
-    from tounum_tasks.manifest.published import listed_batches
+    from tounum_tasks.manifest.published import installed_manifests
 
-    def entry(batch: BatchRef) -> Entry | None:
-        try:
-            return lake.entry(f"manifests/{batch.batch_date}/{batch.batch_id}/manifest.parquet")
-        except FileNotFoundError:
-            return None
-
-    batches = listed_batches(lake)
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as requests:
-        entries = list(requests.map(entry, batches))
-    return {
-        (batch.batch_date, batch.batch_id): found
-        for batch, found in zip(batches, entries, strict=True)
-        if found is not None
-    }
+    return {(batch.batch_date, batch.batch_id): entry for batch, entry in installed_manifests(lake).items()}
 
 
 def _content(entry: Entry) -> str:
@@ -186,7 +168,25 @@ def _read(lake: Storage, batch_date: str, batch_id: str) -> tuple[list[dict[str,
     rows = table.to_pylist()
     if not rows:
         return rows, None
+    shards = _shards(lake, batch_date, batch_id)
+    for row in rows:
+        if (key := (row["source_path"], row["page"])) in shards:
+            row["shard"] = shards[key]
     return rows, read_publication(lake, batch_date, batch_id, rows[0]["manifest_version"])
+
+
+def _shards(lake: Storage, batch_date: str, batch_id: str) -> dict[tuple[str, int], int]:
+    """The shard of each item of a batch, as it was registered; nothing is known without a register."""
+    from tounum_tasks.items import read_items
+
+    try:
+        items = read_items(lake, batch_date, batch_id)
+    except FileNotFoundError:
+        return {}
+    except DamagedFile as error:  # runs and `verify` tell people; the manifest can be shown all the same
+        log.warning("%s", error)
+        return {}
+    return {(item.source_path, item.page): item.shard for item in items}
 
 
 def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | None:

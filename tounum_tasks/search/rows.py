@@ -23,6 +23,8 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
     if "person" in (row.get("label_source"), row.get("caption_source")):
         tags.append("corrected")
     tags += [f"mark:{mark}" for mark in row.get("marks") or ()]
+    if "shard" in row:
+        tags.append(f"shard:{row['shard']}")
     if row.get("is_seen"):
         tags.append("seen")
     return list(dict.fromkeys(tags))

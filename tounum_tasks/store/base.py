@@ -7,7 +7,7 @@ What is written appears whole or not at all. Every path is relative to the root,
 import contextlib
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Literal, Protocol
 
 from tounum_tasks.errors import EnvironmentFault
@@ -151,6 +151,20 @@ class Storage:
     def list_folder(self, path: str = "") -> list[Entry]:
         """Return the entries of a folder in order of name; an absent folder has none."""
         raise NotImplementedError
+
+    def list_tree(self, path: str) -> list[Entry]:
+        """Return what lies below a folder at any depth, except folders; names are paths below it. No link is followed.
+
+        Object stores answer with one listing for all of it, a request for each thousand.
+        """
+        found = []
+        for entry in self.list_folder(path):
+            if entry.kind == "folder":
+                below = self.list_tree(f"{path}/{entry.name}")
+                found += [replace(inner, name=f"{entry.name}/{inner.name}") for inner in below]
+            else:
+                found.append(entry)
+        return found
 
     def entry(self, path: str) -> Entry:
         """Return the entry of one path, without following links."""

@@ -187,6 +187,10 @@ class ObjectStorage(Storage):
             found.extend(_entry(file, below) for file in page.get("Contents", ()) if file["Key"] != below)
         return sorted(found, key=lambda entry: entry.name.encode("utf-8", "surrogateescape"))
 
+    def list_tree(self, path: str) -> list[Entry]:
+        below = self._below(path)
+        return [_entry(file, below) for page in self._pages(below) for file in page.get("Contents", ())]
+
     def entry(self, path: str) -> Entry:
         # Listed rather than asked for: only so are times the same as those of list_folder, to the millisecond.
         key = self._key(path)

@@ -31,6 +31,7 @@ from tounum_tasks.models.trained_on import prefix_of, write_trained_on
 from tounum_tasks.models.weights import write_safetensors
 from tounum_tasks.training.captioner import CaptionerTraining, read_curves
 from tounum_tasks.training.confidence import fit_confidence
+from tounum_tasks.training.curve import figures_of
 from tounum_tasks.training.judge import fit_judge
 from tounum_tasks.training.mixture import merit, try_shares
 
@@ -69,6 +70,7 @@ def write_versions(
     settings = asdict(training.settings)
     described: dict[str, Any] = {"data_fingerprint": training.data.fingerprint, "data_licence": licence, "notes": notes}
     digest = _write_extractor(training, out / "extractor" / version, extractor_digest, described)
+    described["curve"] = figures_of(read_curves(training.work))
     folder = out / "captioner" / version
     folder.mkdir(parents=True, exist_ok=True)
     options = SearchOptions(max_words=training.settings.max_words)

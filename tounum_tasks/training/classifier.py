@@ -51,7 +51,7 @@ from tounum_tasks.models.weights import check_weights, hashes_of, write_safetens
 from tounum_tasks.settings import load_settings
 from tounum_tasks.training.checkpoint import Checkpoint
 from tounum_tasks.training.classifier_recipe import Recipe
-from tounum_tasks.training.curve import write_curve
+from tounum_tasks.training.curve import figures_of, write_curve
 from tounum_tasks.training.features import features_of, prepared
 from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature, main_axes
 from tounum_tasks.training.rendered_sources import render_sources
@@ -338,15 +338,15 @@ def train(
     metrics |= _measure(learnt, validation, out)
     folder = out / "classifier" / version
     folder.mkdir(parents=True, exist_ok=True)
-    write_safetensors(
-        folder / "weights.safetensors", learnt.weights | {TEMPERATURE: np.array([learnt.temperature], np.float32)}
-    )
+    weights = learnt.weights | {TEMPERATURE: np.array([learnt.temperature], np.float32)}
+    write_safetensors(folder / "weights.safetensors", weights)
     write_trained_on(folder, [*map(prefix_of, seen), *trained_before])
     return write_card(
         folder,
         name="classifier",
         version=version,
         metrics=metrics,
+        curve=figures_of(learnt.curve),
         data_fingerprint=data,
         training=asdict(recipe) | {"images": len(training), "sources": sources},
         data_licence=data_licence,

@@ -26,7 +26,7 @@ from tounum_tasks.models.trained_on import write_trained_on
 from tounum_tasks.models.weights import hashes_of, write_safetensors
 from tounum_tasks.restore.network import build_network, get_weights, set_weights
 from tounum_tasks.training.checkpoint import Checkpoint
-from tounum_tasks.training.curve import write_curve
+from tounum_tasks.training.curve import figures_of, write_curve
 from tounum_tasks.training.degradation import MARGIN, Pair, degrade
 from tounum_tasks.training.prefetch import prefetched
 from tounum_tasks.training.restorer_recipe import Recipe
@@ -149,6 +149,7 @@ def train(
         name="restorer",
         version=version,
         metrics={"validation": _validate(network, weights, validation), "training_error": curve[-1]["training_error"]},
+        curve=figures_of(curve),
         data_fingerprint=fingerprint_of(pictures),
         training=asdict(recipe) | {"pictures": len(pictures)},
         data_licence=data_licence,

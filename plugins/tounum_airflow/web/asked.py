@@ -18,6 +18,7 @@ TAGGED = {
     "status": "status:",
     "error": "error:",
     "mark": "mark:",
+    "shard": "shard:",
 }
 SWITCHES = {
     "review": "review",
@@ -49,6 +50,7 @@ def asked(
     status: Annotated[str, Query(max_length=40)] = "",
     error: Annotated[str, Query(max_length=40)] = "",
     mark: Annotated[str, Query(max_length=40)] = "",
+    shard: Annotated[str, Query(max_length=6, pattern="^[0-9]*$")] = "",
     review: Annotated[str, Query(max_length=5)] = "",
     corrected: Annotated[str, Query(max_length=5)] = "",
     enhanced: Annotated[str, Query(max_length=5)] = "",
@@ -78,6 +80,7 @@ def asked(
         "status": status,
         "error": error,
         "mark": mark,
+        "shard": shard,
     }
     switched = {
         "review": review,

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_promote
+from tounum_airflow.web.curves import charts_of
 from tounum_airflow.web.lake import last_line
 from tounum_airflow.web.render import lake_of, render
 from tounum_tasks.classify.labels import CLASSES
@@ -39,7 +40,7 @@ def models(request: Request, user: GetUserDep, model: str = "", version: str = "
         raise HTTPException(404, f"There is no version {version} of the {model}.")
     return render(
         request, "models.html", title="Models", user=user, listed=listed, chosen=chosen, figures=FIRST_FIGURE,
-        confusion=_confusion(chosen),
+        confusion=_confusion(chosen), charts=charts_of(chosen["card"].get("curve", [])) if chosen else [],
     )  # fmt: skip
 
 

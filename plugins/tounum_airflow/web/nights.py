@@ -12,7 +12,6 @@ from tounum_airflow.web.asked import PAGE_SIZES
 from tounum_airflow.web.places import Date
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_tasks.search import query
-from tounum_tasks.search.index import numbers_of_batch
 
 router = APIRouter()
 
@@ -80,14 +79,14 @@ def task(request: Request, user: GetUserDep, run: str, dag: str = "", map: str =
     # Airflow leaves the place of an unmapped task's number as it is.
     if dag not in ("", NIGHTLY) or not map.isdecimal():
         return RedirectResponse(link(request, "nights", run=run, dag=dag))
-    left, size = int(map), lake.settings.shard_size
+    left = int(map)
     with lake.index() as index:
         for batch in query.batches_of_run(index, run):
-            shards = -(-batch["items"] // size)
+            where = {"date": batch["batch_date"], "batch": batch["batch_id"]}
+            shards = query.shards(index, batch["batch_date"], batch["batch_id"])
             if left < shards:
-                first = numbers_of_batch(batch["batch_date"], batch["number"])[0]
-                where = {"date": batch["batch_date"], "batch": batch["batch_id"]}
-                after = first + left * size - 1
-                return RedirectResponse(link(request, "gallery", where, after=after if left else "", n=PAGE_SIZES[-1]))
+                return RedirectResponse(link(request, "gallery", where, shard=left, n=PAGE_SIZES[-1]))
+            if not shards:  # its register is lost: nobody can tell whose number this is
+                break
             left -= shards
     return RedirectResponse(link(request, "nights", run=run, dag=dag))

@@ -1,5 +1,6 @@
 // The gallery's keys: arrows move; a correction acts and goes to the next tile that nobody has looked at.
 import { isEditor, isTyping, say } from "./page.js";
+import { leave, returned } from "./place.js";
 import { askCaption, chips, correct, meaning, swatch, undoLast } from "./review.js";
 
 const sample = document.getElementById("tiles")?.dataset.sample ?? null;
@@ -77,6 +78,12 @@ document.addEventListener("click", (event) => {
   else if (button && "undo" in button.dataset) undoLast(tiles, show);
   else if (button?.dataset.open === "caption") act("caption");
 });
+window.addEventListener("pagehide", () => leave(picked(), tiles[current()]));
+const place = returned(tiles);
+if (place) {
+  pick(place.picked, true);
+  if (place.current) moveTo(tiles.indexOf(place.current));
+}
 document.addEventListener("focusin", (event) => {
   const tile = event.target.closest(".tile");
   if (tile && !tile.hasAttribute("aria-current")) { tiles.forEach((one) => one.removeAttribute("aria-current")); tile.setAttribute("aria-current", "true"); }

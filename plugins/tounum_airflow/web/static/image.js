@@ -1,8 +1,10 @@
 // One image: slider between before and after, its own size, where words looked, more like it, and the keys.
 import { isEditor, isTyping, say } from "./page.js";
+import { comeFrom } from "./place.js";
 import { askCaption, correct, lastTime, meaning, undoLast } from "./review.js";
 
 const item = document.getElementById("item");
+comeFrom(item, document.getElementById("back"));
 const viewer = document.getElementById("viewer");
 const after = viewer?.querySelector("img.after");
 // The thumbnail is there at once, larger views may take a moment.
