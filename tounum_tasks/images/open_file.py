@@ -20,6 +20,7 @@ from tounum_tasks.images.formats import ImageFormat, detect_format
 from tounum_tasks.images.headers import PILLOW_READERS, header_size
 from tounum_tasks.images.limits import ImageLimits, hostile_input
 from tounum_tasks.images.tiff_pages import page_offsets, point_to, with_photometric
+from tounum_tasks.metadata.embedded import Metadata, read_metadata
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
@@ -99,6 +100,13 @@ class OpenFile:
         if self.format is ImageFormat.PNM:
             return _decode_netpbm(data, limits)
         return _decode_single(data, self.format, limits)
+
+    def metadata(self, page: int, size: tuple[int, int], *, turned: bool, limits: ImageLimits) -> Metadata:
+        """Return the metadata of a page for its upright picture of ``size`` (width, height)."""
+        if self.format is ImageFormat.TIFF:
+            offset = self._page_offsets(limits)[page - 1]
+            return read_metadata(self._mapped, self.format, size, turned=turned, offset=offset)
+        return read_metadata(self._mapped[:], self.format, size, turned=turned)
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:

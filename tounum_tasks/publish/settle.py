@@ -247,7 +247,7 @@ class BatchFiles:
         kept = self._kept_enhanced(row, item)
         if kept is not None:
             return kept
-        image = self._originals.decode(item, self._limits(row, item))
+        image, metadata = self._originals.decode_with_metadata(item, self._limits(row, item))
         again = enhance(
             image.rgb, mode=row["enhancement_method"], before=measure(image.rgb), engine=self._engine(row, item)
         )
@@ -259,7 +259,7 @@ class BatchFiles:
                 f"{item.source_path} page {item.page} cannot be enhanced again as it was: TouNum or its settings "
                 "have changed since, and the stage cache does not have it any more. Run the batch again instead."
             )
-        return encode(again.rgb, format=image.format, dpi=image.dpi)
+        return encode(again.rgb, format=image.format, dpi=image.dpi, metadata=metadata)
 
     def _kept_enhanced(self, row: dict, item: Item) -> bytes | None:
         """The file from the stage cache, if it is there and whole."""

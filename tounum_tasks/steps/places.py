@@ -145,8 +145,9 @@ def photo_content(
     """
     if item.pages == 1:
         return enhanced if enhanced is not None else originals.lake.read_bytes(item.original)
-    page = originals.decode(item, limits) if enhanced is None else decode(enhanced, limits=limits)
-    return encode(page.rgb, format=ImageFormat.PNG, dpi=dpi)
+    page, metadata = originals.decode_with_metadata(item, limits)
+    rgb = page.rgb if enhanced is None else decode(enhanced, limits=limits).rgb
+    return encode(rgb, format=ImageFormat.PNG, dpi=dpi, metadata=metadata)
 
 
 def reason_content(item: Item, error_code: str | None, error_message: str | None) -> bytes:
