@@ -77,11 +77,9 @@ def iso_date(text: str | None) -> str | None:
     found = _ISO_DATE.fullmatch(text.strip()) if text else None
     if not found:
         return None
-    year, month, day, hour, minute, second = (int(part) if part else None for part in found.groups())
+    year, month, day, hour, minute, second = map(int, found.groups("1"))  # what is not said is as good as any
     try:
-        dt.datetime(
-            year or 0, *(1 if part is None else part for part in (month, day)), hour or 0, minute or 0, second or 0
-        )
+        dt.datetime(year, month, day, hour, minute, second)
     except ValueError:
         return None
     return found.group()

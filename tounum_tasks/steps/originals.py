@@ -11,7 +11,7 @@ from typing import Self
 from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.images.decode import DecodedImage, ImagePages, open_image
 from tounum_tasks.images.limits import ImageLimits
-from tounum_tasks.items import Item
+from tounum_tasks.items import Item, Sidecar
 from tounum_tasks.metadata.embedded import Metadata
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.settings import Settings
@@ -119,6 +119,21 @@ def read_original(lake: Storage, item: Item) -> bytes:
         raise ItemError(
             ErrorCode.ORIGINAL_DAMAGED, "the original in the lake is not what was taken in: restore it from a backup"
         )
+    return data
+
+
+def read_sidecar(lake: Storage, sidecar: Sidecar) -> bytes:
+    """Return the bytes of a file that was delivered beside images.
+
+    Raises:
+        EnvironmentFault: it is gone, or not what was taken in.
+    """
+    try:
+        data = lake.read_bytes(sidecar.original)
+    except FileNotFoundError as error:
+        raise EnvironmentFault(f"{lake.url(sidecar.original)} is gone: restore it, then run again.") from error
+    if hashlib.sha256(data).hexdigest() != sidecar.sha256:
+        raise EnvironmentFault(f"{lake.url(sidecar.original)} is not what was taken in: restore it, then run again.")
     return data
 
 
