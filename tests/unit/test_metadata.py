@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from tests.image_files import picture, png_chunk, saved, tiff_pages
 from tests.metadata_files import FORMATS, exif, exiftool, iptc, with_metadata, xmp_packet
 from tounum_tasks.images.decode import open_image
 from tounum_tasks.images.encode import encode
-from tounum_tasks.metadata.embedded import Metadata
+from tounum_tasks.metadata.embedded import Metadata, read_metadata
 from tounum_tasks.metadata.fields import Fields, device_of, exif_date, iso_date
 
 RGB = picture()
@@ -174,6 +176,27 @@ def test_long_tags_go_and_the_others_stay() -> None:
     assert metadata.fields.device == "Canon EOS 5D" and metadata.fields.description is None
     assert len(metadata.exif) < 60_000 and "too long" in " ".join(metadata.left_out)
     assert read(enhanced(saved(RGB, "PNG", exif=exif(**texts)), "png"))[1].fields.copyright == "City archive"
+
+
+def test_a_block_of_many_tags_that_no_segment_holds_is_left_out() -> None:
+    entries = b"".join(struct.pack("<HHII", tag, 2, 900, 0) for tag in (*range(40_000, 40_500),))
+    block = b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + struct.pack("<HHII", 34_665, 4, 1, 26) + bytes(4)
+    block += struct.pack("<H", 500) + entries + bytes(1_000)
+    data = saved(RGB, "JPEG", exif=b"Exif\0\0" + block)
+    assert read(data)[1].left_out == ("EXIF: it is too long",)
+    assert read(enhanced(data, "jpg"))[0].shape == RGB.shape
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@given(st.data())
+@settings(max_examples=60)
+def test_whatever_bytes_change_metadata_are_read_or_named(suffix: str, data: st.DataObject) -> None:
+    content = bytearray(with_metadata(RGB, suffix))
+    for at in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=20)):
+        content[at] = data.draw(st.integers(0, 255))
+    offset = None if suffix != "tif" else struct.unpack_from("<I", content, 4)[0]
+    metadata = read_metadata(bytes(content), FORMATS[suffix].lower(), (60, 40), offset=offset)
+    assert encode(RGB, format=FORMATS[suffix].lower(), metadata=metadata)
 
 
 def test_text_of_old_programs_is_read_and_control_characters_are_shown() -> None:

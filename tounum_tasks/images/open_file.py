@@ -103,10 +103,8 @@ class OpenFile:
 
     def metadata(self, page: int, size: tuple[int, int], *, turned: bool, limits: ImageLimits) -> Metadata:
         """Return the metadata of a page for its upright picture of ``size`` (width, height)."""
-        if self.format is ImageFormat.TIFF:
-            offset = self._page_offsets(limits)[page - 1]
-            return read_metadata(self._mapped, self.format, size, turned=turned, offset=offset)
-        return read_metadata(self._mapped[:], self.format, size, turned=turned)
+        offset = self._page_offsets(limits)[page - 1] if self.format is ImageFormat.TIFF else None
+        return read_metadata(self._mapped, self.format, size, turned=turned, offset=offset)
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:

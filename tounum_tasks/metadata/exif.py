@@ -37,7 +37,7 @@ _KEPT = (
 )  # fmt: skip
 _SRGB = 1
 _TEXTS = (1, ASCII, UNDEFINED, 129)  # 129: UTF-8 (EXIF 3.0, 4.6.2)
-_LONG_TAG = 1_000  # bytes; a few of these fit in any case
+_LONG_TAG = 1_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def read_exif(data: Any, size: tuple[int, int], offset: int | None = None) -> Ex
         offset: of the page's directory, if it is not the first.
 
     Raises:
-        ValueError: nothing can be read.
+        ValueError: nothing can be read, or it is too long even without its long tags.
     """
     found = read_directory(data, first_directory(data) if offset is None else offset, MAX_BYTES)
     left_out: list[str] = []
@@ -108,7 +108,10 @@ def _without_long_tags(exif: Exif) -> Exif:
         return {tag: entry for tag, entry in directory.items() if len(entry.content) <= _LONG_TAG}
 
     sentence = f"EXIF: tags of more than {_LONG_TAG} bytes, for together they are too long"
-    return Exif(short(exif.main), short(exif.camera), short(exif.place), (*exif.left_out, sentence))
+    shortened = Exif(short(exif.main), short(exif.camera), short(exif.place), (*exif.left_out, sentence))
+    if len(shortened.to_bytes()) > MAX_BYTES:
+        raise ValueError("it is too long")
+    return shortened
 
 
 def exif_fields(exif: Exif) -> Fields:

@@ -32,9 +32,9 @@ def tiff_with(tiff: bytes, metadata: Metadata) -> bytes:
     if not main and not any(inner.values()):
         return tiff
     main |= read_directory(tiff, first_directory(tiff), most=len(tiff))
-    end = len(tiff) + len(tiff) % 2
-    head = tiff[:_POINTER_AT] + struct.pack("<I", end) + tiff[_POINTER_AT + 4 :]
-    return head.ljust(end, b"\0") + written(main, inner, end)
+    out = bytearray(tiff) + bytes(len(tiff) % 2)
+    struct.pack_into("<I", out, _POINTER_AT, len(out))
+    return bytes(out + written(main, inner, len(out)))
 
 
 def _tags_of(block: bytes) -> tuple[Directory, dict[int, Directory]]:

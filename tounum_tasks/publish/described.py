@@ -53,7 +53,8 @@ def described(lake: Storage, sidecars: list[Sidecar], images: list[str], columns
         for sidecar in sidecars:
             if sidecar.source_path.casefold().endswith(table.SUFFIXES):
                 _read_table(lake, sidecar, images, columns, found)
-    chosen = xmp_sidecars(sidecars)
+    worked_on = set(images)
+    chosen = {image: sidecar for image, sidecar in xmp_sidecars(sidecars).items() if image in worked_on}
     with ThreadPoolExecutor(READERS) as pool:
         contents = pool.map(lambda sidecar: read_sidecar(lake, sidecar), chosen.values())
         for (image, sidecar), content in zip(chosen.items(), contents, strict=True):
