@@ -3,6 +3,7 @@
 import shutil
 import struct
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -101,6 +102,35 @@ def test_pixels_and_their_metadata_survive_each_other(suffix: str) -> None:
     assert encode(rgb, format=FORMATS[suffix].lower(), metadata=before) == encode(
         rgb, format=FORMATS[suffix].lower(), metadata=before
     )
+
+
+@needs_exiftool
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_resolution_is_that_of_the_pixels(suffix: str, tmp_path: Path) -> None:
+    data = with_metadata(RGB, suffix, orientation=6, exif=exif(6, t282=300.0, t283=300.0, t296=2), dpi=(300, 300))
+    with open_image(data) as file:
+        image = file.decode()
+        metadata = file.metadata(replace(image, dpi=200.0))
+    path = tmp_path / f"enhanced.{suffix}"
+    path.write_bytes(encode(image.rgb, format=image.format, dpi=200.0, metadata=metadata))
+    said = exiftool(path)
+    assert (said["IFD0:XResolution"], said["IFD0:YResolution"], said["IFD0:ResolutionUnit"]) == ("200", "200", "2")
+
+
+def test_small_pictures_of_the_original_are_dropped() -> None:
+    block = bytearray(exif().tobytes()[6:])
+    count = struct.unpack_from("<H", block, 8)[0]
+    thumbnail = saved(RGB, "JPEG")
+    struct.pack_into("<I", block, 10 + 12 * count, len(block))  # the directory after the main one: the thumbnail's
+    entries = struct.pack("<HHII", 513, 4, 1, len(block) + 30) + struct.pack("<HHII", 514, 4, 1, len(thumbnail))
+    data = saved(RGB, "PNG", exif=bytes(block) + struct.pack("<H", 2) + entries + bytes(4) + thumbnail)
+    assert thumbnail[:30] in data
+    assert thumbnail[:30] not in enhanced(data, "png") and b"City archive" in enhanced(data, "png")
+
+
+def test_camera_raw_is_read_as_tiff_is() -> None:
+    metadata = read_metadata(with_metadata(RGB, "tif"), "raw", (60, 40))
+    assert metadata.fields.device == "Canon EOS 5D" and metadata.fields.captured_at == "1987-05-04T12:00:00"
 
 
 def test_without_a_profile_none_is_embedded_and_adobe_rgb_becomes_srgb() -> None:

@@ -55,7 +55,7 @@ class ImagePages:
         size = [image.width_px, image.height_px]
         turned = image.exif_orientation not in (None, 1)
         try:
-            answer, content = self._ask(image.page, size=size, turned=turned)
+            answer, content = self._ask(image.page, size=size, dpi=image.dpi, turned=turned)
         except ItemError as error:
             return Metadata(left_out=(f"all of it: {error}",))
         rest = b"" if content is None else content.tobytes()

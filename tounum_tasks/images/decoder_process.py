@@ -97,7 +97,8 @@ def _answer(file: OpenFile, order: dict[str, Any], buffer: "_PixelBuffer") -> di
 
 
 def _metadata(file: OpenFile, order: dict[str, Any], limits: ImageLimits, buffer: "_PixelBuffer") -> dict[str, Any]:
-    found = file.metadata(order["page"], tuple(order["size"]), turned=order["turned"], limits=limits)
+    size, dpi, turned = tuple(order["size"]), order["dpi"], order["turned"]
+    found = file.metadata(order["page"], size, dpi=dpi, turned=turned, limits=limits)
     blocks = (found.exif, found.xmp, found.iptc)
     buffer.write(np.frombuffer(b"".join(blocks), np.uint8))
     return {

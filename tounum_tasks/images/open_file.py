@@ -101,10 +101,12 @@ class OpenFile:
             return _decode_netpbm(data, limits)
         return _decode_single(data, self.format, limits)
 
-    def metadata(self, page: int, size: tuple[int, int], *, turned: bool, limits: ImageLimits) -> Metadata:
+    def metadata(
+        self, page: int, size: tuple[int, int], *, dpi: float | None, turned: bool, limits: ImageLimits
+    ) -> Metadata:
         """Return the metadata of a page for its upright picture of ``size`` (width, height)."""
         offset = self._page_offsets(limits)[page - 1] if self.format is ImageFormat.TIFF else None
-        return read_metadata(self._mapped, self.format, size, turned=turned, offset=offset)
+        return read_metadata(self._mapped, self.format, size, dpi=dpi, turned=turned, offset=offset)
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:

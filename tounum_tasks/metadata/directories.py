@@ -40,6 +40,11 @@ class Entry:
 Directory = dict[int, Entry]
 
 
+def is_tiff(data: Any) -> bool:
+    """Whether bytes or a mapped file begin as TIFF and BigTIFF do, and most camera raw."""
+    return bytes(data[:4]) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
 def first_directory(data: Any) -> int:
     """Return where the first directory of a TIFF structure lies.
 
@@ -49,7 +54,7 @@ def first_directory(data: Any) -> int:
     Raises:
         ValueError: it is no such structure.
     """
-    if bytes(data[:4]) not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+    if not is_tiff(data):
         raise ValueError("it does not begin as TIFF does")
     order, big = _layout(data)
     return int(_unpack(order + ("Q" if big else "I"), data, 8 if big else 4))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tounum_tasks.metadata.containers import Blocks, jpeg_blocks, png_blocks, tiff_blocks, webp_blocks
+from tounum_tasks.metadata.directories import first_directory, is_tiff
 from tounum_tasks.metadata.exif import Exif, exif_fields, read_exif
 from tounum_tasks.metadata.fields import Fields
 from tounum_tasks.metadata.iptc import MAX_BYTES as MAX_IPTC
@@ -42,18 +43,28 @@ class Metadata:
 
 
 def read_metadata(
-    data: Any, format: str, size: tuple[int, int], *, turned: bool = False, offset: int | None = None
+    data: Any,
+    format: str,
+    size: tuple[int, int],
+    *,
+    dpi: float | None = None,
+    turned: bool = False,
+    offset: int | None = None,
 ) -> Metadata:
-    """Return the metadata of a picture; formats other than JPEG, PNG, WebP and TIFF give none.
+    """Return the metadata of a picture; formats other than JPEG, PNG, WebP, and TIFF with all that is built like it,
+    give none.
 
     Args:
         data: the file, bytes or mapped.
         format: of the file, by content.
         size: (width, height) of the upright picture that they will go with.
+        dpi: resolution of that picture, in dots per inch.
         turned: its pixels are turned against the original's.
-        offset: of the directory of a TIFF file's page.
+        offset: of the directory of a TIFF file's page; default: the first.
     """
     try:
+        if offset is None and is_tiff(data):
+            offset = first_directory(data)
         if offset is not None:
             blocks = tiff_blocks(data, offset)
         elif format in _READERS:
@@ -62,7 +73,7 @@ def read_metadata(
             return Metadata()
     except (ValueError, zlib.error) as error:
         return Metadata(left_out=(f"all of it: {error}",))
-    exif, exif_left_out = _exif(data if offset is not None else blocks.exif, size, offset)
+    exif, exif_left_out = _exif(data if offset is not None else blocks.exif, size, dpi, offset)
     xmp, xmp_left_out = _xmp(blocks.xmp)
     iptc, iptc_left_out = _iptc(blocks.iptc)
     complete_by_iptc(xmp, iptc)
@@ -80,12 +91,12 @@ def read_metadata(
     )
 
 
-def _exif(data: Any, size: tuple[int, int], offset: int | None) -> tuple[Exif, tuple[str, ...]]:
+def _exif(data: Any, size: tuple[int, int], dpi: float | None, offset: int | None) -> tuple[Exif, tuple[str, ...]]:
     nothing = Exif({}, {}, {})
     if offset is None and not data:
         return nothing, ()
     try:
-        exif = read_exif(data, size, offset)
+        exif = read_exif(data, size, dpi, offset)
     except ValueError as error:
         return nothing, (f"EXIF: {error}",)
     return replace(exif, left_out=()), exif.left_out

@@ -12,6 +12,7 @@ from tounum_tasks.metadata.directories import (
     ASCII,
     HEADER,
     LONG,
+    RATIONAL,
     SHORT,
     UNDEFINED,
     Directory,
@@ -25,17 +26,18 @@ from tounum_tasks.metadata.fields import Fields, decoded, device_of, distinct, e
 MAX_BYTES = 60_000  # of a block, and of one tag: what a JPEG segment holds, with its head
 
 CAMERA, PLACE = 34_665, 34_853  # tags that point to the directories of the camera's tags and of GPS
-_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION = 274, 282, 283
+_ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 274, 282, 283, 296
 _DESCRIPTION, _MAKE, _MODEL, _DATE, _COPYRIGHT, _TITLE, _KEYWORDS = 270, 271, 272, 306, 33_432, 40_091, 40_094
 _TAKEN, _TAKEN_ZONE, _DIGITISED, _DIGITISED_ZONE = 36_867, 36_881, 36_868, 36_882
 _COLOUR_SPACE, _WIDTH, _HEIGHT = 40_961, 40_962, 40_963
 _MAKER_NOTE, _INTEROPERABILITY = 37_500, 40_965
-# Document, description, maker, model, orientation, page, resolution, software, date, artist, host, rating, copyright,
-# and what Windows writes. All others of a TIFF's main directory say how its pixels are stored.
+# Document, description, maker, model, orientation, page, software, date, artist, host, rating, copyright, and what
+# Windows writes. All others of a TIFF's main directory say how its pixels are stored.
 _KEPT = (
-    269, 270, 271, 272, 274, 282, 283, 285, 296, 305, 306, 315, 316, 18_246, 18_249, 33_432, *range(40_091, 40_096)
+    269, 270, 271, 272, 274, 285, 305, 306, 315, 316, 18_246, 18_249, 33_432, *range(40_091, 40_096)
 )  # fmt: skip
 _SRGB = 1
+_INCH = 2
 _TEXTS = (1, ASCII, UNDEFINED, 129)  # 129: UTF-8 (EXIF 3.0, 4.6.2)
 _LONG_TAG = 1_000  # bytes
 
@@ -55,12 +57,13 @@ class Exif:
         return HEADER + written(self.main, inner, len(HEADER)) if self.main or any(inner.values()) else b""
 
 
-def read_exif(data: Any, size: tuple[int, int], offset: int | None = None) -> Exif:
+def read_exif(data: Any, size: tuple[int, int], dpi: float | None, offset: int | None = None) -> Exif:
     """Return what is kept of a block, or of a page of a TIFF file.
 
     Args:
         data: bytes or a mapped file.
         size: (width, height) of the upright picture that it will go with.
+        dpi: resolution of that picture along both sides, in dots per inch.
         offset: of the page's directory, if it is not the first.
 
     Raises:
@@ -76,7 +79,9 @@ def read_exif(data: Any, size: tuple[int, int], offset: int | None = None) -> Ex
     for tag, (kind, form, value) in right.items():
         if tag in camera:
             camera[tag] = Entry(kind, struct.pack(form, value))
-    main = _upright({tag: found[tag] for tag in _KEPT if tag in found})
+    main = {tag: found[tag] for tag in _KEPT if tag in found} | _resolution(dpi)
+    if _ORIENTATION in main:
+        main[_ORIENTATION] = Entry(SHORT, struct.pack("<H", 1))
     exif = Exif(main, camera, place, tuple(left_out))
     return exif if len(exif.to_bytes()) <= MAX_BYTES else _without_long_tags(exif)
 
@@ -93,14 +98,12 @@ def _inner(data: Any, main: Directory, tag: int, left_out: list[str]) -> Directo
         return {}
 
 
-def _upright(main: Directory) -> Directory:
-    """Return tags that say of a picture which is upright what those of the original said before it was turned."""
-    turned = main[_ORIENTATION].integer() if _ORIENTATION in main else None
-    if turned is None:
-        return main
-    across = {_X_RESOLUTION: _Y_RESOLUTION, _Y_RESOLUTION: _X_RESOLUTION} if turned in range(5, 9) else {}
-    upright = {across.get(tag, tag): entry for tag, entry in main.items()}
-    return upright | {_ORIENTATION: Entry(SHORT, struct.pack("<H", 1))}
+def _resolution(dpi: float | None) -> Directory:
+    """Return the tags of a resolution in dots per inch, with two decimals; of none, none."""
+    if dpi is None:
+        return {}
+    value = Entry(RATIONAL, struct.pack("<II", round(dpi * 100), 100))
+    return {_X_RESOLUTION: value, _Y_RESOLUTION: value, _UNIT: Entry(SHORT, struct.pack("<H", _INCH))}
 
 
 def _without_long_tags(exif: Exif) -> Exif:
