@@ -12,6 +12,7 @@ import pytest
 from tests.image_files import picture, tiff_pages
 from tests.metadata_files import exiftool, with_metadata, xmp_packet
 from tests.unit.published import DATE, Night, caption_all
+from tests.unit.published_s3 import S3Night, objects
 from tests.unit.reviews import a_review
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.history.prune import prune
@@ -21,6 +22,7 @@ from tounum_tasks.metadata.table import mapping_of, read_table
 from tounum_tasks.metadata.xmp import Xmp
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.settings import load_settings
+from tounum_tasks.steps.sidecars import sidecar_content
 
 COLUMNS = {"file": "Filename", "title": "Title", "inventory_number": "Inv.No.", "captured_at": "Date"}
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs exiftool (libimage-exiftool-perl)")
@@ -246,6 +248,20 @@ def test_a_delivered_sidecar_is_merged_and_never_overwritten(tmp_path: Path) -> 
     assert original.read_bytes() == delivered
 
 
+def test_properties_that_are_attributes_are_kept_and_known() -> None:
+    """Lightroom writes simple properties in this way; an empty title is none."""
+    delivered = xmp_packet(
+        '<dc:title><rdf:Alt><rdf:li xml:lang="x-default"/></rdf:Alt></dc:title>',
+        namespaces='xmp:Rating="3" photoshop:DateCreated="1923" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"',
+    )
+    row = {"label": "Photo", "caption": "a & b <c> \x01", "title": "Mill", "captured_at": "1924", "image_id": "1"}
+    written = sidecar_content(row, delivered)
+    xmp = Xmp.parse(written)
+    assert (xmp.text("xmp:Rating"), xmp.text("photoshop:DateCreated"), xmp.text("dc:title")) == ("3", "1923", "Mill")
+    assert xmp.text("dc:description") == "a & b <c> \\u0001"
+    assert sidecar_content(row, written) == written
+
+
 def test_the_sidecar_says_what_people_said_from_the_next_run_on(tmp_path: Path) -> None:
     house = House(tmp_path, {"a.png": png()}, write_captions="sidecar")
     house.run("a")
@@ -316,6 +332,23 @@ def test_a_restore_brings_them_back_and_prune_leaves_them(tmp_path: Path) -> Non
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=200)
     list(prune(house.lake, keep_days=30, now=later, remove=True))
     assert house.photos() == before
+
+
+def test_in_a_bucket_it_is_the_same(s3: object, tmp_path: Path) -> None:
+    night = S3Night(tmp_path)
+    night.settings = night.settings.model_copy(update={"write_captions": "sidecar"})
+    Path(tmp_path, "ingest", "Box", "0.xmp").write_bytes(xmp_packet("<dc:title>Mill</dc:title>"))
+    plan = night.plan("a")
+    caption_all(plan, night.settings, "a dog runs")
+    night.publish(plan)
+    sidecars = {path: version for path, version in objects().items() if path.endswith(".png.xmp")}
+    assert {path.rpartition("/")[2] for path in sidecars} == {"0.png.xmp", "1.png.xmp", "2.png.xmp"}
+    (first,) = (path for path in sidecars if path.endswith("/0.png.xmp"))
+    assert Xmp.parse(night.lake.read_bytes(first.removeprefix("lake/"))).text("dc:title") == "Mill"
+    again = night.plan("b")
+    caption_all(again, night.settings, "a dog runs")
+    assert night.publish(again)["outcome"] == "unchanged"
+    assert {path: version for path, version in objects().items() if path.endswith(".png.xmp")} == sidecars
 
 
 def test_enhanced_photographs_keep_what_the_file_said(tmp_path: Path) -> None:

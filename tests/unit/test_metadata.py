@@ -217,6 +217,15 @@ def test_a_block_of_many_tags_that_no_segment_holds_is_left_out() -> None:
     assert read(enhanced(data, "jpg"))[0].shape == RGB.shape
 
 
+def test_very_much_text_is_cut_and_still_read() -> None:
+    keywords = "".join(f"<rdf:li>{number} {'ß' * 250}</rdf:li>" for number in range(90))
+    xmp = xmp_packet(f"<dc:subject><rdf:Bag>{keywords}</rdf:Bag></dc:subject><dc:title>{'ß' * 3_000}</dc:title>")
+    assert len(xmp) < 60_000
+    metadata = read(with_metadata(RGB, "png", xmp=xmp))[1]
+    assert metadata.left_out[1:] == () and len(metadata.fields.title or "") == 2_000
+    assert len(metadata.fields.keywords) == 64 and len(metadata.fields.keywords[0]) == 200
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 @given(st.data())
 @settings(max_examples=60)

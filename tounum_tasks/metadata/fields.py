@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tounum_tasks.visible import one_line
 
 MAX_TEXT = 2_000  # characters of one field
-MAX_KEYWORDS = 64
+MAX_KEYWORDS, MAX_KEYWORD = 64, 200  # all fields together fit into one message of a decoder's process
 
 _EXIF_DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?")
 _ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?")
@@ -50,8 +50,8 @@ def plain(text: str | None) -> str | None:
 
 
 def distinct(words: Iterable[str | None]) -> tuple[str, ...]:
-    """Return what is left of keywords when each is plain and there once, at most ``MAX_KEYWORDS``."""
-    return tuple(dict.fromkeys(word for word in map(plain, words) if word))[:MAX_KEYWORDS]
+    """Return keywords as plain text, each once: at most ``MAX_KEYWORDS`` of ``MAX_KEYWORD`` characters."""
+    return tuple(dict.fromkeys(word[:MAX_KEYWORD] for word in map(plain, words) if word))[:MAX_KEYWORDS]
 
 
 def decoded(content: bytes) -> str:

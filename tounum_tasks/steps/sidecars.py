@@ -45,7 +45,7 @@ def sidecar_content(row: Mapping[str, Any], delivered: bytes | None) -> bytes:
         "dc:rights": row.get("copyright"),
         "Iptc4xmpCore:AltTextAccessibility": row.get("caption"),
     }
-    for name, value in kept.items():
+    for name, value in _plain(kept).items():
         if value and not xmp.text(name):
             xmp.set_alternative(name, value)
     texts = {
@@ -53,11 +53,11 @@ def sidecar_content(row: Mapping[str, Any], delivered: bytes | None) -> bytes:
         "photoshop:DateCreated": row.get("captured_at"),
         "photoshop:Source": _source(row),
     }
-    for name, value in texts.items():
+    for name, value in _plain(texts).items():
         if value and not xmp.text(name):
             xmp.set_text(name, value)
     xmp.add_to_list("dc:subject", [*(row.get("keywords") or ()), row.get("label") or ""], "Bag")
-    for name, value in _own(row).items():
+    for name, value in _plain(_own(row)).items():
         xmp.remove(name)
         if value:
             xmp.set_text(name, value)
@@ -90,9 +90,14 @@ def _whose(source: str | None, version: str | None) -> str:
     return "a person" if source == BY_PERSON else f"model {version}" if version else "a model"
 
 
+def _plain(said: Mapping[str, str | None]) -> dict[str, str | None]:
+    """What can stand in XML: no control characters."""
+    return {name: plain(value) for name, value in said.items()}
+
+
 def _own(row: Mapping[str, Any]) -> dict[str, str | None]:
     """What no standard has a name for, so that nothing is lost where others had spoken before."""
-    own = {
+    return {
         "tounum:Class": row.get("label"),
         "tounum:ClassSource": row.get("label_source"),
         "tounum:Caption": row.get("caption"),
@@ -100,4 +105,3 @@ def _own(row: Mapping[str, Any]) -> dict[str, str | None]:
         "tounum:ReviewedAt": row.get("reviewed_at"),
         "tounum:Image": row.get("image_id"),
     }
-    return {name: plain(value) for name, value in own.items()}
