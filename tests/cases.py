@@ -299,7 +299,9 @@ FIELD = (
           "unit/retrain::prepare_names_a_damaged_captioned_picture_that_only_the_test_split_has"),
     _line("B58", "tables that spell names otherwise than the disk", "doubtful",
           "unit/caption_data::a_missing_image_is_named", "the near name"),
-    _line("B59", "EXIF copyright, date and number in the improved file", "lacks", "", "all: they are not kept"),
+    _line("B59", "EXIF copyright, date and number in the improved file", "lacks",
+          "unit/metadata::exiftool_reads_what_the_original_said "
+          "unit/described::enhanced_photographs_keep_what_the_file_said"),
 )  # fmt: skip
 
 CASES = (*FAULTS, *FIELD)

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.metadata.table import mapping_of
 
 EnhancementMode = Literal["auto", "classic", "off"]
 
@@ -140,6 +141,17 @@ class Settings(BaseSettings):
         "their place, or none",
     )
 
+    # Metadata
+    metadata_columns: str = Field(
+        "",
+        description="What the columns of tables (CSV) beside images mean, as JSON, for example "
+        '\'{"file": "Filename", "title": "Title", "inventory_number": "Inv.No."}\'; empty: tables are not read',
+    )
+    write_captions: Literal["off", "sidecar"] = Field(
+        "off",
+        description="sidecar: an XMP file beside each photograph in lake/photos has its caption, class and source",
+    )
+
     # Models
     classifier: str = Field("production", description="Version of the classifier, or production")
     captioner: str = Field("production", description="Version of the captioner, or production")
@@ -204,6 +216,17 @@ class Settings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"'{value}' is no time zone; use a name such as Europe/Berlin") from error
         return value
+
+    @field_validator("metadata_columns")
+    @classmethod
+    def _as_mapping(cls, value: str) -> str:
+        mapping_of(value)
+        return value
+
+    @property
+    def metadata_mapping(self) -> dict[str, str]:
+        """The columns of the setting ``metadata_columns``, by what they mean."""
+        return mapping_of(self.metadata_columns)
 
     @property
     def ignored_patterns(self) -> tuple[str, ...]:

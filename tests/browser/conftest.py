@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.airflow import airflow_over, command, passwords, roots
 from tests.browser.people import CHROMIUM, Person
+from tests.metadata_files import xmp_packet
 from tounum_airflow.local.installation import LocalAirflow
 from tounum_tasks.sample.batch import write_sample_batch
 
@@ -28,6 +29,8 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     roots(folder)
     batch = folder / "ingest" / "Sample"
     write_sample_batch(batch)
+    said = "<dc:title>The coffee house</dc:title><dc:identifier>Inv 1923/5</dc:identifier>"
+    (batch / "photographs" / "coffee.xmp").write_bytes(xmp_packet(said))
     (batch / "_READY").touch()
     done = command(folder, "run")
     assert done.returncode == 0, done.stderr

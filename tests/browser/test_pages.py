@@ -182,6 +182,14 @@ def test_caption_is_written_on_the_image_and_words_show_where_they_looked(person
     assert "By a person" not in ute.open(image_page(site, "photographs/coffee.tif")).locator(".facts").inner_text()
 
 
+def test_what_came_with_an_image_stands_beside_it_and_finds_it(person: LogIn, site: Path) -> None:
+    ute = person("ute")
+    facts = ute.open(image_page(site, "photographs/coffee.tif")).locator(".facts").inner_text()
+    assert "The coffee house" in facts and "Inv 1923/5" in facts
+    found = ute.open("gallery?q=coffee+house").locator("main").inner_html()
+    assert "coffee.tif" in found and "rocket.jpg" not in found
+
+
 def test_of_two_people_the_second_is_told_of_the_first(person: LogIn, site: Path, airflow: LocalAirflow) -> None:
     olga, ute = person("olga"), person("ute")
     frames = [one.open("gallery?q=filter.png") for one in (olga, ute)]

@@ -6,6 +6,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from tests.metadata_files import with_metadata
 from tests.unit.degraded import blurred, psnr, with_noise
 from tounum_tasks.cli.main import main
 
@@ -61,6 +62,17 @@ def test_formats_are_kept(tmp_path, clean, ending):
         if options:
             assert round(after.info["dpi"][0]) == 300
     assert target.read_bytes() != source.read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_what_a_file_says_of_itself_is_kept(tmp_path, clean, ending):
+    options = {"quality": 97} if ending in ("jpg", "webp") else {}
+    (tmp_path / f"in.{ending}").write_bytes(with_metadata(with_noise(clean, 12), ending, orientation=3, **options))
+    assert enhance(tmp_path / f"in.{ending}", tmp_path / f"out.{ending}") == 0
+    out = (tmp_path / f"out.{ending}").read_bytes()
+    assert out != (tmp_path / f"in.{ending}").read_bytes()
+    assert b"City archive" in out and b"Market" in out
+    assert Image.open(tmp_path / f"out.{ending}").getexif()[274] == 1
 
 
 def test_pages_of_a_tiff_are_judged_one_by_one(tmp_path, clean):

@@ -36,7 +36,18 @@ def _rows(settings: Settings) -> list[dict]:
         ok_row(
             settings, "b.png", "Photo", image_id="2" * 64, confidence=0.5, needs_review=True, review_reasons=["class"]
         ),
-        ok_row(settings, "c.png", "Sketch", image_id="3" * 64, confidence=0.9, needs_review=False),
+        ok_row(
+            settings,
+            "c.png",
+            "Sketch",
+            image_id="3" * 64,
+            confidence=0.9,
+            needs_review=False,
+            title="Mühle am Bach",
+            inventory_number="Inv 1923/5",
+            copyright="Stadtarchiv",
+            keywords=["watermill"],
+        ),
         ok_row(settings, "d.png", "Text", image_id="3" * 64, confidence=0.8, needs_review=False, duplicate_of="c.png"),
         bad_row(settings, "e.jpg", image_id="4" * 64),
     ]
@@ -70,6 +81,9 @@ def test_a_page_is_in_the_order_of_the_manifest(settings: Settings) -> None:
         (Filter(text="C.png", sort="unsure", tags=("class:Sketch",)), ["c.png"]),
         (Filter(text="c.png", tags=("class:Photo",)), []),
         (Filter(text="Scans", tags=("class:Sketch",)), ["c.png"]),
+        (Filter(text='"muhle am bach"'), ["c.png"]),
+        (Filter(text='"inv 1923/5"'), ["c.png"]),
+        (Filter(text="stadtarchiv watermill"), ["c.png"]),
         (Filter(text='" ( *'), ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]),
         (Filter(sort="unsure"), ["b.png", "a dog.png", "d.png", "c.png"]),
         (Filter(sort="unsure", tags=("class:Photo",)), ["b.png", "a dog.png"]),

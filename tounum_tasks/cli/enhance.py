@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import AppendingTiffWriter
 from tounum_tasks.batches import in_batches
 from tounum_tasks.cli.items import PROGRESS_SECONDS, find_files, limits_of, read_file
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, ItemError
-from tounum_tasks.images.decode import DecodedImage, decode
+from tounum_tasks.images.decode import DecodedImage, decode, open_image
 from tounum_tasks.images.encode import encode, stored_as
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import ImageFormat, inspect
@@ -160,13 +160,15 @@ def _improve(data: bytes, method: Method, engine: Engine, limits: ImageLimits) -
         return "copied", data, f"{info.format} files cannot hold the result"
     if info.pages > 1:
         return _improve_pages(data, info.pages, method, engine, limits)
-    image = decode(data, limits=limits)
+    with open_image(data, limits) as file:
+        image = file.decode()
+        metadata = file.metadata(image)
     if not _can_be_rewritten(image):
         return "copied", data, f"the result would lose what {image.colour_mode} of {image.bit_depth} bits holds"
     enhancement = _enhance(image, method, engine)
     if not enhancement.accepted:
         return "reverted" if enhancement.operations else "copied", data, enhancement.reason
-    improved = encode(enhancement.rgb, format=image.format, dpi=image.dpi)
+    improved = encode(enhancement.rgb, format=image.format, dpi=image.dpi, metadata=metadata)
     return "improved", improved, ", ".join(enhancement.operations)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from tounum_tasks.images import decoder_pool
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
 from tounum_tasks.images.limits import ImageLimits
+from tounum_tasks.metadata.embedded import Metadata
+from tounum_tasks.metadata.fields import Fields
 
 __all__ = ["DecodedImage", "ImagePages", "decode", "open_image"]
 
@@ -47,7 +50,23 @@ class ImagePages:
         """
         return int(self._ask(0)[0]["pages"])
 
-    def _ask(self, page: int) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
+    def metadata(self, image: DecodedImage) -> Metadata:
+        """Return what the file says of a page that was decoded; a file that cannot be read for it says nothing."""
+        size = [image.width_px, image.height_px]
+        turned = image.exif_orientation not in (None, 1)
+        try:
+            answer, content = self._ask(image.page, size=size, dpi=image.dpi, turned=turned)
+        except ItemError as error:
+            return Metadata(left_out=(f"all of it: {error}",))
+        rest = b"" if content is None else content.tobytes()
+        exif, xmp, iptc = (
+            rest[end - length : end] for end, length in zip(accumulate(answer["blocks"]), answer["blocks"], strict=True)
+        )
+        fields = Fields(**{**answer["fields"], "keywords": tuple(answer["fields"]["keywords"])})
+        said = answer["said"]
+        return Metadata(exif, xmp, iptc, said["has_profile"], fields, tuple(said["left_out"]))
+
+    def _ask(self, page: int, **more: Any) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
         if self._seconds_left < 1:
             raise ItemError(
                 ErrorCode.TOO_COSTLY,
@@ -59,6 +78,7 @@ class ImagePages:
             "limits": asdict(self._limits),
             "memory": self._memory,
             "seconds": int(min(self._limits.page_seconds, self._seconds_left)),
+            **more,
         }
         answer, pixels = decoder_pool.ask(self._file, order)
         self._seconds_left -= answer["seconds"]

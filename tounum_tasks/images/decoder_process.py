@@ -48,7 +48,8 @@ def main() -> None:
         _limit(base + file.size, order)
         answer = _answer(file, order, buffer)
         _lift_memory_limit()
-        socket.send_fds(connection, [json.dumps(answer).encode()], [buffer.descriptor] if "shape" in answer else [])
+        has_content = "shape" in answer or sum(answer.get("blocks", ())) > 0
+        socket.send_fds(connection, [json.dumps(answer).encode()], [buffer.descriptor] if has_content else [])
 
 
 def _address_space() -> int:
@@ -82,7 +83,9 @@ def _answer(file: OpenFile, order: dict[str, Any], buffer: "_PixelBuffer") -> di
     try:
         limits = ImageLimits(**order["limits"])
         with hostile_input(str(file.format)):
-            if order["page"]:
+            if "size" in order:
+                answer = _metadata(file, order, limits, buffer)
+            elif order["page"]:
                 page = file.read(order["page"], limits)
                 buffer.write(page.rgb)
                 answer = {"facts": page.facts(), "shape": page.rgb.shape}
@@ -91,6 +94,18 @@ def _answer(file: OpenFile, order: dict[str, Any], buffer: "_PixelBuffer") -> di
     except ItemError as error:
         answer = {"code": error.code, "message": str(error)}
     return {**answer, "seconds": time.process_time() - started}
+
+
+def _metadata(file: OpenFile, order: dict[str, Any], limits: ImageLimits, buffer: "_PixelBuffer") -> dict[str, Any]:
+    size, dpi, turned = tuple(order["size"]), order["dpi"], order["turned"]
+    found = file.metadata(order["page"], size, dpi=dpi, turned=turned, limits=limits)
+    blocks = (found.exif, found.xmp, found.iptc)
+    buffer.write(np.frombuffer(b"".join(blocks), np.uint8))
+    return {
+        "blocks": [len(block) for block in blocks],
+        "said": {"has_profile": found.has_profile, "left_out": found.left_out},
+        "fields": vars(found.fields),
+    }
 
 
 class _PixelBuffer:

@@ -21,6 +21,7 @@ from tounum_tasks.images.limits import ImageLimits, hostile_input
 from tounum_tasks.images.resolution import Resolution, made_square, of_exif, of_picture
 from tounum_tasks.images.tiff_pages import camera_raw_name, page_offsets, point_to, with_photometric
 from tounum_tasks.images.to_rgb import colours_to_rgb, extremes, is_unfilled, picture_to_rgb, samples_to_rgb
+from tounum_tasks.metadata.embedded import Metadata, read_metadata
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
@@ -111,6 +112,13 @@ class OpenFile:
         if self.format is ImageFormat.HEIC:
             return _decode_heif(data, limits)
         return _decode_single(data, self.format, limits)
+
+    def metadata(
+        self, page: int, size: tuple[int, int], *, dpi: float | None, turned: bool, limits: ImageLimits
+    ) -> Metadata:
+        """Return the metadata of a page for its upright picture of ``size`` (width, height)."""
+        offset = self._page_offsets(limits)[page - 1] if self.format is ImageFormat.TIFF else None
+        return read_metadata(self._mapped, self.format, size, dpi=dpi, turned=turned, offset=offset)
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:

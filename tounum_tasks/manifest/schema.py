@@ -118,6 +118,17 @@ SCHEMA = pa.schema(
             decimals=4,
         ),
         _field("phash", _text, "Perceptual hash of the upright page, 64 bits as hex"),
+        _field(
+            "captured_at", _text, "When the picture was taken, ISO 8601, as precise as its metadata say (1923, ...)"
+        ),
+        _field("digitised_at", _text, "When it was scanned or became a file, by its metadata, ISO 8601"),
+        _field("device", _text, "Maker and model of the camera or scanner, by its metadata"),
+        _field("title", _text, "Title that the delivery gives: a table, a sidecar, or the file's metadata"),
+        _field("description", _text, "Description that the delivery gives"),
+        _field("inventory_number", _text, "Inventory number that the delivery gives"),
+        _field("copyright", _text, "Copyright notice that the delivery gives"),
+        _field("keywords", _texts, "Keywords that the delivery gives"),
+        _field("metadata_left_out", _texts, "What of its metadata could not be read or kept, as sentences"),
         _field("duplicate_of", _text, "source_path of the first file with the same bytes, here or in an earlier batch"),
         _field("duplicate_of_batch", _text, "batch_id of duplicate_of, if that is an earlier batch"),
         _field("near_duplicate_of", _text, "source_path of an image before this photo or painting that looks the same"),

@@ -1,5 +1,6 @@
 """Building the rows of a manifest: one per registered item, whatever happened to it."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from tounum_tasks.manifest.schema import (
     round_floats,
 )
 from tounum_tasks.plan import BatchPlan, RunPlan, ShardRef
+from tounum_tasks.publish.described import described
 from tounum_tasks.reviews.laid_over import laid_over
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.shard import ShardWork, load_step
@@ -26,14 +28,18 @@ from tounum_tasks.store.open import open_storage
 def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int) -> list[dict]:
     """Return one row per item of a batch that the run works on, in the order of the register."""
     rows: list[dict] = []
-    sidecars: dict[str, list[str]] = {}
-    for sidecar in read_sidecars(open_storage(settings.lake_root), batch.batch_date, batch.batch_id):
-        for image in sidecar.describes:
-            sidecars.setdefault(image, []).append(sidecar.source_path)
+    lake = open_storage(settings.lake_root)
+    sidecars = read_sidecars(lake, batch.batch_date, batch.batch_id)
     for number in range(batch.shards):
         shard = ShardRef(batch_id=batch.batch_id, batch_date=batch.batch_date, shard=number)
         rows.extend(_shard_rows(ShardWork(plan, shard, settings), version))
-    return [{**row, "sidecars": sidecars.get(row["source_path"], [])} for row in rows]
+    beside: dict[str, list[str]] = defaultdict(list)
+    for sidecar in sidecars:
+        for image in sidecar.describes:
+            beside[image].append(sidecar.source_path)
+    images = list(dict.fromkeys(row["source_path"] for row in rows))
+    said = described(lake, sidecars, images, settings.metadata_mapping)
+    return [said.laid_over({**row, "sidecars": beside.get(row["source_path"], [])}) for row in rows]
 
 
 def to_table(rows: list[dict]) -> pa.Table:

@@ -19,7 +19,7 @@ from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
-from tounum_tasks.items import Item, ItemKey, read_items
+from tounum_tasks.items import Item, ItemKey, Sidecar, read_items, read_sidecars
 from tounum_tasks.manifest.schema import EARLIER_NAMES
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.engine import Engine
@@ -27,10 +27,11 @@ from tounum_tasks.restore.enhance import AUTO_ENGINE, enhance
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps import measure_and_enhance, route
 from tounum_tasks.steps.measure_and_enhance import enhanced_path
-from tounum_tasks.steps.originals import Originals
+from tounum_tasks.steps.originals import Originals, read_sidecar
 from tounum_tasks.steps.pins import engine_named
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import Cache
+from tounum_tasks.steps.sidecars import SAID_IN_SIDECARS, is_ours, sidecar_content, xmp_sidecars
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
@@ -88,7 +89,7 @@ class BatchFiles:
                     self._put(row, place)
                     put += 1
                 elif self.certain and self._is_other(row, place, known):
-                    self._photo(row)
+                    self._made(row, place)
         return put
 
     def place_of(self, row: dict, label: str) -> tuple[str, str]:
@@ -113,7 +114,7 @@ class BatchFiles:
             for row, place in missing:
                 self._put(row, place)
             for row, place in others:
-                place.storage.write_bytes(place.path, self._photo(row))
+                place.storage.write_bytes(place.path, self._made(row, place))
         put, replaced = len(missing), len(others)
         removed = self._remove_others({place.uri for _, place in named})
         if put or replaced or removed:
@@ -136,6 +137,11 @@ class BatchFiles:
     @cached_property
     def _items(self) -> dict[ItemKey, Item]:
         return {item.key: item for item in read_items(self._lake, self.batch_date, self.batch_id)}
+
+    @cached_property
+    def _delivered(self) -> dict[str, Sidecar]:
+        """The XMP sidecars that came with the originals."""
+        return xmp_sidecars(read_sidecars(self._lake, self.batch_date, self.batch_id))
 
     @cached_property
     def _places(self) -> Places:
@@ -169,13 +175,16 @@ class BatchFiles:
 
     def _named(self, table: pa.Table) -> Iterator[tuple[dict, Place]]:
         """Yield the rows of a manifest with the place that each names, if it is one of today's buckets."""
-        for row in table.select(list(COLUMNS)).to_pylist():
+        columns = [name for name in (*COLUMNS, *SAID_IN_SIDECARS) if name in table.column_names]
+        for row in table.select(list(dict.fromkeys(columns))).to_pylist():
             item = self._items[row["source_path"], row["page"]]
             place = next((place for place in self._places.all_of(item) if place.uri == row["destination_uri"]), None)
             if place is not None:
                 yield row, place
                 if row["label"] is None:
                     yield row, self._places.of_reason(item)
+                elif row["label"] == PHOTO and self.settings.write_captions == "sidecar":
+                    yield row, self._sidecar_place(row)
             elif row["destination_uri"] and self.certain:
                 raise ConfigurationError(
                     f"{row['destination_uri']} lies in none of the configured buckets: set TOUNUM_LAKE_ROOT, "
@@ -195,6 +204,9 @@ class BatchFiles:
         """Whether a photograph is not the one that the manifest describes; everywhere else lies the original."""
         if row["label"] != PHOTO:
             return False
+        if place == self._sidecar_place(row):
+            there = place.storage.read_bytes(place.path)
+            return is_ours(there) and there != self._made(row, place)
         item = self._items[row["source_path"], row["page"]]
         wanted = known.get(row["fingerprint_route"])
         if wanted is None and item.pages == 1 and not row["enhancement_accepted"]:
@@ -206,7 +218,7 @@ class BatchFiles:
     def _put(self, row: dict, place: Place) -> None:
         item = self._items[row["source_path"], row["page"]]
         if row["label"] == PHOTO:
-            place.storage.write_bytes(place.path, self._photo(row))
+            place.storage.write_bytes(place.path, self._made(row, place))
         elif place == self._places.of_reason(item):
             place.storage.write_bytes(place.path, reason_content(item, row["error_code"], row["error_message"]))
         else:
@@ -221,16 +233,32 @@ class BatchFiles:
         removed = 0
         for item in self._items.values():
             for place in self._places.all_of(item):
-                if place.uri in self._present and place.uri not in kept:
+                if place.uri in self._present and place.uri not in kept and not self._is_foreign(item, place):
                     place.storage.remove(place.path)
                     del self._present[place.uri]
                     removed += 1
         return removed
 
+    def _is_foreign(self, item: Item, place: Place) -> bool:
+        """Whether a sidecar lies there that a person's program wrote beside a photograph."""
+        sidecars = [self._places.of_sidecar(item, enhanced=enhanced) for enhanced in (False, True)]
+        return place in sidecars and not is_ours(place.storage.read_bytes(place.path))
+
     def _gone(self, item: Item) -> EnvironmentFault:
         return EnvironmentFault(f"{self._lake.url(item.original)} is gone: restore it, then run again.")
 
     # Photographs
+
+    def _sidecar_place(self, row: dict) -> Place:
+        item = self._items[row["source_path"], row["page"]]
+        return self._places.of_sidecar(item, enhanced=bool(row["enhancement_accepted"]))
+
+    def _made(self, row: dict, place: Place) -> bytes:
+        """What lies at one of the places of a photograph: its pixels, or its sidecar."""
+        if place != self._sidecar_place(row):
+            return self._photo(row)
+        delivered = self._delivered.get(row["source_path"])
+        return sidecar_content(row, read_sidecar(self._lake, delivered) if delivered else None)
 
     def _photo(self, row: dict) -> bytes:
         item = self._items[row["source_path"], row["page"]]
@@ -247,7 +275,7 @@ class BatchFiles:
         kept = self._kept_enhanced(row, item)
         if kept is not None:
             return kept
-        image = self._originals.decode(item, self._limits(row, item))
+        image, metadata = self._originals.decode_with_metadata(item, self._limits(row, item))
         again = enhance(
             image.rgb, mode=row["enhancement_method"], before=measure(image.rgb), engine=self._engine(row, item)
         )
@@ -259,7 +287,7 @@ class BatchFiles:
                 f"{item.source_path} page {item.page} cannot be enhanced again as it was: TouNum or its settings "
                 "have changed since, and the stage cache does not have it any more. Run the batch again instead."
             )
-        return encode(again.rgb, format=image.format, dpi=image.dpi)
+        return encode(again.rgb, format=image.format, dpi=image.dpi, metadata=metadata)
 
     def _kept_enhanced(self, row: dict, item: Item) -> bytes | None:
         """The file from the stage cache, if it is there and whole."""

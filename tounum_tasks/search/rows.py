@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+SAID_BY_DELIVERY = ("title", "description", "inventory_number", "copyright", "device", "captured_at")
+
 
 def tags_of(row: Mapping[str, Any]) -> list[str]:
     """Return what people filter a row by, each once."""
@@ -37,9 +39,12 @@ def _route(row: Mapping[str, Any]) -> str:
 
 
 def words_of(row: Mapping[str, Any]) -> str:
-    """Return what a row is found by besides its caption and its name: the batch's name, its class and flags."""
+    """Return what a row is found by besides its caption and its name: the batch's name, its class and flags, and what
+    the delivery said of it.
+    """
     words: Iterable[Any] = (
         row.get("batch_name"), row.get("label"), row.get("format"), *(row.get("quality_flags_before") or ()),
+        *(row.get(name) for name in SAID_BY_DELIVERY), *(row.get("keywords") or ()),
     )  # fmt: skip
     return " ".join(str(word) for word in words if word)
 

@@ -25,6 +25,8 @@ from tounum_tasks.items import Item
 from tounum_tasks.logs import about_item
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.schema import SCHEMA as MANIFEST
+from tounum_tasks.metadata.embedded import Metadata
+from tounum_tasks.metadata.fields import FIELDS
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.auto import AutoEngine
@@ -66,6 +68,8 @@ SCHEMA = pa.schema(
         pa.field("exif_orientation", pa.int32()),
         pa.field("suspect_end", pa.float64()),
         pa.field("phash", pa.string()),
+        *(pa.field(name, pa.list_(pa.string()) if name == "keywords" else pa.string()) for name in FIELDS),
+        pa.field("metadata_left_out", pa.list_(pa.string())),
         *_metrics,
         pa.field("enhancement_operations", pa.list_(pa.string())),
         pa.field("enhancement_accepted", pa.bool_()),
@@ -189,8 +193,8 @@ def _measure_one(
     try:
         if item.error_code:
             raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
-        image = originals.decode(item, limits_of(work.plan, item, work.settings))
-        pixels = _measure_pixels(work, fingerprint, image, engine, row)
+        image, metadata = originals.decode_with_metadata(item, limits_of(work.plan, item, work.settings))
+        pixels = _measure_pixels(work, fingerprint, image, metadata, engine, row)
         _keep_thumbnail(work.lake, item, image)
         model_input = {
             "fingerprint": fingerprint,
@@ -212,7 +216,7 @@ def _measure_one(
 
 
 def _measure_pixels(
-    work: ShardWork, fingerprint: str, image: DecodedImage, engine: AutoEngine, row: dict
+    work: ShardWork, fingerprint: str, image: DecodedImage, metadata: Metadata, engine: AutoEngine, row: dict
 ) -> np.ndarray:
     """Fill ``row`` and return the pixels after enhancement, uint8 height x width x 3."""
     before = measure(image.rgb)
@@ -228,6 +232,8 @@ def _measure_pixels(
         exif_orientation=image.exif_orientation,
         suspect_end=image.suspect_end,
         phash=perceptual_hash(image.rgb),
+        **{**vars(metadata.fields), "keywords": list(metadata.fields.keywords)},
+        metadata_left_out=list(metadata.left_out),
         **_quality(before, "before"),
         **_quality(enhancement.after, "after"),
         enhancement_operations=list(enhancement.operations),
@@ -236,7 +242,7 @@ def _measure_pixels(
     )
     if enhancement.accepted:
         row["enhanced"] = enhanced_path(work.cache("measure_and_enhance").folder, fingerprint, image.format)
-        changed = encode(enhancement.rgb, format=image.format, dpi=image.dpi)
+        changed = encode(enhancement.rgb, format=image.format, dpi=image.dpi, metadata=metadata)
         row["enhanced_sha256"] = hashlib.sha256(changed).hexdigest()
         work.lake.write_bytes(row["enhanced"], changed)
     return enhancement.rgb

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,8 @@ from typing import Self
 from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.images.decode import DecodedImage, ImagePages, open_image
 from tounum_tasks.images.limits import ImageLimits
-from tounum_tasks.items import Item
+from tounum_tasks.items import Item, Sidecar
+from tounum_tasks.metadata.embedded import Metadata
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
@@ -45,13 +47,29 @@ class Originals:
             EnvironmentFault: the original is gone.
             ItemError: it is not what was taken in, or cannot be decoded.
         """
+        with self._used(item, limits) as pages:
+            return pages.decode(item.page)
+
+    def decode_with_metadata(self, item: Item, limits: ImageLimits) -> tuple[DecodedImage, Metadata]:
+        """Return the page of an item, and what the file says of it.
+
+        Raises:
+            EnvironmentFault, ItemError: as for ``decode``; metadata are never the reason.
+        """
+        with self._used(item, limits) as pages:
+            image = pages.decode(item.page)
+            return image, pages.metadata(image)
+
+    @contextlib.contextmanager
+    def _used(self, item: Item, limits: ImageLimits) -> Iterator[ImagePages]:
+        """Context in which the file of an item stays open."""
         key = item.original, limits
         with self._lock:
             file = self._files.pop(key, None) or _OpenFile()
             self._files[key] = file  # the last one is the newest
             file.users += 1
         try:
-            return self._pages(file, item, limits).decode(item.page)
+            yield self._pages(file, item, limits)
         finally:
             with self._lock:
                 file.users -= 1
@@ -101,6 +119,21 @@ def read_original(lake: Storage, item: Item) -> bytes:
         raise ItemError(
             ErrorCode.ORIGINAL_DAMAGED, "the original in the lake is not what was taken in: restore it from a backup"
         )
+    return data
+
+
+def read_sidecar(lake: Storage, sidecar: Sidecar) -> bytes:
+    """Return the bytes of a file that was delivered beside images.
+
+    Raises:
+        EnvironmentFault: it is gone, or not what was taken in.
+    """
+    try:
+        data = lake.read_bytes(sidecar.original)
+    except FileNotFoundError as error:
+        raise EnvironmentFault(f"{lake.url(sidecar.original)} is gone: restore it, then run again.") from error
+    if hashlib.sha256(data).hexdigest() != sidecar.sha256:
+        raise EnvironmentFault(f"{lake.url(sidecar.original)} is not what was taken in: restore it, then run again.")
     return data
 
 

@@ -20,11 +20,13 @@ from tounum_tasks.items import Item, read_items
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.originals import Originals
+from tounum_tasks.steps.sidecars import XMP_SUFFIX
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
 # What is appended to the name of a file in the buckets, after the number of a page.
-DERIVED_SUFFIXES = (*sorted({extension(format) for format in ImageFormat}), ".reason.json")
+_EXTENSIONS = sorted({extension(format) for format in ImageFormat})
+DERIVED_SUFFIXES = (*_EXTENSIONS, ".reason.json", XMP_SUFFIX, *(f"{written}{XMP_SUFFIX}" for written in _EXTENSIONS))
 PAGE = re.compile(r"\.p\d{4,}$")
 
 # Names that tell the same format, by the extension that is written.
@@ -84,17 +86,18 @@ class Places:
 
     def of_photo(self, item: Item, *, enhanced: bool) -> Place:
         """Where a photograph goes; its name tells the format of what lies there."""
-        if item.pages > 1:
-            return Place(self.lake, f"photos/{self._derived(item, f'.p{item.page:04d}.png')}")
-        written = extension(item.format or "")
-        if not enhanced or _below(item).lower().endswith(SAME_FORMAT.get(written, (written,))):
-            return Place(self.lake, f"photos/{_below(item)}")
-        return Place(self.lake, f"photos/{self._derived(item, written)}")
+        suffix = _photo_suffix(item, enhanced=enhanced)
+        return Place(self.lake, f"photos/{self._derived(item, suffix) if suffix else _below(item)}")
+
+    def of_sidecar(self, item: Item, *, enhanced: bool) -> Place:
+        """Where the XMP sidecar of a photograph goes: beside it, its name and ``.xmp``, as digiKam looks for it."""
+        return Place(self.lake, f"photos/{self._derived(item, _photo_suffix(item, enhanced=enhanced) + XMP_SUFFIX)}")
 
     def all_of(self, item: Item) -> Iterator[Place]:
         """Every place at which any run could have put an item."""
         yield from (self.of_class(item, label) for label in CLASSES if label != PHOTO)
         yield from {self.of_photo(item, enhanced=enhanced) for enhanced in (False, True)}
+        yield from {self.of_sidecar(item, enhanced=enhanced) for enhanced in (False, True)}
         yield self.in_quarantine(item)
         yield self.of_reason(item)
 
@@ -129,6 +132,15 @@ class Places:
         )
 
 
+def _photo_suffix(item: Item, *, enhanced: bool) -> str:
+    """What a photograph's name has more than its original's; nothing, if that tells the format of what lies there."""
+    if item.pages > 1:
+        return f".p{item.page:04d}.png"
+    written = extension(item.format or "")
+    is_told = not enhanced or _below(item).lower().endswith(SAME_FORMAT.get(written, (written,)))
+    return "" if is_told else written
+
+
 def _below(item: Item) -> str:
     """The path of an item's file below each bucket: ``D/B/path``."""
     return item.original.removeprefix("originals/")
@@ -145,8 +157,9 @@ def photo_content(
     """
     if item.pages == 1:
         return enhanced if enhanced is not None else originals.lake.read_bytes(item.original)
-    page = originals.decode(item, limits) if enhanced is None else decode(enhanced, limits=limits)
-    return encode(page.rgb, format=ImageFormat.PNG, dpi=dpi)
+    page, metadata = originals.decode_with_metadata(item, limits)
+    rgb = page.rgb if enhanced is None else decode(enhanced, limits=limits).rgb
+    return encode(rgb, format=ImageFormat.PNG, dpi=dpi, metadata=metadata)
 
 
 def reason_content(item: Item, error_code: str | None, error_message: str | None) -> bytes:

@@ -25,6 +25,11 @@ MEASURES = {
     "brightness": ("Brightness", "mean grey level, 0 to 255"),
     "contrast": ("Contrast", "grey levels"),
 }
+# What the delivery said of an image: its file, or what lay beside it.
+DELIVERED = (
+    "title", "description", "inventory_number", "captured_at", "digitised_at", "device", "copyright", "keywords",
+    "metadata_left_out",
+)  # fmt: skip
 FACTS = (
     "format", "colour_mode", "bit_depth", "dpi", "dpi_x", "dpi_y", "exif_orientation", "phash", "duplicate_of",
     "duplicate_of_batch", "near_duplicate_of", "near_duplicate_of_page", "near_duplicate_of_batch",
@@ -59,7 +64,8 @@ def image(
         item=item, tile=tile, key=place.key,
         following=following, previous=previous, unseen=unseen, copies=[(key_of(copy), copy) for copy in copies],
         back=link(request, "gallery", came_from.values),
-        probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row),
+        probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row, FACTS),
+        delivered=_facts(row, DELIVERED),
         before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
         history=effective.reviews_of(item["image_id"], item_of(item)), words=row.get("caption_words") or [],
         attention=link(request, f"attention/{item['image_id']}", place.key) if _has_attention(row) else "",
@@ -115,6 +121,6 @@ def _measures(row: dict[str, Any]) -> list[tuple[str, str, float | None, float |
     ]
 
 
-def _facts(row: dict[str, Any]) -> list[tuple[str, Any]]:
-    told = {name: ", ".join(row[name]) if isinstance(row.get(name), list) else row.get(name) for name in FACTS}
+def _facts(row: dict[str, Any], names: tuple[str, ...]) -> list[tuple[str, Any]]:
+    told = {name: ", ".join(row[name]) if isinstance(row.get(name), list) else row.get(name) for name in names}
     return [(name.replace("_", " "), value) for name, value in told.items() if value not in (None, "")]

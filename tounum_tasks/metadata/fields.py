@@ -1,0 +1,93 @@
+"""What metadata say of a picture in words that people look for: the same few fields, whatever they came in."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from tounum_tasks.visible import one_line
+
+MAX_TEXT = 2_000  # characters of one field
+MAX_KEYWORDS, MAX_KEYWORD = 64, 200  # all fields together fit into one message of a decoder's process
+
+_EXIF_DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?")
+_ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?")
+_ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What is known; None: nothing.
+
+    Attributes:
+        captured_at: when the picture was taken, ISO 8601, as precise as it was written down: a year may be all.
+        digitised_at: when it was scanned or became a file.
+        device: maker and model of the camera or scanner.
+        keywords: each once.
+    """
+
+    captured_at: str | None = None
+    digitised_at: str | None = None
+    device: str | None = None
+    title: str | None = None
+    description: str | None = None
+    inventory_number: str | None = None
+    copyright: str | None = None
+    keywords: tuple[str, ...] = ()
+
+    def completed_by(self, other: "Fields") -> "Fields":
+        """Return these fields, where they are silent those of ``other``, and the keywords of both."""
+        missing = {name: value for name, value in vars(other).items() if getattr(self, name) is None}
+        return replace(self, **missing, keywords=distinct((*self.keywords, *other.keywords)))
+
+
+FIELDS = tuple(Fields.__dataclass_fields__)
+
+
+def plain(text: str | None) -> str | None:
+    """Return text as one line of at most ``MAX_TEXT`` characters that can be shown, None if nothing is left of it."""
+    return one_line(" ".join((text or "").replace("\0", " ").split()))[:MAX_TEXT] or None
+
+
+def distinct(words: Iterable[str | None]) -> tuple[str, ...]:
+    """Return keywords as plain text, each once: at most ``MAX_KEYWORDS`` of ``MAX_KEYWORD`` characters."""
+    return tuple(dict.fromkeys(word[:MAX_KEYWORD] for word in map(plain, words) if word))[:MAX_KEYWORDS]
+
+
+def decoded(content: bytes) -> str:
+    """Return text whose encoding is not known: UTF-8 if it can be, else Windows-1252, as most old programs wrote."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def exif_date(text: str | None, zone: str | None = None) -> str | None:
+    """Return a date of EXIF (``1987:05:04 12:00:00``) as ISO 8601, None if it is none."""
+    found = _EXIF_DATE.match(text.strip()) if text else None
+    if not found:
+        return None
+    year, month, day, time = found.groups()
+    zone = zone.strip() if zone and _ZONE.fullmatch(zone.strip()) else ""
+    return iso_date(f"{year}-{month}-{day}" + (f"T{time}{zone}" if time else ""))
+
+
+def iso_date(text: str | None) -> str | None:
+    """Return a date of XMP, which may be as short as a year, None if there is no such date."""
+    found = _ISO_DATE.fullmatch(text.strip()) if text else None
+    if not found:
+        return None
+    year, month, day, hour, minute, second = map(int, found.groups("1"))  # what is not said is as good as any
+    try:
+        dt.datetime(year, month, day, hour, minute, second)
+    except ValueError:
+        return None
+    return found.group()
+
+
+def device_of(make: str | None, model: str | None) -> str | None:
+    """Return maker and model, the maker once (``Canon``, ``Canon EOS 5D`` give ``Canon EOS 5D``)."""
+    make, model = plain(make), plain(model)
+    if make and model and not model.casefold().startswith(make.split()[0].casefold()):
+        return f"{make} {model}"
+    return model or make
