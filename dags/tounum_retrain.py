@@ -18,7 +18,8 @@ the same test images**, and puts it into production if a person approves.
 *Trigger* in the menu above. The captioner takes a folder with `captions_*.json` (MS-COCO) or a TSV file
 `image<TAB>split<TAB>caption`, and the images; the classifier takes one folder per class: Painting, Photo, Schematics,
 Sketch, Text; the restorer a folder of clean pictures. The data set `corrections` is what people corrected and
-confirmed; with *Learn from corrections, too* it is added to another one. A wrong parameter ends the run at `prepare` with one sentence.
+confirmed; with *Learn from corrections, too* it is added to another one. A wrong parameter ends the run at `prepare`
+with one sentence.
 
 **Approve or reject.** While `approve` waits, the run stays open and uses no worker. *Reject* leaves everything as it
 was: the model in production, and the registry. With *Promote without asking if better* a better candidate needs nobody;
