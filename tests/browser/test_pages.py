@@ -12,6 +12,7 @@ from tests.browser.airflow import command
 from tests.browser.conftest import token
 from tests.browser.people import Person
 from tounum_airflow.local.installation import LocalAirflow
+from tounum_tasks.models.card import WEIGHTS_FILE, write_card
 
 LogIn = Callable[..., Person]
 PAGES = ["nights", "gallery", "quarantine", "models", "changes", "runs"]
@@ -151,6 +152,33 @@ def test_many_at_once(person: LogIn) -> None:
     assert frame.locator(".tile", has_text="good as it is").count() == 0
 
 
+@pytest.mark.parametrize("way", ["Escape", "Gallery", "back"])
+def test_an_image_leads_back_to_the_place_in_the_gallery(person: LogIn, way: str) -> None:
+    ute = person("ute")
+    frame = ute.open("gallery?class=Photo&n=4")
+    first = frame.locator(".tile .name").all_inner_texts()
+    frame.locator('a[rel="next"]').click()
+    frame = ute.frame("after=")
+    frame.locator(".tile").first.wait_for()
+    names = frame.locator(".tile .name").all_inner_texts()
+    assert len(names) == 4 and not set(names) & set(first)
+    frame.get_by_role("checkbox", name=f"Select {names[0]}").check()
+    frame.locator(".tile .open").nth(1).click()
+    frame = ute.frame("image?")
+    frame.locator("#back").wait_for()
+    if way == "back":
+        ute.page.go_back()
+    elif way == "Gallery":
+        frame.locator("#back").click()
+    else:
+        frame.locator("body").press(way)
+    frame = ute.frame("after=")
+    frame.locator(".tile[aria-current]").wait_for()
+    assert frame.locator(".tile .name").all_inner_texts() == names
+    assert frame.locator(".tile[aria-current] .name").inner_text() == names[1]
+    assert frame.locator(".tile.picked .name").all_inner_texts() == [names[0]]
+
+
 def test_keys_are_shown_and_escape_closes_them(person: LogIn) -> None:
     ute = person("ute")
     frame = ute.open("gallery")
@@ -275,6 +303,23 @@ def test_only_approvers_promote(person: LogIn, airflow: LocalAirflow) -> None:
     assert refused.status_code == 409
     assert "none-such" in refused.json()["detail"]
     assert person("ute").open("models").locator("[data-promote]").count() == 0
+
+
+def test_how_a_version_was_trained_is_drawn_if_its_card_says(person: LogIn, site: Path, tmp_path: Path) -> None:
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"weights")
+    curve = [{"step": step, "training_loss": 2.0 / step, "validation_loss": 3.0 / step} for step in (1.0, 2.0, 4.0)]
+    write_card(tmp_path, name="classifier", version="drawn-1", curve=curve)
+    assert command(site, "models", "register", str(tmp_path)).returncode == 0
+    assert command(site, "index").returncode == 0
+    vera = person("vera")
+    frame = vera.open("models?model=classifier&version=drawn-1")
+    drawn = frame.get_by_role("img", name="Loss: training from 2 to 0.5, validation from 3 to 0.75")
+    assert drawn.bounding_box()["height"] > 20
+    assert drawn.locator("polyline").count() == 2
+    assert vera.violations(frame) == [] and vera.errors == []
+    starter = frame.locator("tr", has_text="starter").get_by_role("link").first.get_attribute("href")
+    frame = vera.open(starter.rpartition("/")[2])
+    assert frame.get_by_text("This version brings no curve").is_visible()
 
 
 def test_phone_shows_all_of_a_page_in_its_width(person: LogIn) -> None:
