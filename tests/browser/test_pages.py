@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.browser.airflow import command
@@ -13,6 +14,7 @@ from tests.browser.conftest import token
 from tests.browser.people import Person
 from tounum_airflow.local.installation import LocalAirflow
 from tounum_tasks.models.card import WEIGHTS_FILE, write_card
+from tounum_tasks.models.weights import write_safetensors
 
 LogIn = Callable[..., Person]
 PAGES = ["nights", "gallery", "quarantine", "models", "changes", "runs"]
@@ -306,7 +308,7 @@ def test_only_approvers_promote(person: LogIn, airflow: LocalAirflow) -> None:
 
 
 def test_how_a_version_was_trained_is_drawn_if_its_card_says(person: LogIn, site: Path, tmp_path: Path) -> None:
-    (tmp_path / WEIGHTS_FILE).write_bytes(b"weights")
+    write_safetensors(tmp_path / WEIGHTS_FILE, {"weights": np.zeros(2, np.float16)})
     curve = [{"step": step, "training_loss": 2.0 / step, "validation_loss": 3.0 / step} for step in (1.0, 2.0, 4.0)]
     write_card(tmp_path, name="classifier", version="drawn-1", curve=curve)
     assert command(site, "models", "register", str(tmp_path)).returncode == 0
