@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tounum_tasks.page_flags.flags import names_of
+
 
 def tags_of(row: Mapping[str, Any]) -> list[str]:
     """Return what people filter a row by, each once."""
@@ -11,7 +13,7 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
         tags.append(f"class:{row['label']}")
     if row.get("needs_review"):
         tags += ["review", *(f"reason:{reason}" for reason in row.get("review_reasons") or ())]
-    tags += [f"flag:{flag}" for flag in row.get("quality_flags_before") or ()]
+    tags += [f"flag:{flag}" for flag in _flags(row)]
     if row["status"] != "ok":
         tags.append("no_result")
     if row.get("error_code"):
@@ -37,6 +39,11 @@ def _route(row: Mapping[str, Any]) -> str:
 def words_of(row: Mapping[str, Any]) -> str:
     """Return what a row is found by besides its caption and its name: the batch's name, its class and flags."""
     words: Iterable[Any] = (
-        row.get("batch_name"), row.get("label"), row.get("format"), *(row.get("quality_flags_before") or ()),
+        row.get("batch_name"), row.get("label"), row.get("format"), *_flags(row),
     )  # fmt: skip
     return " ".join(str(word) for word in words if word)
+
+
+def _flags(row: Mapping[str, Any]) -> list[str]:
+    """The flags of the image's quality, and those of the page as a person sees it."""
+    return [*(row.get("quality_flags_before") or ()), *names_of(row.get("page_flags"))]

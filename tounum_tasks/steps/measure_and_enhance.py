@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -25,6 +26,7 @@ from tounum_tasks.items import Item
 from tounum_tasks.logs import about_item
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.schema import SCHEMA as MANIFEST
+from tounum_tasks.page_flags.look import look_at
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.auto import AutoEngine
@@ -37,7 +39,7 @@ from tounum_tasks.thumbnails import thumbnail_path
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 COMMIT_EVERY = 64
 
 _metrics = [
@@ -65,6 +67,8 @@ SCHEMA = pa.schema(
         pa.field("suspect_end", pa.float64()),
         pa.field("phash", pa.string()),
         *_metrics,
+        MANIFEST.field("page_flags"),
+        MANIFEST.field("skew_degrees"),
         pa.field("enhancement_operations", pa.list_(pa.string())),
         pa.field("enhancement_accepted", pa.bool_()),
         pa.field("enhancement_reason", pa.string()),
@@ -214,6 +218,7 @@ def _measure_pixels(
 ) -> np.ndarray:
     """Fill ``row`` and return the pixels after enhancement, uint8 height x width x 3."""
     before = measure(image.rgb)
+    look = look_at(image.rgb)
     enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before, engine=engine)
     row.update(
         width_px=image.width_px,
@@ -224,6 +229,8 @@ def _measure_pixels(
         exif_orientation=image.exif_orientation,
         suspect_end=image.suspect_end,
         phash=perceptual_hash(image.rgb),
+        page_flags=[asdict(flag) for flag in look.flags],
+        skew_degrees=look.skew_degrees,
         **_quality(before, "before"),
         **_quality(enhancement.after, "after"),
         enhancement_operations=list(enhancement.operations),
