@@ -74,3 +74,45 @@ def _clouds(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Stains with soft edges, float32 HxW, 0 to 1."""
     coarse = rng.random((6, 5)).astype(np.float32)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+GROUNDS = ("white", "black", "textured")
+
+
+def album(
+    rng: np.random.Generator, photographs: list[np.ndarray], ground: str, *, overlap: bool = False
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return a sheet, uint8 1400 x 1000 x 3, with one to four photographs on it, and corners, float32 4x2 each.
+
+    Photographs lie apart, each in a quarter of the sheet, turned by up to ten degrees; with ``overlap`` the second one
+    lies partly on the first.
+    """
+    sheet = _ground(rng, ground)
+    corners = []
+    for place, photograph in enumerate(photographs):
+        centre = np.array([250 + 500 * (place % 2), 350 + 700 * (place // 2)]) + rng.uniform(-12, 12, 2)
+        width = 340.0
+        height = width * photograph.shape[0] / photograph.shape[1]
+        if height > 500:
+            width, height = width * 500 / height, 500.0
+        if overlap and place == 1:
+            centre = corners[0].mean(axis=0) + np.array([0.8 * width, rng.uniform(0.2, 0.5) * height])
+        box = cv2.boxPoints((tuple(centre), (width, height), float(rng.uniform(-10, 10)))).astype(np.float32)
+        source = np.array([[0, photograph.shape[0]], [0, 0], [photograph.shape[1], 0]], np.float32)
+        turn = cv2.getAffineTransform(source, box[:3])
+        laid = cv2.warpAffine(photograph, turn, (1_000, 1_400), flags=cv2.INTER_AREA)
+        mask = cv2.fillConvexPoly(np.zeros((1_400, 1_000), np.uint8), box.round().astype(np.int32), 1, cv2.LINE_8)
+        sheet[mask > 0] = laid[mask > 0]
+        corners.append(box)
+    noisy = sheet + rng.normal(0, 2, sheet.shape[:2])[..., None]
+    return np.clip(noisy, 0, 255).astype(np.uint8), corners
+
+
+def _ground(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """An empty sheet, float32 1400 x 1000 x 3."""
+    colour = {"white": (248, 247, 243), "black": (22, 21, 23), "textured": (104, 84, 62)}[kind]
+    sheet = np.full((1_400, 1_000, 3), colour, np.float32)
+    if kind == "textured":
+        fibres = cv2.GaussianBlur(rng.normal(0, 1, (1_400, 1_000)), (0, 0), 0.8)
+        sheet += (9 * fibres / fibres.std() + 14 * (_clouds(rng, 1_400, 1_000) - 0.5))[..., None]
+    return sheet

@@ -1,6 +1,6 @@
 """How often the flags of pages are right.
 
-    python benchmarks/page_flags.py skew|blanks [--data DIR] [--seed N]
+    python benchmarks/page_flags.py skew|blanks|several [--data DIR] [--seed N]
 
 DIR holds pictures in folders of their class and source (``Text/office``, ``Photo/oldphotos``, ...); the rest is drawn.
 Thresholds were chosen on drawn pages of other seeds. Of all sources some pictures were looked at before: these
@@ -53,7 +53,40 @@ def blanks(data: Path, rng: np.random.Generator) -> None:
     print_called("drawn pages with one line", (drawn.one_line(rng) for _ in range(500)), is_flagged("blank"))
 
 
-MEASURED: dict[str, Callable[[Path, np.random.Generator], None]] = {"skew": skew, "blanks": blanks}
+def several(data: Path, rng: np.random.Generator) -> None:
+    """Boxes of photographs on a sheet that are right, touching ones that are told, and sheets with one photograph."""
+    shown = list(pictures(data, ("Photo/pacs", "Photo/oldphotos", "Photo/oldnyc"), 400))
+
+    def sheets(count: int, ground: str, most: int, **how: bool) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        for _ in range(count):
+            chosen = rng.choice(len(shown), 1 if most == 1 else int(rng.integers(2, most + 1)), replace=False)
+            yield drawn.album(rng, [shown[number] for number in chosen], ground, **how)
+
+    for ground in drawn.GROUNDS:
+        right = [
+            overlap_of(look_at(sheet).photo_boxes, box) > 0.9 for sheet, boxes in sheets(60, ground, 4) for box in boxes
+        ]
+        print(f"{ground} ground, boxes with an IoU above .9: {sum(right)} of {len(right)}")
+    joined = (sheet for ground in drawn.GROUNDS for sheet, _ in sheets(30, ground, 2, overlap=True))
+    print_called("overlapping photographs that are flagged", joined, is_flagged("several"))
+    single = (sheet for ground in drawn.GROUNDS for sheet, _ in sheets(100, ground, 1))
+    print_called("sheets with one photograph that are flagged", single, is_flagged("several"))
+    print_called(
+        "pages and pictures that are flagged", pictures(data, (*WRITTEN, *PICTURES), 500), is_flagged("several")
+    )
+
+
+def overlap_of(found: Sequence[Sequence[float]], box: np.ndarray) -> float:
+    """Return the largest intersection over union of a box, float32 4x2, with those that were found."""
+    best = 0.0
+    for corners in found:
+        other = np.array(corners, np.float32).reshape(4, 2)
+        common = cv2.intersectConvexConvex(other, box)[0]
+        best = max(best, common / (cv2.contourArea(other) + cv2.contourArea(box) - common))
+    return best
+
+
+MEASURED: dict[str, Callable[[Path, np.random.Generator], None]] = {"skew": skew, "blanks": blanks, "several": several}
 
 
 def pictures(data: Path, sources: Sequence[str], count: int) -> Iterator[np.ndarray]:

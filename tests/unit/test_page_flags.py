@@ -1,4 +1,4 @@
-"""What rows say of pages as people see them: crooked, empty."""
+"""What rows say of pages as people see them: crooked, empty, with several photographs."""
 
 from pathlib import Path
 
@@ -84,6 +84,35 @@ def test_one_line_is_enough_not_to_be_blank() -> None:
 
 def test_nothing_is_said_of_tiny_images() -> None:
     assert look_at(np.full((40, 300, 3), 255, np.uint8)) == PageLook()
+
+
+def sheet_with(*places: tuple[int, int]) -> Pixels:
+    """A white sheet, 800 x 800, with the same photograph, 300 x 300, at each place (left, top)."""
+    sheet = np.full((800, 800, 3), 250, np.uint8)
+    photograph = cv2.resize(photos.photographs()["astronaut"], (300, 300), interpolation=cv2.INTER_AREA)
+    for left, top in places:
+        sheet[top : top + 300, left : left + 300] = photograph
+    return sheet
+
+
+def test_photographs_on_a_sheet_have_their_boxes() -> None:
+    look = look_at(np.repeat(np.repeat(sheet_with((50, 60), (440, 420)), 3, axis=0), 3, axis=1))
+    (flag,) = look.flags
+    assert (flag.flag, flag.score, flag.reason) == ("several", 2, "2 photographs lie apart on it")
+    first, second = (np.array(box).reshape(4, 2) for box in look.photo_boxes)
+    assert np.ptp(first, axis=0) == pytest.approx([900, 900], abs=25)
+    assert first.min(axis=0) == pytest.approx([150, 180], abs=15)
+    assert second.min(axis=0) == pytest.approx([1320, 1260], abs=15)
+
+
+def test_photographs_that_overlap_are_told() -> None:
+    look = look_at(sheet_with((60, 60), (300, 250)))
+    assert flags_of(look) == ["several"] and look.flags[0].reason == "photographs touch or overlap"
+
+
+def test_one_photograph_on_a_sheet_is_not_several() -> None:
+    look = look_at(sheet_with((200, 250)))
+    assert flags_of(look) == [] and look.photo_boxes == ()
 
 
 # What becomes of an empty page

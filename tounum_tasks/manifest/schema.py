@@ -125,9 +125,14 @@ SCHEMA = pa.schema(
         _field(
             "page_flags",
             pa.list_(pa.field("element", _flags)),
-            "What a person would see: blank, skewed; each with its score, threshold and reason",
+            "What a person would see: blank, skewed, several; each with its score, threshold and reason",
         ),
         _field("skew_degrees", _real, "How far the lines are turned clockwise; null: no sure lines", decimals=3),
+        _field(
+            "photo_boxes",
+            pa.list_(pa.field("element", pa.list_(pa.field("element", _real)))),
+            "Photographs of a sheet with several: x and y of four corners, clockwise, in pixels of the upright page",
+        ),
         # Class and route
         _field("label", _text, "Class: Painting, Photo, Schematics, Sketch or Text; a person's, if one gave it"),
         _field("label_source", _text, "Whose the label is: model or person"),

@@ -30,14 +30,12 @@ def names_of(flags: Iterable[Mapping[str, Any]] | None) -> list[str]:
     return [flag["flag"] for flag in flags or ()]
 
 
-def bucket_of(label: str | None, flags: Iterable[Mapping[str, Any]] | None, *, by_person: bool) -> str | None:
+def bucket_of(label: str, flags: Iterable[Mapping[str, Any]] | None, *, by_person: bool) -> str:
     """Return where an image belongs: its class, or :data:`BLANK` for an empty page.
 
     Args:
-        label: its class; None: it could not be read, and belongs nowhere.
+        label: its class.
         flags: its column ``page_flags``.
         by_person: a person gave it the class: people are right about empty pages, too.
     """
-    if label is None or by_person:
-        return label
-    return BLANK if BLANK in names_of(flags) else label
+    return BLANK if not by_person and BLANK in names_of(flags) else label

@@ -25,13 +25,12 @@ def lay_again(row: dict, reviews: Effective, files: BatchFiles) -> dict:
     laid = laid_over(row, reviews, _reasons_of(row, files.settings))
     if row["model_label"] is None:
         return laid
-    bucket = _bucket_of(laid)
-    if bucket is not None and bucket != _bucket_of(row):
+    if (bucket := _bucket_of(laid)) != _bucket_of(row):
         laid["destination_uri"], laid["fingerprint_route"] = files.place_of(row, bucket)
     return laid if laid["is_photo"] else {**laid, **dict.fromkeys(OF_PHOTOGRAPHS)}
 
 
-def _bucket_of(row: dict) -> str | None:
+def _bucket_of(row: dict) -> str:
     return bucket_of(row["label"], row.get("page_flags"), by_person=row["label_source"] == BY_PERSON)
 
 

@@ -91,9 +91,11 @@ def label_of(work: ShardWork, item: Item) -> str | None:
 
 def bucket_for(work: ShardWork, item: Item) -> str | None:
     """Return where an item belongs: its class, or the bucket of empty pages; None if it could not be read."""
+    label = label_of(work, item)
+    if label is None:
+        return None
     flags = work.results("measure_and_enhance")[item.key]["page_flags"]
-    by_person = work.reviews.label_of(item.image_id) is not None
-    return bucket_of(label_of(work, item), flags, by_person=by_person)
+    return bucket_of(label, flags, by_person=work.reviews.label_of(item.image_id) is not None)
 
 
 def photographs(work: ShardWork) -> list[Item]:

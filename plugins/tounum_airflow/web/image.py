@@ -26,7 +26,8 @@ MEASURES = {
     "contrast": ("Contrast", "grey levels"),
 }
 FACTS = (
-    "format", "colour_mode", "bit_depth", "dpi", "exif_orientation", "phash", "duplicate_of", "duplicate_of_batch",
+    "format", "colour_mode", "bit_depth", "dpi", "exif_orientation", "skew_degrees", "phash", "duplicate_of",
+    "duplicate_of_batch",
     "near_duplicate_of", "near_duplicate_of_page", "near_duplicate_of_batch", "near_duplicate_distance", "sidecars",
     "checksum", "checksum_source", "enhancement_method",
     "restorer_version", "classifier_version", "captioner_version", "extractor_version", "code_version", "image_id",
