@@ -88,7 +88,7 @@ def album(
     lies partly on the first.
     """
     sheet = _ground(rng, ground)
-    corners = []
+    corners: list[np.ndarray] = []
     for place, photograph in enumerate(photographs):
         centre = np.array([250 + 500 * (place % 2), 350 + 700 * (place // 2)]) + rng.uniform(-12, 12, 2)
         width = 340.0
