@@ -3,7 +3,7 @@
     python benchmarks/page_flags.py skew|blanks|several [--data DIR] [--seed N]
 
 DIR holds pictures in folders of their class and source (``Text/office``, ``Photo/oldphotos``, ...); the rest is drawn.
-Thresholds were chosen on drawn pages of other seeds. Of all sources some pictures were looked at before: these
+Thresholds were chosen on drawn pages and on pictures of these sources, some of which were looked at before: these
 figures say how well flags suit them, not how well they suit what nobody has seen.
 """
 
