@@ -54,8 +54,8 @@ PLAN = RunPlan(
 
 
 def all_of(plan: RunPlan, item: Item = ITEM, label: str = "Photo") -> dict[str, str]:
-    labels = {"classify": {item.key: {"label": label}}}
-    work = ShardWork(plan, ShardRef(batch_id="box-1", batch_date="2026-03-01", shard=0), Settings(), _results=labels)
+    results = {"classify": {item.key: {"label": label}}, "measure_and_enhance": {item.key: {"page_flags": []}}}
+    work = ShardWork(plan, ShardRef(batch_id="box-1", batch_date="2026-03-01", shard=0), Settings(), _results=results)
     return {step.name: load_step(step.name).fingerprint(work, item) for step in STEPS}
 
 

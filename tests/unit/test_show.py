@@ -69,8 +69,9 @@ def test_fits_the_terminal_and_loses_nothing(width: int, monkeypatch: pytest.Mon
     monkeypatch.setenv("NO_COLOR", "1")
     row = {
         "source_path": LONG_PATH, "page": 1, "pages": 1, "status": "ok", "label": "Photo", "label_source": "model",
-        "confidence": 0.93, "needs_review": False, "quality_flags_before": ["noisy"], "enhancement_accepted": True,
-        "enhancement_operations": ["denoise_light"], "caption": "two dogs play", "error_code": None,
+        "confidence": 0.93, "needs_review": False, "quality_flags_before": ["noisy"], "page_flags": [],
+        "enhancement_accepted": True, "enhancement_operations": ["denoise_light"],
+        "caption": "two dogs play", "error_code": None,
         "error_message": None, "sidecars": [], "duplicate_of": None, "duplicate_of_batch": None,
         "near_duplicate_of": None, "near_duplicate_of_batch": None,
     }  # fmt: skip

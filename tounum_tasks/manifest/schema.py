@@ -41,6 +41,7 @@ PUBLISHED_BY, PUBLISHED_AT = b"published_by", b"published_at"
 # Parquet calls the elements of a list "element"; so do we, for a manifest that is read back equals what was written.
 _text, _real, _flag = pa.string(), pa.float64(), pa.bool_()
 _texts = pa.list_(pa.field("element", pa.string()))
+_flags = pa.struct([("flag", _text), ("score", _real), ("threshold", _real), ("reason", _text)])
 
 
 def _field(
@@ -143,20 +144,34 @@ SCHEMA = pa.schema(
         _field("enhancement_accepted", _flag, "Whether a change was accepted"),
         _field("enhancement_reason", _text, "Why the image was changed, reverted or left alone"),
         _field("restorer_version", _text, "Version and digest of the restorer, where mode auto judged the image"),
+        # The page as a person sees it
+        _field(
+            "page_flags",
+            pa.list_(pa.field("element", _flags)),
+            "What a person would see: blank, skewed, several; each with its score, threshold and reason",
+        ),
+        _field("skew_degrees", _real, "How far the lines are turned clockwise; null: no sure lines", decimals=3),
+        _field(
+            "photo_boxes",
+            pa.list_(pa.field("element", pa.list_(pa.field("element", _real)))),
+            "Photographs of a sheet with several: x and y of four corners, clockwise, in pixels of the upright page",
+        ),
         # Class and route
         _field("label", _text, "Class: Painting, Photo, Schematics, Sketch or Text; a person's, if one gave it"),
         _field("label_source", _text, "Whose the label is: model or person"),
         _field("model_label", _text, "Class that the classifier found"),
         _field("confidence", _real, "Probability of model_label", decimals=4),
         *(_field(column, _real, f"Probability of {label}", decimals=4) for label, column in CLASS_COLUMNS.items()),
-        _field("is_photo", _flag, "Whether the image went on to features and a caption"),
+        _field("is_photo", _flag, "Whether it is a photograph that is not blank: it went on to features and a caption"),
         _field("needs_review", _flag, "Whether a person should look at it"),
         _field("review_reasons", _texts, "Why: class or caption (doubtful), end (see suspect_end)"),
         _field("marks", _texts, "What people said of it: label, caption, good, scan_again, taken_care; null: nothing"),
         _field("reviewed_by", _text, "Who said the latest of it"),
         _field("reviewed_at", _text, "When, ISO 8601 in UTC"),
         _field("classifier_version", _text, "Version and digest of the classifier"),
-        _field("destination_uri", _text, "Where the image was put: photos, a class of non_photos, or quarantine"),
+        _field(
+            "destination_uri", _text, "Where the image was put: photos, a class of non_photos or blank, or quarantine"
+        ),
         # Features and caption
         _field(
             "features_uri",

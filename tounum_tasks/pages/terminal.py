@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tounum_tasks.manifest.schema import STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
 from tounum_tasks.manifest.sources import BY_PERSON
+from tounum_tasks.page_flags.flags import names_of
 from tounum_tasks.pages.wording import visible
 
 # What print_items needs of a manifest.
@@ -24,6 +25,7 @@ ITEM_COLUMNS = (
     "needs_review",
     "review_reasons",
     "quality_flags_before",
+    "page_flags",
     "enhancement_accepted",
     "enhancement_operations",
     "caption",
@@ -66,7 +68,7 @@ def _item_cells(row: dict) -> tuple[str, ...]:
         label += " by a person" if row["label_source"] == BY_PERSON else f" {row['confidence']:.0%}"
     reasons = ["review " + "+".join(row["review_reasons"] or ["class"])] if row["needs_review"] else []
     beside = [f"with {sidecar}" for sidecar in row["sidecars"] or ()]
-    flags = [*reasons, *(row["quality_flags_before"] or ()), *beside, *_repeats(row)]
+    flags = [*reasons, *(row["quality_flags_before"] or ()), *names_of(row["page_flags"]), *beside, *_repeats(row)]
     operations = (row["enhancement_operations"] or ()) if row["enhancement_accepted"] else ()
     if row["status"] == STATUS_OK:
         words = row["caption"] or ""

@@ -1,6 +1,8 @@
 """What people say now, over the rows of an earlier version."""
 
 from tounum_tasks.caption.confidence import review_reasons as caption_reasons
+from tounum_tasks.manifest.sources import BY_PERSON
+from tounum_tasks.page_flags.flags import bucket_of
 from tounum_tasks.publish.settle import BatchFiles
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.laid_over import laid_over
@@ -23,9 +25,13 @@ def lay_again(row: dict, reviews: Effective, files: BatchFiles) -> dict:
     laid = laid_over(row, reviews, _reasons_of(row, files.settings))
     if row["model_label"] is None:
         return laid
-    if laid["label"] != row["label"]:
-        laid["destination_uri"], laid["fingerprint_route"] = files.place_of(row, laid["label"])
+    if (bucket := _bucket_of(laid)) != _bucket_of(row):
+        laid["destination_uri"], laid["fingerprint_route"] = files.place_of(row, bucket)
     return laid if laid["is_photo"] else {**laid, **dict.fromkeys(OF_PHOTOGRAPHS)}
+
+
+def _bucket_of(row: dict) -> str:
+    return bucket_of(row["label"], row.get("page_flags"), by_person=row["label_source"] == BY_PERSON)
 
 
 def _reasons_of(row: dict, settings: Settings) -> list[str]:

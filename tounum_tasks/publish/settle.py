@@ -14,7 +14,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
@@ -29,7 +29,7 @@ from tounum_tasks.steps import measure_and_enhance, route
 from tounum_tasks.steps.measure_and_enhance import enhanced_path
 from tounum_tasks.steps.originals import Originals, read_sidecar
 from tounum_tasks.steps.pins import engine_named
-from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
+from tounum_tasks.steps.places import NON_PHOTOS, Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import Cache
 from tounum_tasks.steps.sidecars import SAID_IN_SIDECARS, is_ours, sidecar_content, xmp_sidecars
 from tounum_tasks.store.base import Storage
@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 READERS = 8  # photographs that are read back at once
 
 COLUMNS = (
-    "source_path", "page", "label", "width_px", "height_px", "dpi", "enhancement_method", "enhancement_operations",
+    "source_path", "page", "label", "is_photo", "width_px", "height_px", "dpi", "enhancement_method",
+    "enhancement_operations",
     "enhancement_accepted", "blur_laplacian_var_after", "destination_uri", "error_code", "error_message",
     "fingerprint_measure_and_enhance", "fingerprint_route", "restorer_version",
 )  # fmt: skip
@@ -92,14 +93,16 @@ class BatchFiles:
                     self._made(row, place)
         return put
 
-    def place_of(self, row: dict, label: str) -> tuple[str, str]:
-        """Return where the image of a row belongs if it is of this class, and the fingerprint of that route."""
+    def place_of(self, row: dict, bucket: str) -> tuple[str, str]:
+        """Return where the image of a row lies if it belongs to this class or bucket, and that route's fingerprint."""
         item = self._items[row["source_path"], row["page"]]
         is_enhanced = bool(row["enhancement_accepted"])
         place = (
-            self._places.of_photo(item, enhanced=is_enhanced) if label == PHOTO else self._places.of_class(item, label)
+            self._places.of_photo(item, enhanced=is_enhanced)
+            if bucket == PHOTO
+            else self._places.among_non_photos(item, bucket)
         )
-        return place.uri, route.fingerprint_for(item, label, measured=row["fingerprint_measure_and_enhance"])
+        return place.uri, route.fingerprint_for(item, bucket, measured=row["fingerprint_measure_and_enhance"])
 
     def settle(self, table: pa.Table) -> Settling:
         """Put what is missing, replace what is not as it should be, and remove copies that the manifest does not name.
@@ -153,7 +156,7 @@ class BatchFiles:
         """Every file of the batch in the buckets, by its URL."""
         batch = f"{self.batch_date}/{self.batch_id}"
         non_photos = open_storage(self.settings.non_photos_root)
-        roots = [Place(non_photos, f"{label.lower()}/{batch}") for label in CLASSES if label != PHOTO]
+        roots = [Place(non_photos, f"{bucket.lower()}/{batch}") for bucket in NON_PHOTOS]
         roots += [Place(self._lake, f"photos/{batch}"), Place(open_storage(self.settings.quarantine_root), batch)]
         return {place.uri: place for root in roots for place in _files_below(root)}
 
@@ -183,7 +186,7 @@ class BatchFiles:
                 yield row, place
                 if row["label"] is None:
                     yield row, self._places.of_reason(item)
-                elif row["label"] == PHOTO and self.settings.write_captions == "sidecar":
+                elif row["is_photo"] and self.settings.write_captions == "sidecar":
                     yield row, self._sidecar_place(row)
             elif row["destination_uri"] and self.certain:
                 raise ConfigurationError(
@@ -202,7 +205,7 @@ class BatchFiles:
 
     def _is_other(self, row: dict, place: Place, known: dict[str, str]) -> bool:
         """Whether a photograph is not the one that the manifest describes; everywhere else lies the original."""
-        if row["label"] != PHOTO:
+        if not row["is_photo"]:
             return False
         if place == self._sidecar_place(row):
             there = place.storage.read_bytes(place.path)
@@ -217,7 +220,7 @@ class BatchFiles:
 
     def _put(self, row: dict, place: Place) -> None:
         item = self._items[row["source_path"], row["page"]]
-        if row["label"] == PHOTO:
+        if row["is_photo"]:
             place.storage.write_bytes(place.path, self._made(row, place))
         elif place == self._places.of_reason(item):
             place.storage.write_bytes(place.path, reason_content(item, row["error_code"], row["error_message"]))

@@ -11,14 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import DamagedFile
 from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.schema import SCHEMA, STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
+from tounum_tasks.page_flags.flags import names_of
 from tounum_tasks.pages.wording import count, percent
 from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.verdict import JudgedBatch, JudgedRun, judge
 from tounum_tasks.settings import Settings
+from tounum_tasks.steps.places import NON_PHOTOS
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
@@ -33,6 +35,7 @@ COLUMNS = (
     *(f"{metric}_{when}" for metric in METRICS for when in ("before", "after")),
     "quality_flags_before",
     "quality_flags_after",
+    "page_flags",
     "enhancement_accepted",
     "enhancement_operations",
     "label",
@@ -209,12 +212,16 @@ class RunFigures:
     def flags(self, when: str) -> Counter[str]:
         return counts(pc.list_flatten(self.table[f"quality_flags_{when}"]))
 
+    @cached_property
+    def page_flags(self) -> list[tuple[str, int]]:
+        """Flags of the pages as a person sees them, with the number of images, the most frequent first."""
+        return Counter(name for flags in self.table["page_flags"].to_pylist() for name in names_of(flags)).most_common()
+
     def routes(self, settings: Settings) -> dict[str, int]:
         """Images per place that they were put to, without the empty ones."""
         places = {f"{settings.lake_root}/photos/": "photos"}
-        for label in CLASSES:
-            if label != PHOTO:
-                places[f"{settings.non_photos_root}/{label.lower()}/"] = f"non_photos/{label.lower()}"
+        for bucket in NON_PHOTOS:
+            places[f"{settings.non_photos_root}/{bucket.lower()}/"] = f"non_photos/{bucket.lower()}"
         places[f"{settings.quarantine_root}/"] = "quarantine"
         uris = self.table["destination_uri"]
         found = {place: pc.sum(pc.starts_with(uris, prefix)).as_py() or 0 for prefix, place in places.items()}

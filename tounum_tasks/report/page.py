@@ -46,6 +46,7 @@ def render(figures: RunFigures, examples: Examples, settings: Settings, *, made_
         metrics=METRIC_WORDS,
         plots=[plot for metric in METRICS for plot in _plots(figures, metric)],
         flags=_flags(figures),
+        page_flags=figures.page_flags,
         operations=figures.operations[:MAX_OPERATIONS],
         examples=examples,
         waiting=plan.waiting[:MAX_SENTENCES],

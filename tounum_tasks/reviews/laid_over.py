@@ -8,6 +8,7 @@ from typing import Any
 
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.manifest.sources import BY_MODEL, BY_PERSON
+from tounum_tasks.page_flags.flags import bucket_of
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import ItemRef
 
@@ -32,7 +33,7 @@ def laid_over(row: Mapping[str, Any], reviews: Effective, reasons: Sequence[str]
         return laid
     label = reviews.label_of(image_id)
     laid |= {"label": label or row["model_label"], "label_source": BY_PERSON if label else BY_MODEL}
-    is_photo = laid["label"] == PHOTO
+    is_photo = bucket_of(laid["label"], row.get("page_flags"), by_person=label is not None) == PHOTO
     by_person = reviews.caption_of(image_id) if is_photo else None
     caption = by_person or (row.get("model_caption") if is_photo else None)
     source = BY_PERSON if by_person else BY_MODEL if caption else None

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tounum_tasks.page_flags.flags import names_of
+
 SAID_BY_DELIVERY = ("title", "description", "inventory_number", "copyright", "device", "captured_at")
 
 
@@ -13,7 +15,7 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
         tags.append(f"class:{row['label']}")
     if row.get("needs_review"):
         tags += ["review", *(f"reason:{reason}" for reason in row.get("review_reasons") or ())]
-    tags += [f"flag:{flag}" for flag in row.get("quality_flags_before") or ()]
+    tags += [f"flag:{flag}" for flag in _flags(row)]
     if row["status"] != "ok":
         tags.append("no_result")
     if row.get("error_code"):
@@ -43,7 +45,7 @@ def words_of(row: Mapping[str, Any]) -> str:
     the delivery said of it.
     """
     words: Iterable[Any] = (
-        row.get("batch_name"), row.get("label"), row.get("format"), *(row.get("quality_flags_before") or ()),
+        row.get("batch_name"), row.get("label"), row.get("format"), *_flags(row),
         *(row.get(name) for name in SAID_BY_DELIVERY), *(row.get("keywords") or ()),
     )  # fmt: skip
     return " ".join(str(word) for word in words if word)
@@ -52,3 +54,8 @@ def words_of(row: Mapping[str, Any]) -> str:
 def file_name_of(path: str) -> str:
     """Return the name of a file in small letters, without its folders: what people type who know what they want."""
     return path.rpartition("/")[2].lower()
+
+
+def _flags(row: Mapping[str, Any]) -> list[str]:
+    """The flags of the image's quality, and those of the page as a person sees it."""
+    return [*(row.get("quality_flags_before") or ()), *names_of(row.get("page_flags"))]

@@ -10,6 +10,7 @@ from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.schema import CLASS_COLUMNS
+from tounum_tasks.page_flags.flags import bucket_of
 from tounum_tasks.steps import measure_and_enhance
 from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import ShardWork
@@ -88,6 +89,15 @@ def label_of(work: ShardWork, item: Item) -> str | None:
     return (work.reviews.label_of(item.image_id) or found["label"]) if found else None
 
 
+def bucket_for(work: ShardWork, item: Item) -> str | None:
+    """Return where an item belongs: its class, or the bucket of empty pages; None if it could not be read."""
+    label = label_of(work, item)
+    if label is None:
+        return None
+    flags = work.results("measure_and_enhance")[item.key]["page_flags"]
+    return bucket_of(label, flags, by_person=work.reviews.label_of(item.image_id) is not None)
+
+
 def photographs(work: ShardWork) -> list[Item]:
     """Return the items of a shard that go on to features and captions."""
-    return [item for item in work.items if label_of(work, item) == PHOTO]
+    return [item for item in work.items if bucket_for(work, item) == PHOTO]

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -27,6 +28,7 @@ from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.schema import SCHEMA as MANIFEST
 from tounum_tasks.metadata.embedded import Metadata
 from tounum_tasks.metadata.fields import FIELDS
+from tounum_tasks.page_flags.look import look_at
 from tounum_tasks.plan import RunPlan
 from tounum_tasks.quality.metrics import Quality, measure
 from tounum_tasks.restore.auto import AutoEngine
@@ -71,6 +73,9 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.list_(pa.string()) if name == "keywords" else pa.string()) for name in FIELDS),
         pa.field("metadata_left_out", pa.list_(pa.string())),
         *_metrics,
+        MANIFEST.field("page_flags"),
+        MANIFEST.field("skew_degrees"),
+        MANIFEST.field("photo_boxes"),
         pa.field("enhancement_operations", pa.list_(pa.string())),
         pa.field("enhancement_accepted", pa.bool_()),
         pa.field("enhancement_reason", pa.string()),
@@ -220,6 +225,7 @@ def _measure_pixels(
 ) -> np.ndarray:
     """Fill ``row`` and return the pixels after enhancement, uint8 height x width x 3."""
     before = measure(image.rgb)
+    look = look_at(image.rgb)
     enhancement = enhance(image.rgb, mode=work.plan.enhancement, before=before, engine=engine)
     row.update(
         width_px=image.width_px,
@@ -234,6 +240,9 @@ def _measure_pixels(
         phash=perceptual_hash(image.rgb),
         **{**vars(metadata.fields), "keywords": list(metadata.fields.keywords)},
         metadata_left_out=list(metadata.left_out),
+        page_flags=[asdict(flag) for flag in look.flags],
+        skew_degrees=look.skew_degrees,
+        photo_boxes=[list(box) for box in look.photo_boxes],
         **_quality(before, "before"),
         **_quality(enhancement.after, "after"),
         enhancement_operations=list(enhancement.operations),

@@ -1,6 +1,7 @@
 """Where the items of a batch can lie, and what belongs there.
 
-Every item has few possible places: one per class of non-photos, one or two among the photographs, one in quarantine.
+Every item has few possible places: one per class of non-photos, one among empty pages, one or two among the
+photographs, one in quarantine.
 The paths follow from the item alone, so that a copy which no manifest names can be told from other people's files.
 """
 
@@ -18,11 +19,15 @@ from tounum_tasks.images.formats import ImageFormat
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.items import Item, read_items
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
+from tounum_tasks.page_flags.flags import BLANK
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.originals import Originals
 from tounum_tasks.steps.sidecars import XMP_SUFFIX
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
+
+NON_PHOTOS = (*(label for label in CLASSES if label != PHOTO), BLANK)
+"""What the folders of the bucket of non-photos are named after."""
 
 # What is appended to the name of a file in the buckets, after the number of a page.
 _EXTENSIONS = sorted({extension(format) for format in ImageFormat})
@@ -72,9 +77,9 @@ class Places:
     def lake(self) -> Storage:
         return open_storage(self.settings.lake_root)
 
-    def of_class(self, item: Item, label: str) -> Place:
-        """Where an item of a class other than Photo goes."""
-        return Place(open_storage(self.settings.non_photos_root), f"{label.lower()}/{_below(item)}")
+    def among_non_photos(self, item: Item, bucket: str) -> Place:
+        """Where an item goes that is no photograph; ``bucket`` is one of :data:`NON_PHOTOS`."""
+        return Place(open_storage(self.settings.non_photos_root), f"{bucket.lower()}/{_below(item)}")
 
     def in_quarantine(self, item: Item) -> Place:
         return Place(open_storage(self.settings.quarantine_root), _below(item))
@@ -95,7 +100,7 @@ class Places:
 
     def all_of(self, item: Item) -> Iterator[Place]:
         """Every place at which any run could have put an item."""
-        yield from (self.of_class(item, label) for label in CLASSES if label != PHOTO)
+        yield from (self.among_non_photos(item, bucket) for bucket in NON_PHOTOS)
         yield from {self.of_photo(item, enhanced=enhanced) for enhanced in (False, True)}
         yield from {self.of_sidecar(item, enhanced=enhanced) for enhanced in (False, True)}
         yield self.in_quarantine(item)

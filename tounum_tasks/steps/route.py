@@ -1,5 +1,5 @@
-"""Step route: photographs to ``photos`` after enhancement, other classes to their bucket as they came, unreadable
-files to quarantine with the reason beside them. The originals stay where they are."""
+"""Step route: photographs to ``photos`` after enhancement, other classes and empty pages to their bucket as they came,
+unreadable files to quarantine with the reason beside them. The originals stay where they are."""
 
 import hashlib
 import time
@@ -14,7 +14,7 @@ from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps import measure_and_enhance
-from tounum_tasks.steps.classify import label_of
+from tounum_tasks.steps.classify import bucket_for
 from tounum_tasks.steps.originals import Originals, limits_of
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import ShardWork
@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
         pa.field("fingerprint", pa.string(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("seconds", pa.float64(), nullable=False),
-        pa.field("label", pa.string(), metadata={"description": "null: quarantine"}),
+        pa.field("label", pa.string(), metadata={"description": "class, or blank; null: quarantine"}),
         pa.field("destination_uri", pa.string(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False, metadata={"description": "of what lies at the destination"}),
     ]
@@ -40,16 +40,17 @@ def wanted(work: ShardWork) -> list[Item]:
 
 
 def fingerprint(work: ShardWork, item: Item) -> str:
-    return fingerprint_for(item, label_of(work, item), measured=measure_and_enhance.fingerprint(work, item))
+    return fingerprint_for(item, bucket_for(work, item), measured=measure_and_enhance.fingerprint(work, item))
 
 
-def fingerprint_for(item: Item, label: str | None, *, measured: str) -> str:
-    """Return what the route of an item of some class is known by.
+def fingerprint_for(item: Item, bucket: str | None, *, measured: str) -> str:
+    """Return what the route of an item is known by.
 
     Args:
+        bucket: its class, or that of empty pages; None: quarantine.
         measured: fingerprint of its metrics and enhancement.
     """
-    return hashed(stage="route", version=VERSION, input=measured, item=[item.source_path, item.page], label=label)
+    return hashed(stage="route", version=VERSION, input=measured, item=[item.source_path, item.page], label=bucket)
 
 
 def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
@@ -71,10 +72,10 @@ def review_reasons(work: ShardWork, row: dict) -> list[str]:
     return []
 
 
-def _bucket(label: str | None, settings: Settings) -> Storage:
-    if label is None:
+def _bucket(bucket: str | None, settings: Settings) -> Storage:
+    if bucket is None:
         return open_storage(settings.quarantine_root)
-    return open_storage(settings.lake_root if label == PHOTO else settings.non_photos_root)
+    return open_storage(settings.lake_root if bucket == PHOTO else settings.non_photos_root)
 
 
 def _lies_there(row: dict, settings: Settings) -> bool:
@@ -99,13 +100,13 @@ class _Routing:
 
     def route(self, fingerprint: str, item: Item) -> dict:
         started = time.monotonic()
-        label = label_of(self.work, item)
+        bucket = bucket_for(self.work, item)
         measured = self.work.results("measure_and_enhance")[item.key]
         try:
-            if label == PHOTO:
+            if bucket == PHOTO:
                 place, sha256 = self._put_photo(item, measured)
             else:
-                place, sha256 = self._put_original(item, label, measured)
+                place, sha256 = self._put_original(item, bucket, measured)
         except FileNotFoundError as error:
             raise EnvironmentFault(
                 f"What belongs to {item.source_path} is gone from {self.work.lake.root} or damaged: run the task "
@@ -115,20 +116,20 @@ class _Routing:
             "fingerprint": fingerprint,
             "run_id": self.work.plan.run_id,
             "seconds": time.monotonic() - started,
-            "label": label,
+            "label": bucket,
             "destination_uri": place.uri,
             "sha256": sha256,
         }
 
-    def _put_original(self, item: Item, label: str | None, measured: dict) -> tuple[Place, str]:
-        """Put a file as it came where its class belongs, or into quarantine; return the place and its sha256."""
-        if label is None:
+    def _put_original(self, item: Item, bucket: str | None, measured: dict) -> tuple[Place, str]:
+        """Put a file as it came where it belongs, or into quarantine; return the place and its sha256."""
+        if bucket is None:
             reason = self.places.of_reason(item)
             note = reason_content(item, measured["error_code"], measured["error_message"])
             reason.storage.write_bytes(reason.path, note)
             if item.error_code == ErrorCode.MISSING:  # the note is all that there is
                 return reason, hashlib.sha256(note).hexdigest()
-        place = self.places.in_quarantine(item) if label is None else self.places.of_class(item, label)
+        place = self.places.in_quarantine(item) if bucket is None else self.places.among_non_photos(item, bucket)
         if place not in self.copied:
             self.copied[place], _ = place.storage.copy_from(self.work.lake, item.original, place.path)
         return place, self.copied[place]

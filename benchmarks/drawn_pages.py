@@ -1,0 +1,118 @@
+"""Pages that are drawn, so that what is on them is known."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from tounum_tasks.sample import texts
+
+EMPTY = ("white", "aged", "show-through", "black")
+
+
+def written(rng: np.random.Generator, height: int) -> np.ndarray:
+    """Return a straight page of text from a scanner, uint8 HxWx3."""
+    scan = _scan(int(rng.integers(1, 61)))
+    size = (round(height * scan.shape[1] / scan.shape[0]), height)
+    is_smaller = height < scan.shape[0]
+    return cv2.resize(scan, size, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC)
+
+
+@cache
+def _scan(number: int) -> np.ndarray:
+    """One of many pages at 150 dpi."""
+    draw = (texts.article, texts.inventory)[number % 2]
+    return texts.scanned(draw(number), number, skew_degrees=0)
+
+
+def turned(page: np.ndarray, degrees: float) -> np.ndarray:
+    """Return a page turned clockwise about its middle; its outermost pixels go on where nothing would be."""
+    height, width = page.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
+    return cv2.warpAffine(page, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def empty(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """Return an empty page of one of the kinds of :data:`EMPTY`, with a scanner's noise, dust and shadow."""
+    height = int(rng.integers(600, 2_400))
+    width = round(height / rng.uniform(1.2, 1.6))
+    colours = {
+        "white": (252, 252, 250),
+        "aged": (222, 202, 158),
+        "show-through": (240, 235, 222),
+        "black": (14, 13, 15),
+    }
+    page = np.full((height, width, 3), colours[kind], np.float32) + rng.normal(0, 4, 3)
+    if kind == "aged":
+        page -= 30 * _clouds(rng, height, width)[..., None]
+    if kind == "show-through":
+        back = cv2.resize(written(rng, height)[:, ::-1], (width, height)).astype(np.float32)
+        soft = cv2.GaussianBlur(back, (0, 0), height / rng.uniform(600, 900))
+        page += rng.uniform(0.03, 0.08) * (soft - np.median(soft))
+    if kind != "black":
+        page -= 40 * np.exp(-np.arange(width, dtype=np.float32) / 30)[None, :, None]
+    for _ in range(int(rng.integers(0, 40))):
+        cv2.circle(page, (int(rng.integers(width)), int(rng.integers(height))), 1, (120, 118, 115), -1)
+    page += rng.normal(0, rng.uniform(0.5, 4), (height, width, 1))
+    return np.clip(page, 0, 255).astype(np.uint8)
+
+
+def one_line(rng: np.random.Generator) -> np.ndarray:
+    """Return an otherwise empty page with one line of handwriting-like text, in ink or pencil."""
+    page = empty(rng, ("white", "aged", "show-through")[int(rng.integers(3))]).copy()
+    height, width = page.shape[:2]
+    place = (int(width * rng.uniform(0.1, 0.3)), int(height * rng.uniform(0.1, 0.9)))
+    ink = int(rng.integers(30, 130))
+    font = cv2.FONT_HERSHEY_SCRIPT_SIMPLEX
+    cv2.putText(
+        page, "for the archive", place, font, height / 1_400, (ink, ink, ink), max(height // 700, 1), cv2.LINE_AA
+    )
+    return page
+
+
+def _clouds(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Stains with soft edges, float32 HxW, 0 to 1."""
+    coarse = rng.random((6, 5)).astype(np.float32)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+GROUNDS = ("white", "black", "textured")
+
+
+def album(
+    rng: np.random.Generator, photographs: list[np.ndarray], ground: str, *, overlap: bool = False
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return a sheet, uint8 1400 x 1000 x 3, with one to four photographs on it, and corners, float32 4x2 each.
+
+    Photographs lie apart, each in a quarter of the sheet, turned by up to ten degrees; with ``overlap`` the second one
+    lies partly on the first.
+    """
+    sheet = _ground(rng, ground)
+    corners: list[np.ndarray] = []
+    for place, photograph in enumerate(photographs):
+        centre = np.array([250 + 500 * (place % 2), 350 + 700 * (place // 2)]) + rng.uniform(-12, 12, 2)
+        width = 340.0
+        height = width * photograph.shape[0] / photograph.shape[1]
+        if height > 500:
+            width, height = width * 500 / height, 500.0
+        if overlap and place == 1:
+            centre = corners[0].mean(axis=0) + np.array([0.8 * width, rng.uniform(0.2, 0.5) * height])
+        box = cv2.boxPoints((tuple(centre), (width, height), float(rng.uniform(-10, 10)))).astype(np.float32)
+        source = np.array([[0, photograph.shape[0]], [0, 0], [photograph.shape[1], 0]], np.float32)
+        turn = cv2.getAffineTransform(source, box[:3])
+        laid = cv2.warpAffine(photograph, turn, (1_000, 1_400), flags=cv2.INTER_AREA)
+        mask = cv2.fillConvexPoly(np.zeros((1_400, 1_000), np.uint8), box.round().astype(np.int32), 1, cv2.LINE_8)
+        sheet[mask > 0] = laid[mask > 0]
+        corners.append(box)
+    noisy = sheet + rng.normal(0, 2, sheet.shape[:2])[..., None]
+    return np.clip(noisy, 0, 255).astype(np.uint8), corners
+
+
+def _ground(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """An empty sheet, float32 1400 x 1000 x 3."""
+    colour = {"white": (248, 247, 243), "black": (22, 21, 23), "textured": (104, 84, 62)}[kind]
+    sheet = np.full((1_400, 1_000, 3), colour, np.float32)
+    if kind == "textured":
+        fibres = cv2.GaussianBlur(rng.normal(0, 1, (1_400, 1_000)), (0, 0), 0.8)
+        sheet += (9 * fibres / fibres.std() + 14 * (_clouds(rng, 1_400, 1_000) - 0.5))[..., None]
+    return sheet

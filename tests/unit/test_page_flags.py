@@ -1,0 +1,171 @@
+"""What rows say of pages as people see them: crooked, empty, with several photographs."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.unit.published import DATE, caption_all, plan_for, small_settings
+from tests.unit.reviews import a_review
+from tounum_tasks.items import read_items
+from tounum_tasks.manifest.published import read_columns
+from tounum_tasks.page_flags.look import PageLook, look_at
+from tounum_tasks.publish import stage as publish
+from tounum_tasks.reviews.store import ReviewStore
+from tounum_tasks.sample import photos, texts
+from tounum_tasks.settings import Settings
+from tounum_tasks.store.open import open_storage
+
+Pixels = NDArray[np.uint8]
+
+
+def flags_of(look: PageLook) -> list[str]:
+    return [flag.flag for flag in look.flags]
+
+
+def paper(colour: tuple[int, int, int], seed: int = 0) -> Pixels:
+    """An empty page with the noise of a scanner."""
+    noise = np.random.default_rng(seed).normal(0, 2, (700, 500, 1))
+    return np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+
+
+def with_show_through(page: Pixels) -> Pixels:
+    """A page on whose back a letter is written."""
+    back = cv2.resize(texts.letter()[:, ::-1], (page.shape[1], page.shape[0]), interpolation=cv2.INTER_AREA)
+    faint = cv2.GaussianBlur(back, (0, 0), 2).astype(np.float32) - 250
+    return np.clip(page + 0.06 * faint[..., None], 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("degrees", [-4.0, -0.8, 1.5, 7.0])
+def test_a_crooked_page_has_its_degrees_in_its_row_and_a_reason(degrees: float) -> None:
+    # OpenCV turns counter-clockwise.
+    look = look_at(texts.scanned(texts.letter(), 1, skew_degrees=-degrees))
+    assert look.skew_degrees == pytest.approx(degrees, abs=0.1)
+    (flag,) = look.flags
+    assert flag.flag == "skewed" and flag.score == look.skew_degrees and flag.threshold == 0.5
+    assert flag.reason == (
+        f"its lines are turned {abs(flag.score):.2f} degrees {'clockwise' if degrees > 0 else 'counter-clockwise'}"
+    )
+
+
+@pytest.mark.parametrize("page", [texts.letter(), texts.article(), texts.inventory()])
+def test_a_straight_page_is_measured_and_not_flagged(page: Pixels) -> None:
+    look = look_at(texts.scanned(page, 2, skew_degrees=0))
+    assert look.flags == () and look.skew_degrees == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("name", sorted(photos.photographs()))
+def test_nothing_is_said_of_the_lines_of_a_photograph(name: str) -> None:
+    assert look_at(photos.photographs()[name]).skew_degrees is None
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        paper((255, 255, 255)),
+        paper((214, 196, 150)),
+        paper((12, 12, 14)),
+        with_show_through(paper((235, 230, 215))),
+    ],
+    ids=["white", "aged", "black", "show-through"],
+)
+def test_an_empty_page_is_blank_and_nothing_else(page: Pixels) -> None:
+    look = look_at(page)
+    assert flags_of(look) == ["blank"] and look.skew_degrees is None
+
+
+def test_one_line_is_enough_not_to_be_blank() -> None:
+    page = paper((250, 250, 245))
+    cv2.putText(page, "see overleaf", (150, 300), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (60, 60, 60), 1, cv2.LINE_AA)
+    assert flags_of(look_at(page)) == []
+
+
+def test_nothing_is_said_of_tiny_images() -> None:
+    assert look_at(np.full((40, 300, 3), 255, np.uint8)) == PageLook()
+
+
+def sheet_with(*places: tuple[int, int]) -> Pixels:
+    """A white sheet, 800 x 800, with the same photograph, 300 x 300, at each place (left, top)."""
+    sheet = np.full((800, 800, 3), 250, np.uint8)
+    photograph = cv2.resize(photos.photographs()["astronaut"], (300, 300), interpolation=cv2.INTER_AREA)
+    for left, top in places:
+        sheet[top : top + 300, left : left + 300] = photograph
+    return sheet
+
+
+def test_photographs_on_a_sheet_have_their_boxes() -> None:
+    look = look_at(np.repeat(np.repeat(sheet_with((50, 60), (440, 420)), 3, axis=0), 3, axis=1))
+    (flag,) = look.flags
+    assert (flag.flag, flag.score, flag.reason) == ("several", 2, "2 photographs lie apart on it")
+    first, second = (np.array(box).reshape(4, 2) for box in look.photo_boxes)
+    assert np.ptp(first, axis=0) == pytest.approx([900, 900], abs=25)
+    assert first.min(axis=0) == pytest.approx([150, 180], abs=15)
+    assert second.min(axis=0) == pytest.approx([1320, 1260], abs=15)
+
+
+def test_photographs_that_overlap_are_told() -> None:
+    look = look_at(sheet_with((60, 60), (300, 250)))
+    assert flags_of(look) == ["several"] and look.flags[0].reason == "photographs touch or overlap"
+
+
+def test_one_photograph_on_a_sheet_is_not_several() -> None:
+    look = look_at(sheet_with((200, 250)))
+    assert flags_of(look) == [] and look.photo_boxes == ()
+
+
+# What becomes of an empty page
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Where a batch with a photograph and its empty back waits."""
+    found = small_settings(tmp_path)
+    box = tmp_path / "ingest/Box"
+    box.mkdir(parents=True)
+    cv2.imwrite(str(box / "back.png"), paper((240, 235, 220)))
+    cv2.imwrite(str(box / "front.png"), photos.photographs()["coffee"][..., ::-1])
+    (box / "_READY").touch()
+    return found
+
+
+def rows_after_a_night(settings: Settings, run_id: str) -> dict[str, dict]:
+    """Rows by source_path, after a night whose classifier takes everything for a photograph."""
+    plan = plan_for(settings, run_id, items="all")
+    caption_all(plan, settings, "a cup of coffee")
+    publish.run(plan, settings)
+    columns = ["source_path", "label", "label_source", "is_photo", "caption", "destination_uri", "page_flags"]
+    table = read_columns(open_storage(settings.lake_root), DATE, plan.batches[0].batch_id, columns)
+    assert table is not None
+    return {row["source_path"]: row for row in table.to_pylist()}
+
+
+def copies(settings: Settings, name: str) -> list[str]:
+    """The buckets in which copies of a file lie."""
+    root = Path(settings.lake_root.removeprefix("file://")).parent
+    places = [str(path.relative_to(root)).partition(f"/{DATE}/")[0] for path in root.rglob(name)]
+    return sorted(place for place in places if place != "lake/originals")
+
+
+def test_an_empty_page_lies_in_a_bucket_of_its_own_has_no_caption_and_keeps_its_class(settings: Settings) -> None:
+    rows = rows_after_a_night(settings, "first")
+    back, front = rows["back.png"], rows["front.png"]
+    assert (back["label"], back["is_photo"], back["caption"]) == ("Photo", False, None)
+    assert [flag["flag"] for flag in back["page_flags"]] == ["blank"]
+    assert copies(settings, "back.png") == ["non_photos/blank"] and "/blank/" in back["destination_uri"]
+    assert (front["is_photo"], front["caption"], front["page_flags"]) == (True, "a cup of coffee", [])
+    assert copies(settings, "front.png") == ["lake/photos"]
+
+
+@pytest.mark.parametrize(("label", "bucket"), [("Photo", "lake/photos"), ("Text", "non_photos/text")])
+def test_a_person_who_gives_an_empty_page_a_class_is_right(settings: Settings, label: str, bucket: str) -> None:
+    rows_after_a_night(settings, "first")
+    lake = open_storage(settings.lake_root)
+    (batch,) = [entry.name for entry in lake.list_folder(f"registers/{DATE}")]
+    (item,) = [item for item in read_items(lake, DATE, batch) if item.source_path == "back.png"]
+    said = a_review("label", label, image_id=item.image_id, batch_id=batch, source_path="back.png")
+    ReviewStore(lake).add(said)
+    back = rows_after_a_night(settings, "second")["back.png"]
+    assert (back["label"], back["label_source"], back["is_photo"]) == (label, "person", label == "Photo")
+    assert copies(settings, "back.png") == [bucket]

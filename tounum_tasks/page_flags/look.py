@@ -1,0 +1,71 @@
+"""What a page looks like to a person: told, never changed. Names and meanings: docs/page_flags.md."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tounum_tasks.page_flags.blank import MARKED_BELOW, marked_share
+from tounum_tasks.page_flags.flags import BLANK, PageFlag
+from tounum_tasks.page_flags.reduced import reduced
+from tounum_tasks.page_flags.several import Sheet, photographs_on
+from tounum_tasks.page_flags.skew import skew_of
+
+SMALLEST_SIDE = 64
+"""Pixels; nothing is told of smaller images."""
+
+SKEWED_FROM = 0.5
+"""Degrees: readers notice a page that is turned by more."""
+
+
+SEVERAL_FROM = 2
+"""Photographs on a sheet."""
+
+
+@dataclass(frozen=True)
+class PageLook:
+    """What was found on a page.
+
+    Attributes:
+        flags: in the order of docs/page_flags.md.
+        skew_degrees: how far its lines are turned clockwise; None if it has no lines that are sure.
+        photo_boxes: of the photographs on a sheet with several: x and y of four corners, clockwise, in its pixels.
+    """
+
+    flags: tuple[PageFlag, ...] = ()
+    skew_degrees: float | None = None
+    photo_boxes: tuple[tuple[float, ...], ...] = ()
+
+
+def look_at(rgb: NDArray[np.uint8]) -> PageLook:
+    """Return what is remarkable about a page, uint8 HxWx3 RGB, upright as its file says."""
+    if min(rgb.shape[:2]) < SMALLEST_SIDE:
+        return PageLook()
+    small, factor = reduced(rgb)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    marked = marked_share(grey)
+    if marked < MARKED_BELOW:
+        reason = f"{marked:.3%} of it is marked"
+        return PageLook((PageFlag(BLANK, round(marked, 6), MARKED_BELOW, reason),))
+    degrees = skew_of(grey)
+    sheet = photographs_on(small)
+    boxes = tuple(tuple(factor * place for corner in box for place in corner) for box in sheet.boxes)
+    several = _several(sheet)
+    return PageLook((*_skewed(degrees), *several), degrees, boxes if several else ())
+
+
+def _several(sheet: Sheet) -> tuple[PageFlag, ...]:
+    count = len(sheet.boxes)
+    if sheet.is_joined:
+        return (PageFlag("several", max(count, SEVERAL_FROM), SEVERAL_FROM, "photographs touch or overlap"),)
+    if count < SEVERAL_FROM:
+        return ()
+    return (PageFlag("several", count, SEVERAL_FROM, f"{count} photographs lie apart on it"),)
+
+
+def _skewed(degrees: float | None) -> tuple[PageFlag, ...]:
+    if degrees is None or abs(degrees) < SKEWED_FROM:
+        return ()
+    direction = "clockwise" if degrees > 0 else "counter-clockwise"
+    return (PageFlag("skewed", degrees, SKEWED_FROM, f"its lines are turned {abs(degrees):.2f} degrees {direction}"),)
