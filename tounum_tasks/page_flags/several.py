@@ -11,8 +11,14 @@ _EVEN_FROM = 0.7  # share of the frame that must look alike, or there is no grou
 _FARTHEST, _NEAREST = 40.0, 14.0  # distance in Lab between ground and photograph
 _SMALLEST_SHARE = 0.02  # of the sheet: a smaller thing is a stamp or a word
 _LARGEST_SHARE = 0.9
+_NARROWEST = 0.3  # width to length: lines of writing are narrower than photographs
 _FILLED_FROM = 0.8  # share of a box that differs from the ground: photographs do nearly everywhere, writing does not
 _MOST_ALIKE = 0.4  # share of a thing that has nearly the same grey: paper and drawn boxes have more, photographs less
+_MOST_GROUND = (
+    0.2  # share of a thing that looks like the ground: between lines of writing and of drawings there is more
+)
+_NEARLY_RIGHT = 0.22  # cosine of the angle: 13 degrees beside a right one
+_FEWEST_CORNERS = 5  # that point outwards, of two rectangles that touch
 _JOINED_FROM = 0.72  # share of their hull that rectangles which touch fill
 
 
@@ -37,19 +43,22 @@ def photographs_on(rgb: np.ndarray) -> Sheet:
     """
     scale = min(_WORKED_ON / max(rgb.shape[:2]), 1.0)
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-    things = _apart_from_ground(small)
-    if things is None:
+    apart = _apart_from_ground(small)
+    if apart is None:
         return Sheet()
+    things = _without_holes(apart)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     found, is_joined = [], False
     outlines, _ = cv2.findContours(things, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     for outline in outlines:
         box = cv2.minAreaRect(outline)
         share = box[1][0] * box[1][1] / things.size
-        if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE:
+        if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE or min(box[1]) < _NARROWEST * max(box[1]):
             continue
         inside = cv2.drawContours(np.zeros_like(things), [outline], -1, 255, cv2.FILLED)
         if _share_alike(grey, inside) > _MOST_ALIKE or _touches_edge(outline, things.shape):
+            continue
+        if (apart[inside > 0] == 0).mean() > _MOST_GROUND:
             continue
         if cv2.contourArea(outline) < _FILLED_FROM * box[1][0] * box[1][1]:
             is_joined = is_joined or _is_joined(outline)
@@ -72,7 +81,7 @@ def _touches_edge(outline: np.ndarray, shape: tuple[int, ...]) -> bool:
 
 
 def _apart_from_ground(rgb: np.ndarray) -> np.ndarray | None:
-    """What differs from the ground, uint8 HxW of 0 and 255, holes filled; None if there is no even ground."""
+    """What differs from the ground, uint8 HxW of 0 and 255; None if there is no even ground."""
     lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1), cv2.COLOR_RGB2LAB).astype(np.float32)
     depth = max(round(_FRAME * min(rgb.shape[:2])), 2)
     frame = np.concatenate(
@@ -84,13 +93,16 @@ def _apart_from_ground(rgb: np.ndarray) -> np.ndarray | None:
     if (distances < limit / 1.4).mean() < _EVEN_FROM:
         return None
     apart = (np.linalg.norm(lab - ground, axis=2) > limit).astype(np.uint8) * 255
-    apart = cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
+
+
+def _without_holes(apart: np.ndarray) -> np.ndarray:
     outlines, _ = cv2.findContours(apart, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return cv2.drawContours(np.zeros_like(apart), outlines, -1, 255, cv2.FILLED)
 
 
 def _is_joined(outline: np.ndarray) -> bool:
-    """Whether an outline is that of several rectangles: long straight sides, and corners that point inwards."""
+    """Whether an outline is that of several rectangles: straight sides, right angles, corners that point inwards."""
     if cv2.contourArea(outline) < _JOINED_FROM * cv2.contourArea(cv2.convexHull(outline)):
         return False
     length = cv2.arcLength(outline, True)
@@ -101,5 +113,8 @@ def _is_joined(outline: np.ndarray) -> bool:
     turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     lengths = np.linalg.norm(before, axis=1)
     straight = lengths[lengths > 0.04 * length].sum() / lengths.sum()
-    inwards = min(int((turns > 0).sum()), int((turns < 0).sum()))
-    return bool(straight > 0.85 and inwards >= 1)
+    outwards = turns > 0 if (turns > 0).sum() > (turns < 0).sum() else turns < 0
+    cosines = (before * after).sum(axis=1) / np.maximum(lengths * np.roll(lengths, -1), 1e-9)
+    right_angles = int((np.abs(cosines[outwards]) < _NEARLY_RIGHT).sum())
+    is_rectangular = right_angles >= _FEWEST_CORNERS and right_angles >= 0.8 * outwards.sum()
+    return bool(straight > 0.85 and (~outwards).any() and is_rectangular)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tounum_tasks.threads import in_threads
 
 _TILE_ROWS, _TILE_COLUMNS = 512, 16_384
-_COEFFICIENT_ROWS, _COEFFICIENT_COLUMNS = 192, 512
+_COEFFICIENT_ROWS, _COEFFICIENT_COLUMNS = 64, 512  # what is computed of a channel at once stays in the cache
 _SAMPLE = 1_000
 
 _LARGEST_AT_ONCE = 3 * 2**24
@@ -145,19 +145,20 @@ def _channel_sigmas(rgb: np.ndarray, channels: tuple[int, ...]) -> list[float]:
     rows, columns = (height + 3) // 2, (width + 3) // 2
     magnitudes = np.empty((len(channels), rows, columns), np.float32)
 
-    def fill(part: tuple[int, int, int]) -> None:
-        index, top, left = part
+    def fill(corner: tuple[int, int]) -> None:
+        top, left = corner
         bottom, right = min(top + _COEFFICIENT_ROWS, rows), min(left + _COEFFICIENT_COLUMNS, columns)
         # Coefficient i is the response to pixels 2i-2 to 2i+1.
         surroundings = _mirrored(rgb, 2 * top - 2, 2 * bottom, 2 * left - 2, 2 * right)
-        window = cv2.extractChannel(surroundings, channels[index]).astype(np.float64)
-        response = _high_pass(window[0::2], window[1::2])
-        even, odd = np.ascontiguousarray(response[:, 0::2]), np.ascontiguousarray(response[:, 1::2])
-        response = _high_pass(even.T, odd.T).T
-        np.abs(response, out=magnitudes[index, top:bottom, left:right], casting="same_kind")
+        for index, channel in enumerate(channels):
+            window = cv2.extractChannel(surroundings, channel).astype(np.float64)
+            response = _high_pass(window[0::2], window[1::2])
+            even, odd = np.ascontiguousarray(response[:, 0::2]), np.ascontiguousarray(response[:, 1::2])
+            response = _high_pass(even.T, odd.T).T
+            np.abs(response, out=magnitudes[index, top:bottom, left:right], casting="same_kind")
 
-    corners = (range(0, rows, _COEFFICIENT_ROWS), range(0, columns, _COEFFICIENT_COLUMNS))
-    in_threads(fill, itertools.product(range(len(channels)), *corners))
+    corners = itertools.product(range(0, rows, _COEFFICIENT_ROWS), range(0, columns, _COEFFICIENT_COLUMNS))
+    in_threads(fill, corners)
     return in_threads(_sigma, magnitudes)
 
 
