@@ -116,3 +116,57 @@ def _ground(rng: np.random.Generator, kind: str) -> np.ndarray:
         fibres = cv2.GaussianBlur(rng.normal(0, 1, (1_400, 1_000)), (0, 0), 0.8)
         sheet += (9 * fibres / fibres.std() + 14 * (_clouds(rng, 1_400, 1_000) - 0.5))[..., None]
     return sheet
+
+
+FILM = ("colour negative", "colour negative without holes", "grey negative", "slide")
+
+
+def film(rng: np.random.Generator, picture: np.ndarray, kind: str) -> np.ndarray:
+    """Draw a frame of 35 mm film with its holes (ISO 1007: 4.75 mm apart), uint8 HxWx3, as a scanner sees it."""
+    length = int(rng.integers(500, 1_200))
+    millimetre = length / 36
+    height = round(24 * millimetre)
+    seen = cv2.resize(picture, (length, height)).astype(np.float32)
+    if kind == "slide":
+        base = np.full(3, rng.uniform(5, 30))
+    elif kind == "grey negative":
+        seen = np.repeat(20 + 0.75 * (255 - seen).mean(axis=2, keepdims=True), 3, axis=2)
+        base = np.full(3, rng.uniform(150, 215))
+    else:
+        seen = (255 - seen) * (0.95, 0.72, 0.5) + (10, 5, 0)
+        base = np.array([235, 150, 90]) + rng.normal(0, 8, 3)
+    sheet = np.ones((round(35 * millimetre), round(1.12 * length), 3)) * base
+    top, left = (sheet.shape[0] - height) // 2, (sheet.shape[1] - length) // 2
+    sheet[top : top + height, left : left + length] = seen
+    if kind == "colour negative without holes":
+        sheet = sheet[top - round(0.05 * height) : top + round(1.05 * height)]
+    else:
+        _punch(sheet, millimetre, rng.uniform(0, 4.75))
+    sheet += rng.normal(0, rng.uniform(1, 4), sheet.shape)
+    scan = turned(np.clip(sheet, 0, 255).astype(np.uint8), rng.normal(0, 0.5))
+    return np.ascontiguousarray(scan.transpose(1, 0, 2)) if rng.random() < 0.5 else scan
+
+
+def _punch(sheet: np.ndarray, millimetre: float, first: float) -> None:
+    """Let light through the holes of film, 2.8 mm x 1.98 mm along both of its sides."""
+    for x in np.arange(first * millimetre, sheet.shape[1], 4.75 * millimetre):
+        for y in (2.9 * millimetre, sheet.shape[0] - 2.9 * millimetre):
+            begin = (round(x - 0.99 * millimetre), round(y - 1.4 * millimetre))
+            cv2.rectangle(
+                sheet, begin, (round(x + 0.99 * millimetre), round(y + 1.4 * millimetre)), (252, 252, 252), -1
+            )
+
+
+def bordered(rng: np.random.Generator, picture: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """Lay a picture, uint8 HxWx3, on a dark or coloured ground; return the scan and the box of the picture in it."""
+    colour = np.array([(20, 20, 22), (35, 30, 60), (150, 30, 30), (20, 90, 40)][int(rng.integers(4))])
+    height, width = picture.shape[:2]
+    left, top, right, bottom = (
+        int(rng.integers(3, 0.12 * min(height, width))) * int(rng.random() < 0.7) for _ in range(4)
+    )
+    left = left or 8
+    scan = np.ones((height + top + bottom, width + left + right, 3)) * colour
+    scan += rng.normal(0, 2, scan.shape)
+    scan = np.clip(scan, 0, 255).astype(np.uint8)
+    scan[top : top + height, left : left + width] = picture
+    return scan, (left, top, left + width, top + height)

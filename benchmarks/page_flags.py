@@ -1,6 +1,6 @@
 """How often the flags of pages are right.
 
-    python benchmarks/page_flags.py skew|blanks|several [--data DIR] [--seed N]
+    python benchmarks/page_flags.py skew|blanks|several|borders|negatives [--data DIR] [--seed N]
 
 DIR holds pictures in folders of their class and source (``Text/office``, ``Photo/oldphotos``, ...); the rest is drawn.
 Thresholds were chosen on drawn pages and on pictures of these sources, some of which were looked at before: these
@@ -76,6 +76,30 @@ def several(data: Path, rng: np.random.Generator) -> None:
     )
 
 
+def borders(data: Path, rng: np.random.Generator) -> None:
+    """Drawn borders that are found and cut nothing off, and pictures without one, which have no box."""
+    shown = list(pictures(data, (*WRITTEN, *PICTURES), 210))
+    found = [(look_at(page), box) for page, box in (drawn.bordered(rng, picture) for picture in shown)]
+    told = [(np.array(look.content_box), np.array(box)) for look, box in found if look.content_box is not None]
+    print(f"borders that are found: {len(told)} of {len(found)}")
+    cut = [max(0, *(given - box)[:2], *(box - given)[2:]) for given, box in told]
+    left = [max(0, *(box - given)[:2], *(given - box)[2:]) for given, box in told]
+    print(f"content outside the box: at most {max(cut)} pixels; border inside it: median {np.median(left):.0f} pixels")
+    print_called(
+        "pictures of a source without borders",
+        pictures(data, ("Sketch/tuberlin", "Photo/pacs"), 500),
+        is_flagged("border"),
+    )
+
+
+def negatives(data: Path, rng: np.random.Generator) -> None:
+    """Drawn film that is told, by kind, and positives that are taken for negatives."""
+    shown = list(pictures(data, ("Photo/pacs", "Photo/oldnyc"), 200))
+    for kind in drawn.FILM:
+        print_called(f"{kind} on film", (drawn.film(rng, picture, kind) for picture in shown), is_flagged("negative"))
+    print_called("pages and pictures", pictures(data, (*WRITTEN, *PICTURES), 1_000), is_flagged("negative"))
+
+
 def overlap_of(found: Sequence[Sequence[float]], box: np.ndarray) -> float:
     """Return the largest intersection over union of a box, float32 4x2, with those that were found."""
     best = 0.0
@@ -86,7 +110,9 @@ def overlap_of(found: Sequence[Sequence[float]], box: np.ndarray) -> float:
     return best
 
 
-MEASURED: dict[str, Callable[[Path, np.random.Generator], None]] = {"skew": skew, "blanks": blanks, "several": several}
+MEASURED: dict[str, Callable[[Path, np.random.Generator], None]] = {
+    "skew": skew, "blanks": blanks, "several": several, "borders": borders, "negatives": negatives,
+}  # fmt: skip
 
 
 def pictures(data: Path, sources: Sequence[str], count: int) -> Iterator[np.ndarray]:

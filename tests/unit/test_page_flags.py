@@ -1,4 +1,4 @@
-"""What rows say of pages as people see them: crooked, empty, with several photographs."""
+"""What rows say of pages as people see them: bordered, crooked, empty, with several photographs, negatives."""
 
 from pathlib import Path
 
@@ -113,6 +113,65 @@ def test_photographs_that_overlap_are_told() -> None:
 def test_one_photograph_on_a_sheet_is_not_several() -> None:
     look = look_at(sheet_with((200, 250)))
     assert flags_of(look) == [] and look.photo_boxes == ()
+
+
+@pytest.mark.parametrize(("colour", "turn"), [((15, 15, 18), 0.0), ((15, 15, 18), 1.0), ((150, 30, 30), 0.0)])
+def test_a_border_is_told_with_the_box_of_the_content(colour: tuple[int, int, int], turn: float) -> None:
+    letter = texts.scanned(texts.letter(), 1, skew_degrees=0)
+    height, width = letter.shape[:2]
+    scan = np.full((height + 90, width + 140, 3), colour, np.uint8)
+    scan[:height, 100 : 100 + width] = letter  # the sheet lay at the upper edge of the glass
+    about = cv2.getRotationMatrix2D((scan.shape[1] / 2, scan.shape[0] / 2), turn, 1)
+    scan = cv2.warpAffine(scan, about, scan.shape[1::-1], borderMode=cv2.BORDER_CONSTANT, borderValue=colour)
+    look = look_at(scan)
+    flag = look.flags[0]
+    assert flag.flag == "border" and flag.threshold < flag.score < 0.3
+    assert look.content_box is not None
+    left, _, right, bottom = look.content_box
+    slack = 2 + round(np.tan(np.radians(turn)) * height)
+    assert 100 - slack <= left <= 102 and width + 98 <= right <= 100 + width + slack
+    assert height - 2 <= bottom <= height + slack
+    if not turn:
+        assert flag.reason == "a border is at its left and right and bottom"
+
+
+@pytest.mark.parametrize("name", sorted(photos.photographs()))
+def test_photographs_have_no_border_and_are_no_negatives(name: str) -> None:
+    photograph = photos.photographs()[name]
+    for picture in (photograph, 255 - photograph):
+        look = look_at(picture)
+        assert look.content_box is None and not {"border", "negative"} & set(flags_of(look))
+
+
+def film(base: tuple[int, int, int], *, holes: bool) -> Pixels:
+    """A frame of 35 mm film on its base, holes along both sides."""
+    sheet = np.full((583, 700, 3), base, np.uint8)
+    frame = cv2.resize(photos.photographs()["astronaut"], (600, 400), interpolation=cv2.INTER_AREA)
+    sheet[92:492, 50:650] = frame if max(base) < 60 else 255 - frame
+    for x in range(20, 690, 79):
+        for y in (25, 512):
+            if holes:
+                sheet[y : y + 46, x : x + 33] = 253
+    return sheet
+
+
+@pytest.mark.parametrize(
+    ("base", "holes", "reason"),
+    [
+        ((190, 190, 190), True, "the holes of film lie on its clear base"),
+        ((232, 148, 88), True, "its film has an orange mask"),
+        ((232, 148, 88), False, "its film has an orange mask"),
+    ],
+)
+def test_negatives_are_told_by_their_film(base: tuple[int, int, int], holes: bool, reason: str) -> None:
+    scan = film(base, holes=holes)
+    for picture in (scan, np.ascontiguousarray(scan.transpose(1, 0, 2))):
+        (flag,) = [flag for flag in look_at(picture).flags if flag.flag == "negative"]
+        assert flag.reason == reason
+
+
+def test_a_slide_is_no_negative() -> None:
+    assert "negative" not in flags_of(look_at(film((20, 20, 20), holes=True)))
 
 
 # What becomes of an empty page

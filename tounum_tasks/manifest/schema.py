@@ -148,9 +148,14 @@ SCHEMA = pa.schema(
         _field(
             "page_flags",
             pa.list_(pa.field("element", _flags)),
-            "What a person would see: blank, skewed, several; each with its score, threshold and reason",
+            "What a person would see: border, skewed, blank, several, negative; each with score, threshold and reason",
         ),
         _field("skew_degrees", _real, "How far the lines are turned clockwise; null: no sure lines", decimals=3),
+        _field(
+            "content_box",
+            pa.list_(pa.field("element", pa.int32())),
+            "Left, top, right and bottom of what a border surrounds, in pixels of the upright page; null: no border",
+        ),
         _field(
             "photo_boxes",
             pa.list_(pa.field("element", pa.list_(pa.field("element", _real)))),

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.page_flags.blank import MARKED_BELOW, marked_share
+from tounum_tasks.page_flags.border import Border, border_of
 from tounum_tasks.page_flags.flags import BLANK, PageFlag
+from tounum_tasks.page_flags.negative import film_evidence
 from tounum_tasks.page_flags.reduced import reduced
 from tounum_tasks.page_flags.several import Sheet, photographs_on
 from tounum_tasks.page_flags.skew import skew_of
@@ -18,9 +20,11 @@ SMALLEST_SIDE = 64
 SKEWED_FROM = 0.5
 """Degrees: readers notice a page that is turned by more."""
 
-
 SEVERAL_FROM = 2
 """Photographs on a sheet."""
+
+BORDERED_FROM = 0.005
+"""Share of the picture that is border."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class PageLook:
     Attributes:
         flags: in the order of docs/page_flags.md.
         skew_degrees: how far its lines are turned clockwise; None if it has no lines that are sure.
+        content_box: left, top, right and bottom of what a border surrounds, in the page's pixels; None without one.
         photo_boxes: of the photographs on a sheet with several: x and y of four corners, clockwise, in its pixels.
     """
 
     flags: tuple[PageFlag, ...] = ()
     skew_degrees: float | None = None
+    content_box: tuple[int, int, int, int] | None = None
     photo_boxes: tuple[tuple[float, ...], ...] = ()
 
 
@@ -52,7 +58,29 @@ def look_at(rgb: NDArray[np.uint8]) -> PageLook:
     sheet = photographs_on(small)
     boxes = tuple(tuple(factor * place for corner in box for place in corner) for box in sheet.boxes)
     several = _several(sheet)
-    return PageLook((*_skewed(degrees), *several), degrees, boxes if several else ())
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
+    border = border_of(lab)
+    if border and border.share < BORDERED_FROM:
+        border = None
+    left, top, right, bottom = (factor * place for place in border.box) if border else (0, 0, 0, 0)
+    return PageLook(
+        (*_bordered(border), *_skewed(degrees), *several, *_negative(lab)),
+        degrees,
+        (left, top, right, bottom) if border else None,
+        boxes if several else (),
+    )
+
+
+def _bordered(border: Border | None) -> tuple[PageFlag, ...]:
+    if border is None:
+        return ()
+    reason = f"a border is at its {' and '.join(border.sides)}"
+    return (PageFlag("border", round(border.share, 4), BORDERED_FROM, reason),)
+
+
+def _negative(lab: np.ndarray) -> tuple[PageFlag, ...]:
+    evidence = film_evidence(lab)
+    return (PageFlag("negative", 1.0, 1.0, evidence),) if evidence else ()
 
 
 def _several(sheet: Sheet) -> tuple[PageFlag, ...]:

@@ -99,23 +99,12 @@ def train(
         trained_on: the files that were learnt (:mod:`~tounum_tasks.models.trained_on`), those of ``initial`` included.
         out: working folder of this training.
     """
-    import keras
-
-    from tounum_tasks.training.schedule import warmed_up_cosine
-
-    keras.utils.set_random_seed(recipe.seed)  # of the first weights
-    network = build_network(keras_policy(best_precision()))
-    if initial:
-        set_weights(network, initial)
-    warm_up = min(500, max(recipe.steps // 10, 1))
-    schedule = warmed_up_cosine(recipe.learning_rate, recipe.steps, warm_up=warm_up)
-    optimizer = keras.optimizers.Adam(schedule, beta_2=0.99, global_clipnorm=10.0)
-    network.compile(optimizer, loss=patch_error)
-    optimizer.build(network.trainable_variables)
+    network = _compiled(recipe, initial)
     # Other steps are another end of the same training: it may be cut short, or go on.
     begun_with = {"initial": hashes_of(initial)} if initial else {}
     state = fingerprint(data=fingerprint_of(pictures), recipe=asdict(recipe) | {"steps": None}, **begun_with)
-    checkpoint = Checkpoint(out / f"training-{state[:16]}" / "state.npz", [*network.variables, *optimizer.variables])
+    variables = [*network.variables, *network.optimizer.variables]
+    checkpoint = Checkpoint(out / f"training-{state[:16]}" / "state.npz", variables)
     first, curve, average = checkpoint.restore()
     average = average or get_weights(network)
     began, losses = time.monotonic(), []
@@ -155,6 +144,24 @@ def train(
         data_licence=data_licence,
         notes=notes,
     )
+
+
+def _compiled(recipe: Recipe, initial: Mapping[str, NDArray[Any]] | None) -> Any:
+    """The network at the beginning of a training, with what will teach it."""
+    import keras
+
+    from tounum_tasks.training.schedule import warmed_up_cosine
+
+    keras.utils.set_random_seed(recipe.seed)  # of the first weights
+    network = build_network(keras_policy(best_precision()))
+    if initial:
+        set_weights(network, initial)
+    warm_up = min(500, max(recipe.steps // 10, 1))
+    schedule = warmed_up_cosine(recipe.learning_rate, recipe.steps, warm_up=warm_up)
+    optimizer = keras.optimizers.Adam(schedule, beta_2=0.99, global_clipnorm=10.0)
+    network.compile(optimizer, loss=patch_error)
+    optimizer.build(network.trainable_variables)
+    return network
 
 
 def _validate(network: Any, weights: Mapping[str, NDArray[Any]], validation: Sequence[Pair]) -> dict[str, float]:

@@ -1,0 +1,78 @@
+"""The border that a scanner or a camera leaves around a page: dark or coloured, even, with a straight edge."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_OUTERMOST = 3  # pixels at a side whose colour is taken for that of the border
+_DARK_BELOW = 90.0  # lightness, 0 to 255
+_COLOURED_FROM = 45.0  # distance from grey in Lab: no paper is so coloured
+_NEAR = 16.0  # distance in Lab of what belongs to the border
+_STANDS_OUT_FROM = 40.0  # distance in Lab between the border and what begins behind it
+_CORNERS = 0.06  # of a side, left out at either end: the borders of two sides meet there
+_STRAIGHT = 0.004  # of the length: so far the edge may be from its line
+_STRAIGHT_FROM = 0.92  # share of the edge that is so near
+_MOST_TILT = 0.07  # of the length: four degrees
+_THINNEST, _THICKEST = 0.006, 0.35  # of the depth of the picture
+
+
+@dataclass(frozen=True)
+class Border:
+    """A border around a page.
+
+    Attributes:
+        sides: that have one: of left, top, right, bottom.
+        box: left, top, right and bottom of the content, in pixels; all of it lies inside.
+        share: of the picture that lies outside the box.
+    """
+
+    sides: tuple[str, ...]
+    box: tuple[int, int, int, int]
+    share: float
+
+
+def border_of(lab: np.ndarray) -> Border | None:
+    """Return the border of a picture, uint8 HxWx3 in Lab as OpenCV has it, or None.
+
+    At each side, the outermost pixels give the colour; where the picture departs from it must be one straight line,
+    behind which something else begins. Neither a night sky nor the ground of a white-on-black drawing ends so.
+    """
+    height, width = lab.shape[:2]
+    turned = {"left": lab.transpose(1, 0, 2), "top": lab, "right": lab[:, ::-1].transpose(1, 0, 2), "bottom": lab[::-1]}
+    depths = {side: _depth(pixels) for side, pixels in turned.items()}
+    if not any(depths.values()):
+        return None
+    left, top, right, bottom = (depths[side] for side in ("left", "top", "right", "bottom"))
+    box = (left, top, width - right, height - bottom)
+    share = 1 - (box[2] - box[0]) * (box[3] - box[1]) / (width * height)
+    return Border(tuple(side for side, depth in depths.items() if depth), box, share)
+
+
+def _depth(lab: np.ndarray) -> int:
+    """How many rows at the top of a picture, uint8 HxWx3 in Lab, are a border and nothing else; 0: there is none."""
+    height, width = lab.shape[:2]
+    colour = np.median(lab[:_OUTERMOST].reshape(-1, 3), axis=0)
+    if colour[0] > _DARK_BELOW and np.hypot(*(colour[1:] - 128)) < _COLOURED_FROM:
+        return 0
+    first = round(_CORNERS * width)
+    last = width - first
+    deepest = round(_THICKEST * height)
+    strip = np.linalg.norm(lab[: deepest + 1, first:last] - colour.astype(np.float32), axis=2)
+    ends = np.where((strip > _NEAR).any(axis=0), (strip > _NEAR).argmax(axis=0), deepest)
+    places = np.arange(len(ends))
+    slope, start = _line(places, ends)
+    near = np.abs(ends - (slope * places + start)) <= max(_STRAIGHT * width, 1.5)
+    depth = int(min(start, slope * (len(ends) - 1) + start, *ends[near])) if near.any() else 0
+    is_line = near.mean() >= _STRAIGHT_FROM and abs(slope) <= _MOST_TILT
+    if not is_line or not _THINNEST * height <= depth < 0.95 * deepest:
+        return 0
+    behind = np.minimum(ends + 4, deepest)
+    contrast = np.median(strip[behind[near], places[near]])
+    return depth if contrast >= _STANDS_OUT_FROM else 0
+
+
+def _line(places: np.ndarray, ends: np.ndarray) -> tuple[float, float]:
+    """The line along most of the ends: a median of slopes over half the length, and of what is left (Theil and Sen)."""
+    half = len(ends) // 2
+    slope = float(np.median((ends[half : 2 * half] - ends[:half]) / half)) if half else 0.0
+    return slope, float(np.median(ends - slope * places))
