@@ -11,7 +11,9 @@ class TcpProxy:
     def __init__(self, target_port: int, port: int = 0) -> None:
         self._target = target_port
         self._open: set[socket.socket] = set()
-        self._listener = _listen(port)
+        self._is_cut = False
+        self._listener = _bound(port)
+        self._listener.listen()
         self.port = self._listener.getsockname()[1]
         self._serve()
 
@@ -20,15 +22,20 @@ class TcpProxy:
         return f"http://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
-        """Refuse new connections and drop those that there are."""
+        """Refuse new connections and drop those that there are; the port is kept, so that nobody else takes it."""
         for one in (self._listener, *self._open):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._listener = _bound(self.port)
+        self._is_cut = True
 
     def mend(self) -> None:
-        self._listener = _listen(self.port)
-        self._serve()
+        """Take connections again; one that was not cut stays as it is."""
+        if self._is_cut:
+            self._is_cut = False
+            self._listener.listen()
+            self._serve()
 
     def _serve(self) -> None:
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
@@ -53,8 +60,12 @@ class TcpProxy:
             self._open.difference_update((client, server))
 
 
-def _listen(port: int) -> socket.socket:
-    return socket.create_server(("127.0.0.1", port))
+def _bound(port: int) -> socket.socket:
+    """A socket that has its port and refuses connections until it listens."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind(("127.0.0.1", port))
+    return found
 
 
 def _forward(source: socket.socket, sink: socket.socket) -> None:

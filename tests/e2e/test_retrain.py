@@ -271,7 +271,7 @@ def test_wrong_data_set_ends_at_once_with_one_sentence(
     assert set(run.states().values()) == {"failed", "upstream_failed"}
 
 
-@pytest.mark.parametrize("conf", [{"model": "restorer"}, {"epochs": -1}, {"seed": "x"}, {"data": 3}])
+@pytest.mark.parametrize("conf", [{"model": "extractor"}, {"epochs": -1}, {"seed": "x"}, {"data": 3}])
 def test_wrong_parameters_are_refused_before_a_run_exists(airflow: AirflowInstallation, conf: dict) -> None:
     with pytest.raises(ApiError, match=r"40\d|422"):
         airflow.api.trigger(DAG, conf=conf)

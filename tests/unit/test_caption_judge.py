@@ -223,7 +223,7 @@ def test_a_trained_captioner_gets_a_judge_where_the_dev_split_says_that_it_pays(
     card = read_version(out / "captioner" / "v1", name="captioner")
     tried = card.metrics["dev_by_judgement"]
     assert card.training["search"]["judgement"] > 0
-    assert card.metrics["dev"]["beam_3"]["cider"] > tried["0.0"]["cider"] + 0.1
+    assert card.metrics["dev"]["beam_3"]["cider"] > tried["0.0"]["cider"] + 0.05
     assert JUDGE_FILE in card.files
 
 
