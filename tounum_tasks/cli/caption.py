@@ -27,15 +27,12 @@ from tounum_tasks.errors import ItemError
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.quality.metrics import measure
-from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.settings import Settings, load_settings
-from tounum_tasks.steps.pins import auto_engine, load_model, pin_models
+from tounum_tasks.steps.pins import auto_engine, forget_models, load_model, pin_models
 
 if TYPE_CHECKING:
-    from tounum_tasks.caption.captioner import Caption, Captioner
-    from tounum_tasks.classify.classifier import Classifier
-    from tounum_tasks.features.extractor import Extractor
+    from tounum_tasks.caption.captioner import Caption
 
 AT_ONCE = 64
 
@@ -76,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         classifier=arguments.classifier,
     )
     files = find_files(arguments.paths)
-    models = Models.load(settings)
+    models = Models(settings)
     with ItemWriter(arguments.json) as writer:
         pages = map(models.prepare, read_items(files, limits_of(settings), settings.max_file_bytes))
         for batch in in_batches(pages, AT_ONCE):
@@ -94,28 +91,24 @@ class Prepared:
     inputs: NDArray[np.uint8] | None = None
 
 
-@dataclass(frozen=True)
 class Models:
-    """The models that a caption needs, each fed as the nightly run feeds it, so that an image gets the same words."""
+    """The models that a caption needs, each fed as the nightly run feeds it, so that an image gets the same words.
 
-    settings: Settings
-    classifier: Classifier
-    extractor: Extractor
-    captioner: Captioner
-    engine: Engine
+    Each is loaded when it is first needed: without a photograph neither extractor nor captioner is.
+    """
 
-    @classmethod
-    def load(cls, settings: Settings) -> Models:
-        """Load the versions that the settings name.
+    def __init__(self, settings: Settings) -> None:
+        """Find the versions that the settings name.
 
         Raises:
             ConfigurationError: one of them is missing or damaged, or they do not belong together.
         """
-        pins = pin_models(RunRequest(run_id="caption"), settings)
-        classifier, extractor, captioner = (
-            load_model(name, pins, settings) for name in ("classifier", "extractor", "captioner")
-        )
-        return cls(settings, classifier, extractor, captioner, auto_engine(settings)[1])
+        self.settings = settings
+        self.engine = auto_engine(settings)[1]
+        self._pins = pin_models(RunRequest(run_id="caption"), settings)
+
+    def _model(self, name: str) -> Any:
+        return load_model(name, self._pins, self.settings)
 
     def prepare(self, item: FileItem) -> Prepared:
         """Return what the models see of a page."""
@@ -126,15 +119,24 @@ class Models:
         return Prepared(FileItem(item.path, item.page, None), inputs)
 
     def describe(self, batch: list[Prepared], *, caption_all: bool) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a batch, in its order."""
+        """Yield the rows of a batch, in its order.
+
+        A batch that is not full is the last one: then each model makes room for the next, so that a single picture
+        needs little more memory than one of them.
+        """
+        is_last = len(batch) < AT_ONCE
         readable = [page.inputs for page in batch if page.inputs is not None]
         found: list[dict[str, Any]] = []
         if readable:
-            distributions = self.classifier.predict(np.stack([original for original, _ in readable]))
+            distributions = self._model("classifier").predict(np.stack([original for original, _ in readable]))
+            if is_last:
+                forget_models()
             found = [class_columns(one, self.settings.review_confidence) for one in distributions]
         wanted = [number for number, columns in enumerate(found) if caption_all or columns["label"] == PHOTO]
         if wanted:
-            features = self.extractor.extract(np.stack([readable[number][1] for number in wanted]))
+            features = self._model("extractor").extract(np.stack([readable[number][1] for number in wanted]))
+            if is_last:
+                forget_models()
             for number, caption in zip(wanted, self._captions(features), strict=True):
                 found[number] |= self._caption_columns(caption, found[number]["review_reasons"])
         columns = iter(found)
@@ -158,4 +160,4 @@ class Models:
 
         settings = self.settings
         doubt = Doubt(settings.doubtful_captions, settings.caption_review_confidence)
-        return captions_of(self.captioner, features.astype(np.float16), beam=settings.beam, doubt=doubt)
+        return captions_of(self._model("captioner"), features.astype(np.float16), beam=settings.beam, doubt=doubt)

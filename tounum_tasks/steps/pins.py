@@ -73,6 +73,11 @@ def engine_named(restorer: str, settings: Settings) -> AutoEngine:
     return AutoEngine(lambda: _load("restorer", found.folder, None))
 
 
+def forget_models() -> None:
+    """Let go of the models that were loaded: their memory is free once nobody else holds them."""
+    _load.cache_clear()
+
+
 @lru_cache(maxsize=2 * len(KINDS))  # one process uses few versions
 def _load(name: str, folder: Path, partner_digest: str | None) -> Any:
     kind = KINDS[name]
