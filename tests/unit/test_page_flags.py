@@ -135,6 +135,13 @@ def test_a_border_is_told_with_the_box_of_the_content(colour: tuple[int, int, in
         assert flag.reason == "a border is at its left and right and bottom"
 
 
+def test_a_side_without_border_keeps_its_last_pixels() -> None:
+    letter = cv2.resize(texts.scanned(texts.letter(), 1, skew_degrees=0), (2000, 2999))  # looked at in blocks of three
+    scan = np.concatenate([np.full((2999, 120, 3), 15, np.uint8), letter], axis=1)
+    look = look_at(scan)
+    assert look.content_box == (120, 0, 2120, 2999)
+
+
 @pytest.mark.parametrize("name", sorted(photos.photographs()))
 def test_photographs_have_no_border_and_are_no_negatives(name: str) -> None:
     photograph = photos.photographs()[name]

@@ -62,12 +62,23 @@ def look_at(rgb: NDArray[np.uint8]) -> PageLook:
     border = border_of(lab)
     if border and border.share < BORDERED_FROM:
         border = None
-    left, top, right, bottom = (factor * place for place in border.box) if border else (0, 0, 0, 0)
     return PageLook(
         (*_bordered(border), *_skewed(degrees), *several, *_negative(lab)),
         degrees,
-        (left, top, right, bottom) if border else None,
+        _content_box(border, factor, rgb.shape) if border else None,
         boxes if several else (),
+    )
+
+
+def _content_box(border: Border, factor: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The box in pixels of the page; a side without border reaches its edge, whatever the copy left out there."""
+    left, top, right, bottom = (factor * place for place in border.box)
+    height, width = shape[:2]
+    return (
+        left,
+        top,
+        right if "right" in border.sides else width,
+        bottom if "bottom" in border.sides else height,
     )
 
 
