@@ -7,6 +7,7 @@ used to measure another one.
 import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 from tounum_tasks.errors import ConfigurationError
@@ -22,7 +23,7 @@ def hashes_of_files(paths: Iterable[Path]) -> dict[Path, str]:
     """
     known = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(processors()) as pool:
-        return dict(zip(known, pool.map(_hash_of, known), strict=True))
+        return dict(zip(known, pool.map(_known_hash_of, known), strict=True))
 
 
 def drawn(hashes: Iterable[str], purpose: str, share: float) -> set[str]:
@@ -48,9 +49,15 @@ def _lot(sha256: str, purpose: str) -> float:
     return int(hashlib.sha256(f"{purpose} {sha256}".encode()).hexdigest()[:8], 16) / 2**32
 
 
-def _hash_of(path: Path) -> str:
+def _known_hash_of(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        found = path.stat()
+        return _hash_of(path, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
     except OSError as error:
         raise ConfigurationError(f"{display_name(str(path))} cannot be read: {error.strerror}.") from error
+
+
+@lru_cache(maxsize=1 << 20)  # a training asks several times for what its images are, and they may be large
+def _hash_of(path: Path, identity: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
