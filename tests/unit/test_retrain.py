@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.unit.retraining import retraining_in
 from tests.unit.test_registry import as_weights
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
@@ -24,7 +25,7 @@ from tounum_tasks.retrain.promote import may_promote_unasked, promote, tidy
 from tounum_tasks.retrain.table import read_again
 from tounum_tasks.retrain.train import train
 from tounum_tasks.retrain.work_folder import candidate_folder, remove_abandoned, work_folder
-from tounum_tasks.settings import Settings, load_settings
+from tounum_tasks.settings import Settings
 
 DAY = 24 * 3600
 STARTED_AT = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
@@ -34,13 +35,7 @@ STARTER = max((path.name for path in (STARTERS / "classifier").iterdir()), key=v
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     write_classes(tmp_path / "datasets" / "archive")
-    return load_settings(
-        datasets_root=str(tmp_path / "datasets"),
-        training_root=str(tmp_path / "training"),
-        lake_root=str(tmp_path / "lake"),
-        model_cache=str(tmp_path / "cache"),
-        min_free_gib=0,
-    )
+    return retraining_in(tmp_path)
 
 
 def write_classes(root: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from tests.unit.retraining import retraining_in
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.trained_on import read_trained_on
@@ -17,7 +18,7 @@ from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.promote import promote
 from tounum_tasks.retrain.train import train
 from tounum_tasks.retrain.work_folder import candidate_folder
-from tounum_tasks.settings import Settings, load_settings
+from tounum_tasks.settings import Settings
 
 
 @pytest.fixture
@@ -28,13 +29,7 @@ def settings(tmp_path: Path) -> Settings:
         (folder / part).mkdir(parents=True)
         for corner in corners:
             cv2.imwrite(str(folder / part / f"{corner}.png"), photograph[corner : corner + 256, :256])
-    return load_settings(
-        datasets_root=str(tmp_path / "datasets"),
-        training_root=str(tmp_path / "training"),
-        lake_root=str(tmp_path / "lake"),
-        model_cache=str(tmp_path / "cache"),
-        min_free_gib=0,
-    )
+    return retraining_in(tmp_path)
 
 
 def ask(**given: object) -> RetrainRequest:

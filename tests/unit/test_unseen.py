@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.unit.retraining import retraining_in
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import CARD_FILE, read_version, write_card
@@ -19,7 +20,7 @@ from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.retrain.prepare import prepare
 from tounum_tasks.retrain.train import train
 from tounum_tasks.retrain.work_folder import candidate_folder
-from tounum_tasks.settings import Settings, load_settings
+from tounum_tasks.settings import Settings
 
 TESTS = 3  # of each class
 
@@ -34,13 +35,7 @@ def settings(tmp_path: Path) -> Settings:
                 picture = np.full((20, 20, 3), 50 * label, np.uint8)
                 picture[0, 0] = (number, len(part), 0)
                 cv2.imwrite(str(folder / f"{number}.png"), picture)
-    return load_settings(
-        datasets_root=str(tmp_path / "datasets"),
-        training_root=str(tmp_path / "training"),
-        lake_root=str(tmp_path / "lake"),
-        model_cache=str(tmp_path / "cache"),
-        min_free_gib=0,
-    )
+    return retraining_in(tmp_path)
 
 
 def images_of(settings: Settings, name: str) -> list[Path]:
