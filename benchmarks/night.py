@@ -222,8 +222,8 @@ def print_table(found: dict[str, Any]) -> None:
         )
     shares = {name: f"{speeds[name] / speeds['product']:.0%}" for name in ("extractor", "restorer")}
     print(
-        f"\nThe limit, a product of matrices in {limits['precision']}: {speeds['product'] / 1e9:.0f} GFLOP a second of a "
-        f"core. The network of the features by itself reaches {shares['extractor']}, the restorer's {shares['restorer']}."
+        f"\nThe limit, a product of matrices in {limits['precision']}: {speeds['product'] / 1e9:.0f} GFLOP a second of "
+        f"a core. The features' network by itself reaches {shares['extractor']}, the restorer's {shares['restorer']}."
     )
     if workers:
         print(f"Two workers of one core each do {workers['times']:.2f} times the images of one worker of one core.")

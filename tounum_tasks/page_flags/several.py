@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from tounum_tasks.page_flags.colours import distances
+
 _WORKED_ON = 700  # pixels of the longer side: enough for a box to be right within a pixel or two
 _FRAME = 0.02  # of the shorter side: the outermost part of the sheet, where its ground is seen
 _EVEN_FROM = 0.7  # share of the frame that must look alike, or there is no ground to lie on
@@ -88,11 +90,11 @@ def _apart_from_ground(rgb: np.ndarray) -> np.ndarray | None:
         [part.reshape(-1, 3) for part in (lab[:depth], lab[-depth:], lab[:, :depth], lab[:, -depth:])]
     )
     ground = np.median(frame, axis=0)
-    distances = np.linalg.norm(frame - ground, axis=1)
-    limit = float(np.clip(1.5 * np.percentile(distances, 90), _NEAREST, _FARTHEST))
-    if (distances < limit / 1.4).mean() < _EVEN_FROM:
+    departures = distances(frame, ground)
+    limit = float(np.clip(1.5 * np.percentile(departures, 90), _NEAREST, _FARTHEST))
+    if (departures < limit / 1.4).mean() < _EVEN_FROM:
         return None
-    apart = (np.linalg.norm(lab - ground, axis=2) > limit).astype(np.uint8) * 255
+    apart = (distances(lab, ground) > limit).astype(np.uint8) * 255
     return np.asarray(cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
 
 
