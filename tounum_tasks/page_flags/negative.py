@@ -57,11 +57,11 @@ def _base_beside_holes(band: np.ndarray) -> np.ndarray | None:
     places = np.sort(centres[alike, 0])
     if len(places) < _FEWEST_HOLES:
         return None
-    distances = np.diff(places)
-    even = np.abs(distances - np.median(distances)) <= _MOST_UNEVEN * np.median(distances)
+    gaps = np.diff(places)
+    even = np.abs(gaps - np.median(gaps)) <= _MOST_UNEVEN * np.median(gaps)
     is_row = even.sum() >= _FEWEST_HOLES - 1 and even.mean() >= 0.8
     is_long = places[-1] - places[0] >= 0.5 * band.shape[1]
-    is_apart = np.median(stats[alike, cv2.CC_STAT_WIDTH]) <= _WIDEST * np.median(distances)
+    is_apart = np.median(stats[alike, cv2.CC_STAT_WIDTH]) <= _WIDEST * np.median(gaps)
     if not (is_row and is_long and is_apart):
         return None
     row = slice(int(stats[alike, cv2.CC_STAT_TOP].min()), int(np.median(centres[alike, 1]) + height / 2) + 1)
