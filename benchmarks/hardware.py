@@ -71,7 +71,8 @@ def _extractor() -> tuple[Extractor, int]:
 def _restorer() -> tuple[Restorer, int]:
     weights = read_safetensors(production("restorer") / WEIGHTS_FILE)
     graph = restorer_graph.restored_page(weights)
-    graph.reshape({"page": PAGE, "blur": []})
+    page, blur = graph.inputs
+    graph.reshape({page: list(PAGE), blur: []})
     return Restorer(weights, digest=""), flop_of(graph)
 
 

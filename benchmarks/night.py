@@ -131,7 +131,12 @@ def measure_workers(folder: Path) -> dict[str, Any]:
         taken = _workers(folder, cores)
         rate = len(cores) * images / max(spent.wall for spent in taken)
         found[name] = {"images_a_second": rate, "cpu_an_image": sum(s.cpu for s in taken) / len(cores) / images}
-    return {**found, "times": found["two"]["images_a_second"] / found["one"]["images_a_second"]}
+    one, two = found["one"], found["two"]
+    return {
+        **found,
+        "times": two["images_a_second"] / one["images_a_second"],
+        "times_by_cpu": 2 * one["cpu_an_image"] / two["cpu_an_image"],
+    }
 
 
 def _workers(folder: Path, cores: list[int]) -> list[Spent]:
@@ -226,7 +231,10 @@ def print_table(found: dict[str, Any]) -> None:
         f"a core. The features' network by itself reaches {shares['extractor']}, the restorer's {shares['restorer']}."
     )
     if workers:
-        print(f"Two workers of one core each do {workers['times']:.2f} times the images of one worker of one core.")
+        print(
+            f"Two workers of one core each do {workers['times']:.2f} times the images of one worker of one core; by "
+            f"processor seconds, which other programs hardly disturb, {workers['times_by_cpu']:.2f} times."
+        )
     print(f"Load when the rounds began: {', '.join(f'{load:.1f}' for load in found['load'])}.")
 
 
