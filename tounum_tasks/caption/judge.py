@@ -72,7 +72,9 @@ class Judge:
             tuple(word for word in row if word != PAD): index for index, row in enumerate(arrays["groups"].tolist())
         }
         self._rarity = arrays["rarity"].astype(np.float64).tolist()
-        self._image = arrays["image/kernel"].astype(np.float32), arrays["image/bias"].astype(np.float32)
+        # One row of the kernel for each value, as all of them are read for each image.
+        by_value = np.ascontiguousarray(arrays["image/kernel"].T, np.float32)
+        self._image = by_value, arrays["image/bias"].astype(np.float32)
         self._groups = arrays["groups/kernel"].astype(np.float32), arrays["groups/bias"].astype(np.float32)
         groups = list(self._rows)
         self._phrases = [groups[row] for row in arrays.get(PHRASES, ())]
@@ -86,7 +88,7 @@ class Judge:
     @property
     def channels(self) -> int:
         """Channels of the features that it was made for."""
-        return len(self._image[0]) // 2
+        return self._image[0].shape[1] // 2
 
     def worth(self, features: NDArray[np.floating], captions: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Expected CIDEr, 0 to 10 (or less than 0, if all speaks against it), of captions of one image: float32 K.
@@ -98,9 +100,10 @@ class Judge:
         weights = [[weighed(words, n, self._rows, self._rarity) for n in range(1, LONGEST + 1)] for words in captions]
         rows = sorted({row for parts in weights for part in parts for row in part})
         kernel, bias = self._image
-        image = pooled(features[None])[0] @ kernel + bias
+        # Not a product of matrices: BLAS would wake threads for it, which take more time than the sums themselves.
+        image = np.einsum("rc,c->r", kernel, pooled(features[None])[0]) + bias
         kernel, bias = self._groups
-        expected = dict(zip(rows, (kernel[rows] @ image + bias[rows]).tolist(), strict=True))
+        expected = dict(zip(rows, (np.einsum("gr,r->g", kernel[rows], image) + bias[rows]).tolist(), strict=True))
         figures = [sum(weight * expected[row] for part in parts for row, weight in part.items()) for parts in weights]
         return np.array(figures, np.float32) * (10 / LONGEST)
 
