@@ -8,6 +8,7 @@ figures are those of a program that begins.
 import contextlib
 import io
 import json
+import multiprocessing
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -72,6 +73,8 @@ def twice(name: str, one_pass: Callable[[], object]) -> dict[str, Any]:
 def flags_by_cleanvision(folder: Path) -> dict[str, Any]:
     """All issues that cleanvision looks for: dark, light, blurry, odd in size, low in information, duplicates."""
     found: dict[str, int] = {}
+    # Its workers are forked, as in a program of its own: spawned ones would each import this benchmark.
+    multiprocessing.set_start_method("fork", force=True)
 
     def look() -> None:
         from cleanvision import Imagelab
