@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from notebooks_way import run_notebooks
-from pipeline_way import run_pipeline
+from pipeline_way import EXTRA, run_pipeline
 from stopwatch import PASSES
 
 from tounum_tasks.cli.items import find_files
@@ -57,7 +57,7 @@ def main() -> int:
     summary = summarise(rounds, count, photos)
     print_summary(summary)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({**summary, "rounds": rounds}, indent=1) + "\n")
+        Path(arguments.json).write_text(json.dumps({**summary, "rounds": rounds}, indent=1, default=vars) + "\n")
     return 0
 
 
@@ -84,7 +84,6 @@ def choose_images(paths: list[str], count: int, folder: Path) -> int:
     return len(different)
 
 
-EXTRA = "intake, routing, manifest"
 NOTEBOOKS = ["measure", "classify", "features", "caption"]
 LINES: list[tuple[str, list[str], list[str]]] = [
     ("metrics, enhancement (auto)", ["measure"], ["measure, auto"]),
@@ -108,8 +107,8 @@ def summarise(rounds: list[dict[str, dict[str, Any]]], images: int, photos: int)
     for index, name in enumerate(PASSES):
         tables[name] = []
         for title, old_stages, new_stages in LINES:
-            old = [sum(way["notebooks"]["passes"][index][stage] for stage in old_stages) for way in rounds]
-            new = [sum(way["pipeline"]["passes"][index][stage] for stage in new_stages) for way in rounds]
+            old = [sum(way["notebooks"]["passes"][index][stage].wall for stage in old_stages) for way in rounds]
+            new = [sum(way["pipeline"]["passes"][index][stage].wall for stage in new_stages) for way in rounds]
             ratios = [before / after for before, after in zip(old, new, strict=True)] if old_stages else []
             tables[name].append(
                 {

@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from skimage.restoration import estimate_sigma
-from stopwatch import PASSES, Seconds, timed
+from stopwatch import PASSES, Stages, peak_mib, timed
 
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.quality.metrics import Quality
@@ -38,18 +39,19 @@ def run_notebooks(folder: Path) -> dict[str, Any]:
     for name in PASSES:
         print(f"  the notebooks' way, {name}", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            seconds, captions = _notebooks_pass(files, list(expected), Path(scratch), reference)
-        passes.append(seconds)
+            stages, captions = _notebooks_pass(files, list(expected), Path(scratch), reference)
+        passes.append(stages)
     return {
         "passes": passes,
+        "peak_mib": peak_mib(),
         "captions_equal": sum(captions[photo] == words for photo, words in expected.items()),
-        "features_cosine": _features_cosine(reference),
+        "features_cosine": features_cosine(reference, lambda inputs: eager_features(plain_inception(), inputs)),
     }
 
 
-def _notebooks_pass(files: list[Path], photos: list[str], scratch: Path, reference: Path) -> tuple[Seconds, Captions]:
-    seconds: Seconds = {}
-    with timed(seconds, "measure"):
+def _notebooks_pass(files: list[Path], photos: list[str], scratch: Path, reference: Path) -> tuple[Stages, Captions]:
+    stages: Stages = {}
+    with timed(stages, "measure"):
         enhanced = {file.stem: scratch / f"{file.stem}.jpg" for file in files}
         threads = [threading.Thread(target=notebook_enhance, args=(file, enhanced[file.stem])) for file in files]
         for thread in threads:
@@ -57,14 +59,14 @@ def _notebooks_pass(files: list[Path], photos: list[str], scratch: Path, referen
         for thread in threads:
             thread.join()
 
-    with timed(seconds, "classify"):
+    with timed(stages, "classify"):
         from keras.utils import load_img
 
         small = small_network()
         for file in enhanced.values():
             small.predict(np.asarray(load_img(file, target_size=(250, 250)), np.float32)[None], verbose=0)
 
-    with timed(seconds, "features"):
+    with timed(stages, "features"):
         inception = plain_inception()
         for start in range(0, len(photos), INCEPTION_BATCH):
             batch = photos[start : start + INCEPTION_BATCH]
@@ -73,11 +75,11 @@ def _notebooks_pass(files: list[Path], photos: list[str], scratch: Path, referen
                 np.save(scratch / f"{photo}.npy", features)
 
     captions: Captions = {}
-    with timed(seconds, "caption"):
+    with timed(stages, "caption"):
         captioner = eager_captioner()
         for photo in photos:
             captions[photo] = captioner.caption(np.load(reference / f"{photo}.npy"))
-    return seconds, captions
+    return stages, captions
 
 
 def notebook_enhance(source: Path, target: Path) -> None:
@@ -115,7 +117,7 @@ def plain_inception() -> "keras.Model":
     from tounum_tasks.features.inception import convolution_name, last_layer_of
     from tounum_tasks.models.weights import read_safetensors
 
-    weights = read_safetensors(_production("extractor") / "weights.safetensors")
+    weights = read_safetensors(production("extractor") / "weights.safetensors")
     whole = keras.applications.InceptionV3(weights=None, include_top=False, input_shape=(299, 299, 3))
     network = keras.Model(whole.inputs, whole.get_layer(last_layer_of(weights)).output)
     convolutions = _in_creation_order(network, keras.layers.Conv2D)
@@ -156,7 +158,7 @@ class EagerCaptioner:
         from tounum_tasks.models.card import read_version
         from tounum_tasks.models.weights import read_safetensors
 
-        folder = _production("captioner")
+        folder = production("captioner")
         training = read_version(folder, name="captioner").training
         self.max_words = SearchOptions(**training["search"]).max_words
         self.vocabulary = Vocabulary.load(folder / "vocabulary.json")
@@ -206,18 +208,23 @@ class EagerCaptioner:
 eager_captioner = cache(EagerCaptioner)
 
 
-def _production(name: str) -> Path:
-    """Folder of the captioner or of its partner that a new lake has in production."""
+def production(name: str) -> Path:
+    """Folder of a model that a new lake has in production; of the extractor, that which the captioner was made for."""
     with tempfile.TemporaryDirectory() as lake:
         registry = Registry(lake)
-        captioner = registry.resolve("captioner")
-        return (captioner if name == captioner.name else registry.partner(captioner, name)).folder
+        if name != "extractor":
+            return registry.resolve(name).folder
+        return registry.partner(registry.resolve("captioner"), name).folder
 
 
-def _features_cosine(reference: Path) -> float:
-    """Smallest cosine between the features of both ways for the same model inputs."""
+def features_cosine(reference: Path, extract: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Smallest cosine between the pipeline's features and those that another way extracts from the same model inputs.
+
+    Args:
+        extract: from uint8 N x 299 x 299 x 3 to float32 N x 64 x 2048.
+    """
     with np.load(reference / "check.npz") as check:
         expected = check["features"].reshape(len(check["inputs"]), -1).astype(np.float32)
-        found = eager_features(plain_inception(), check["inputs"]).reshape(expected.shape)
+        found = extract(check["inputs"]).reshape(expected.shape)
     norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
     return float(((expected * found).sum(axis=1) / norms).min())

@@ -4,15 +4,14 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stopwatch import PASSES, Seconds, timed
+from stopwatch import PASSES, Stages, peak_mib, timed
 
 from tounum_tasks.intake.register import register
-from tounum_tasks.plan import RunPlan, RunRequest, ShardRef
+from tounum_tasks.plan import RunPlan, RunRequest
 from tounum_tasks.publish import stage as publish_stage
 from tounum_tasks.settings import Settings, load_settings
 from tounum_tasks.steps import caption, extract_features, measure_and_enhance
@@ -20,7 +19,21 @@ from tounum_tasks.steps.classify import photographs
 from tounum_tasks.steps.shard import ShardWork, run_step
 
 CHECKED = 16
-Step = Callable[[RunPlan, ShardRef, Settings], dict]
+
+
+EXTRA = "intake, routing, manifest"
+SHIPPED = (
+    ("measure, auto", "measure_and_enhance"),
+    ("classify", "classify"),
+    ("features", "extract_features"),
+    ("caption, beam", "caption"),
+    (EXTRA, "route"),
+)
+VARIANTS = (
+    ("measure, off", "measure_and_enhance", {"enhancement": "off"}),
+    ("measure, classic", "measure_and_enhance", {"enhancement": "classic"}),
+    ("caption, greedy", "caption", {"beam": 1}),
+)
 
 
 def run_pipeline(folder: Path) -> dict[str, Any]:
@@ -29,36 +42,34 @@ def run_pipeline(folder: Path) -> dict[str, Any]:
     for name in PASSES:
         print(f"  the pipeline, {name}", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            passes.append(_pipeline_pass(folder, Path(scratch)))
-    return {"passes": passes}
+            stages, plan, settings = run_shipped(folder / "images", Path(scratch))
+            for stage, step, changes in VARIANTS:
+                _run_step(stages, stage, step, plan.model_copy(update=changes), settings)
+            _write_reference(plan.model_copy(update={"beam": 1}), settings, folder / "reference")
+        passes.append(stages)
+    return {"passes": passes, "peak_mib": peak_mib()}
 
 
-def _pipeline_pass(folder: Path, scratch: Path) -> Seconds:
-    shutil.copytree(folder / "images", scratch / "ingest" / "batch")
+def run_shipped(images: Path, scratch: Path) -> tuple[Stages, RunPlan, Settings]:
+    """Take the images in and run the stages as they are shipped, over a new lake below ``scratch``."""
+    shutil.copytree(images, scratch / "ingest" / "batch")
     (scratch / "ingest" / "batch" / "_READY").touch()
     roots = {f"{root}_root": str(scratch / root) for root in ("ingest", "lake", "non_photos", "quarantine")}
     settings = load_settings(**roots)
-    seconds: Seconds = {}
-    with timed(seconds, "intake, routing, manifest"):
+    stages: Stages = {}
+    with timed(stages, EXTRA):
         plan = register(RunRequest(run_id="benchmark"), settings)
-    classic, greedy = plan.model_copy(update={"enhancement": "classic"}), plan.model_copy(update={"beam": 1})
-    steps = [
-        ("measure, auto", "measure_and_enhance", plan),
-        ("measure, classic", "measure_and_enhance", classic),
-        ("classify", "classify", plan),
-        ("features", "extract_features", plan),
-        ("caption, beam", "caption", plan),
-        ("caption, greedy", "caption", greedy),
-        ("intake, routing, manifest", "route", plan),
-    ]
-    for stage, step, its_plan in steps:
-        with timed(seconds, stage):
-            for shard in plan.shards():
-                run_step(step, its_plan, shard, settings)
-    with timed(seconds, "intake, routing, manifest"):
+    for stage, step in SHIPPED:
+        _run_step(stages, stage, step, plan, settings)
+    with timed(stages, EXTRA):
         publish_stage.run(plan, settings)
-    _write_reference(greedy, settings, folder / "reference")
-    return seconds
+    return stages, plan, settings
+
+
+def _run_step(stages: Stages, stage: str, step: str, plan: RunPlan, settings: Settings) -> None:
+    with timed(stages, stage):
+        for shard in plan.shards():
+            run_step(step, plan, shard, settings)
 
 
 def _write_reference(plan: RunPlan, settings: Settings, reference: Path) -> None:

@@ -15,14 +15,17 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+def in_threads(work: Callable[[Part], Result], parts: Iterable[Part], *, is_shared: bool = True) -> list[Result]:
     """Return ``work`` of every part, in the order of the parts, computed by as many threads as there are processors.
 
     ``work`` must not call this function. The threads are those of the process: several images that are worked on
     at once share them.
+
+    Args:
+        is_shared: False for parts so small that handing them to threads takes longer than the work: the caller does it.
     """
     waiting = list(parts)
-    return [work(part) for part in waiting] if len(waiting) < 2 else list(_pool().map(work, waiting))
+    return [work(part) for part in waiting] if len(waiting) < 2 or not is_shared else list(_pool().map(work, waiting))
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,7 @@ USES = {
 }
 EXTRAS = ("formats", "airflow", "cluster", "read", "measure", "train", "dev")
 ONLY_FOR_TESTS = {"playwright", "moto", "mypy", "ruff", "pytest", "hypothesis"}
+OPTIONS = ("pycocoevalcap", "cleanvision", "onnxruntime")  # measured beside ours where somebody installs them
 NOT_AT_WORK = {"tensorflow", "keras", "matplotlib", "celery", "apache-airflow", "pandas", *ONLY_FOR_TESTS}
 
 
@@ -34,7 +35,7 @@ def test_every_imported_package_is_required(folder: str) -> None:
         package: sorted(distributions.get(package, ["not installed"]))
         for package in _imported(folder)
         if required.isdisjoint(_normal(name) for name in distributions.get(package, []))
-        and package not in ("airflow", "pycocoevalcap")  # a namespace of many distributions; an option, large
+        and package not in ("airflow", *OPTIONS)  # a namespace of many distributions
     }
     assert missing == {}, f"{folder}/ imports what none of requirements/{{{','.join(sorted(USES[folder]))}}}.in names"
 

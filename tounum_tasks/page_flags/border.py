@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tounum_tasks.page_flags.colours import distances
+
 _OUTERMOST = 3  # pixels at a side whose colour is taken for that of the border
 _DARK_BELOW = 90.0  # lightness, 0 to 255
 _COLOURED_FROM = 45.0  # distance from grey in Lab: no paper is so coloured
@@ -57,8 +59,9 @@ def _depth(lab: np.ndarray) -> int:
     first = round(_CORNERS * width)
     last = width - first
     deepest = round(_THICKEST * height)
-    strip = np.linalg.norm(lab[: deepest + 1, first:last] - colour.astype(np.float32), axis=2)
-    ends = np.where((strip > _NEAR).any(axis=0), (strip > _NEAR).argmax(axis=0), deepest)
+    strip = distances(lab[: deepest + 1, first:last], colour.astype(np.float32))
+    is_apart = strip > _NEAR
+    ends = np.where(is_apart.any(axis=0), is_apart.argmax(axis=0), deepest)
     places = np.arange(len(ends))
     slope, start = _line(places, ends)
     near = np.abs(ends - (slope * places + start)) <= max(_STRAIGHT * width, 1.5)

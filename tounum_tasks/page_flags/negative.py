@@ -4,6 +4,8 @@ negatives. What the picture itself looks like proves nothing, and is not asked."
 import cv2
 import numpy as np
 
+from tounum_tasks.page_flags.colours import distances
+
 _BAND = 0.22  # of the depth of the picture, from a side: where holes lie
 _LEAST_BRIGHT, _MOST_BRIGHT = 0.01, 0.6  # share of a band that its holes may be; most of paper is brighter
 _FEWEST_HOLES = 5
@@ -55,11 +57,11 @@ def _base_beside_holes(band: np.ndarray) -> np.ndarray | None:
     places = np.sort(centres[alike, 0])
     if len(places) < _FEWEST_HOLES:
         return None
-    distances = np.diff(places)
-    even = np.abs(distances - np.median(distances)) <= _MOST_UNEVEN * np.median(distances)
+    gaps = np.diff(places)
+    even = np.abs(gaps - np.median(gaps)) <= _MOST_UNEVEN * np.median(gaps)
     is_row = even.sum() >= _FEWEST_HOLES - 1 and even.mean() >= 0.8
     is_long = places[-1] - places[0] >= 0.5 * band.shape[1]
-    is_apart = np.median(stats[alike, cv2.CC_STAT_WIDTH]) <= _WIDEST * np.median(distances)
+    is_apart = np.median(stats[alike, cv2.CC_STAT_WIDTH]) <= _WIDEST * np.median(gaps)
     if not (is_row and is_long and is_apart):
         return None
     row = slice(int(stats[alike, cv2.CC_STAT_TOP].min()), int(np.median(centres[alike, 1]) + height / 2) + 1)
@@ -68,7 +70,7 @@ def _base_beside_holes(band: np.ndarray) -> np.ndarray | None:
     if len(around) < _FEWEST_PIXELS:
         return None
     base = np.median(around, axis=0)
-    is_even = (np.linalg.norm(around - base, axis=1) <= _EVEN).mean() >= _MOSTLY
+    is_even = (distances(around, base) <= _EVEN).mean() >= _MOSTLY
     return np.asarray(base) if is_even else None
 
 
@@ -80,8 +82,8 @@ def _has_orange_rebate(lab: np.ndarray) -> bool:
     for side in sides:
         pixels = side.reshape(-1, 3).astype(np.float32)
         base = np.median(pixels, axis=0)
-        even = (np.linalg.norm(pixels - base, axis=1) <= _EVEN).mean() >= _EVEN_FROM
-        found.append(bool(even) and base[0] >= _BASE_FROM and _is_orange(base))
+        is_film = bool(base[0] >= _BASE_FROM) and _is_orange(base)
+        found.append(is_film and bool((distances(pixels, base) <= _EVEN).mean() >= _EVEN_FROM))
     return (found[0] and found[1]) or (found[2] and found[3])
 
 

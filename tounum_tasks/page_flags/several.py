@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from tounum_tasks.page_flags.colours import distances
+
 _WORKED_ON = 700  # pixels of the longer side: enough for a box to be right within a pixel or two
 _FRAME = 0.02  # of the shorter side: the outermost part of the sheet, where its ground is seen
 _EVEN_FROM = 0.7  # share of the frame that must look alike, or there is no ground to lie on
@@ -82,18 +84,21 @@ def _touches_edge(outline: np.ndarray, shape: tuple[int, ...]) -> bool:
 
 def _apart_from_ground(rgb: np.ndarray) -> np.ndarray | None:
     """What differs from the ground, uint8 HxW of 0 and 255; None if there is no even ground."""
-    lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1), cv2.COLOR_RGB2LAB).astype(np.float32)
+    smooth = cv2.GaussianBlur(rgb, (0, 0), 1)
     depth = max(round(_FRAME * min(rgb.shape[:2])), 2)
-    frame = np.concatenate(
-        [part.reshape(-1, 3) for part in (lab[:depth], lab[-depth:], lab[:, :depth], lab[:, -depth:])]
-    )
+    sides = (smooth[:depth], smooth[-depth:], smooth[:, :depth], smooth[:, -depth:])
+    frame = _lab(np.concatenate([side.reshape(-1, 1, 3) for side in sides]))[:, 0]
     ground = np.median(frame, axis=0)
-    distances = np.linalg.norm(frame - ground, axis=1)
-    limit = float(np.clip(1.5 * np.percentile(distances, 90), _NEAREST, _FARTHEST))
-    if (distances < limit / 1.4).mean() < _EVEN_FROM:
+    departures = distances(frame, ground)
+    limit = float(np.clip(1.5 * np.percentile(departures, 90), _NEAREST, _FARTHEST))
+    if (departures < limit / 1.4).mean() < _EVEN_FROM:
         return None
-    apart = (np.linalg.norm(lab - ground, axis=2) > limit).astype(np.uint8) * 255
+    apart = (distances(_lab(smooth), ground) > limit).astype(np.uint8) * 255
     return np.asarray(cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
 
 
 def _without_holes(apart: np.ndarray) -> np.ndarray:

@@ -19,6 +19,9 @@ _TILE_ROWS, _TILE_COLUMNS = 512, 16_384
 _COEFFICIENT_ROWS, _COEFFICIENT_COLUMNS = 64, 512  # what is computed of a channel at once stays in the cache
 _SAMPLE = 1_000
 
+_SMALLEST_SHARED = 3 * 2**18
+"""Samples of the smallest page that threads share: with less, they wait for each other longer than they work."""
+
 _LARGEST_AT_ONCE = 3 * 2**24
 """Samples of the largest page whose channels are measured all at once."""
 
@@ -158,8 +161,9 @@ def _channel_sigmas(rgb: np.ndarray, channels: tuple[int, ...]) -> list[float]:
             np.abs(response, out=magnitudes[index, top:bottom, left:right], casting="same_kind")
 
     corners = itertools.product(range(0, rows, _COEFFICIENT_ROWS), range(0, columns, _COEFFICIENT_COLUMNS))
-    in_threads(fill, corners)
-    return in_threads(_sigma, magnitudes)
+    is_shared = rgb.size >= _SMALLEST_SHARED
+    in_threads(fill, corners, is_shared=is_shared)
+    return in_threads(_sigma, magnitudes, is_shared=is_shared)
 
 
 def _sigma(magnitudes: NDArray[np.float32]) -> float:

@@ -3,7 +3,7 @@
 They look at up to 24 squares spread over the page, so a large page costs no more than a small one.
 """
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -78,9 +78,7 @@ class Evidence:
 def gather(rgb: NDArray[np.uint8]) -> Evidence:
     """Look at a page: uint8 HxWx3, at least 64 pixels high and wide."""
     squares = spread_squares(rgb, _SQUARES)
-    looks = (_block_energies, _detail_energies, _steepness, _evenness)
-    seen = in_threads(lambda part: part[1](part[0]), itertools.product(squares, looks))
-    energies, details, steepness, even = (seen[number :: len(looks)] for number in range(len(looks)))
+    energies, details, steepness, even = zip(*in_threads(_look, squares), strict=True)
     pixels = np.concatenate([square[::5, ::3].reshape(-1, 3) for square in squares])
     codes = np.sort(pixels @ np.array([1, 256, 65536], np.int32))
     fine, coarse, colour, *coarser = np.concatenate(energies, axis=1)
@@ -105,6 +103,12 @@ def gather(rgb: NDArray[np.uint8]) -> Evidence:
         blocks=_blocks(steepness),
         smeared=smeared,
     )
+
+
+def _look(square: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return block energies, detail energies, steepness and evenness of a square."""
+    grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)
+    return _block_energies(square), _detail_energies(grey), _steepness(grey), _evenness(grey)
 
 
 def spread_squares(rgb: NDArray[np.uint8], most: int) -> list[NDArray[np.uint8]]:
@@ -162,16 +166,15 @@ def _block_means(values: np.ndarray, side: int) -> np.ndarray:
     return values[: rows * side, : columns * side].reshape(rows, side, columns, side).mean((1, 3))
 
 
-def _evenness(square: np.ndarray) -> np.ndarray:
+def _evenness(grey: np.ndarray) -> np.ndarray:
     """Return which pixels equal both their right and their lower neighbour."""
-    grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)
     here = grey[:-1, :-1]
     return (here == grey[1:, :-1]) & (here == grey[:-1, 1:])
 
 
-def _detail_energies(square: np.ndarray) -> np.ndarray:
+def _detail_energies(grey: np.ndarray) -> np.ndarray:
     """Return the energies of fine and of coarse detail in 32x32 blocks, 2 x blocks."""
-    plane = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    plane = grey.astype(np.float32)
     smooth = cv2.GaussianBlur(plane, (0, 0), 1.0)
     half = np.ascontiguousarray(smooth[::2, ::2])
     fine = _block_means((plane - smooth) ** 2, _CRISP_BLOCK)
@@ -180,7 +183,7 @@ def _detail_energies(square: np.ndarray) -> np.ndarray:
     return np.stack([fine.ravel(), coarse[:rows, :columns].ravel()])
 
 
-def _crispness(energies: list[np.ndarray], noise: float) -> tuple[float, float]:
+def _crispness(energies: Sequence[np.ndarray], noise: float) -> tuple[float, float]:
     """Return the crispness of the page and of its crispest blocks, without what white noise adds to both.
 
     ``noise`` is the variance of the noise in the grey page.
@@ -193,19 +196,19 @@ def _crispness(energies: list[np.ndarray], noise: float) -> tuple[float, float]:
     return float(fine.sum() / coarse.sum()), float(np.percentile(fine[detailed] / coarse[detailed], 95))
 
 
-def _steepness(square: np.ndarray) -> np.ndarray:
+def _steepness(grey: np.ndarray) -> np.ndarray:
     """Return how steep a square is at each of the eight positions relative to blocks, down and across: 2 x 8."""
-    grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.int16)
+    levels = grey.astype(np.int16)
     steepness = np.zeros((2, 8))
     for axis in (0, 1):
         # Strong edges are limited: a few of them must not hide the blocks.
-        steps = np.minimum(np.abs(np.diff(grey, axis=axis)), _STEEP).mean(1 - axis)
+        steps = np.minimum(np.abs(np.diff(levels, axis=axis)), _STEEP).mean(1 - axis)
         whole = len(steps) // 8 * 8
         steepness[axis] = steps[:whole].reshape(-1, 8).sum(0) if whole else 0
     return steepness
 
 
-def _blocks(steepness: list[np.ndarray]) -> float:
+def _blocks(steepness: Sequence[np.ndarray]) -> float:
     """Return how steep the page is at the borders of 8x8 blocks, over the steepest other position."""
     product = 1.0
     for positions in np.sum(steepness, axis=0):
