@@ -18,7 +18,8 @@ RGB = picture()
 KINDS = every_kind()
 FORMATS = {
     "jpg": "jpeg", "jpeg": "jpeg", "png": "png", "tif": "tiff", "webp": "webp", "bmp": "bmp", "gif": "gif",
-    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf", "dng": "raw", "heic": "heic",
+    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf", "dng": "raw", "heic": "heic", "ppm": "pnm", "pgm": "pnm",
+    "pcx": "pcx", "avif": "avif",
 }  # fmt: skip
 
 
