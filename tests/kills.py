@@ -15,6 +15,7 @@ differs is printed with the instants of the kills, and the exit code is 1.
 
 import argparse
 import hashlib
+import importlib
 import os
 import random
 import shutil
@@ -28,7 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+import openvino  # noqa: F401 - once here, not in every run
 import pandas as pd
+from PIL import Image, ImageSequence
 
 from tests.pipeline.test_run_on_s3 import batch_id, deliver, manifests, rows
 from tests.s3_server import BUCKET, S3Server
@@ -36,13 +39,16 @@ from tests.unit.reviews import a_review
 from tounum_tasks.cli.main import main as tounum
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.sample.batch import write_sample_batch
+from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
 FILES = (
-    "photographs/rocket.jpg", "photographs/portrait in poor light.jpg", "photographs/copy broke off.jpg",
-    "photographs/whiskers, out of focus.jpg", "texts/inventory.tif", "texts/letter.jpg", "drawings/temperature.png",
+    "photographs/rocket.jpg", "photographs/portrait in poor light.jpg", "photographs/whiskers, out of focus.jpg",
+    "texts/inventory.tif", "texts/letter.jpg", "drawings/temperature.png",
 )  # fmt: skip
+BROKEN = "photographs/copy broke off.jpg"
+SIDE = 200  # pixels
 SIDECAR = "photographs/rocket.xmp"
 CORRECTED = "texts/letter.jpg"
 NIGHTS: tuple[tuple[str, ...], ...] = ((), ("--enhancement", "off"))
@@ -76,6 +82,8 @@ def main() -> int:
     """Kill runs on folders and in a bucket; return 1 if anything differed, else 0."""
     arguments = _parse()
     os.environ.update(SETTINGS)
+    for step in STEPS:  # once here, not in every run
+        importlib.import_module(f"tounum_tasks.steps.{step.name}")
     faults = 0
     with tempfile.TemporaryDirectory() as scratch:
         batch = _batch(Path(scratch))
@@ -93,11 +101,15 @@ def _parse() -> argparse.Namespace:
 
 
 def _batch(scratch: Path) -> Path:
+    """Write the batch: pictures of the sample, made small, for what a run costs is then its steps and its models."""
     write_sample_batch(scratch / "sample")
     folder = scratch / "batch"
     for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(scratch / "sample" / name, folder / name)
+        with Image.open(scratch / "sample" / name) as image:
+            pages = [page.resize((SIDE, SIDE)) for page in ImageSequence.Iterator(image)]
+            pages[0].save(folder / name, save_all=len(pages) > 1, append_images=pages[1:])
+    (folder / BROKEN).write_bytes((folder / FILES[0]).read_bytes()[:5_000])
     (folder / SIDECAR).write_text("<x:xmpmeta xmlns:x='adobe:ns:meta/'></x:xmpmeta>")
     (folder / "_READY").touch()
     return folder
@@ -145,7 +157,8 @@ class Trials:
             self._correct(root, night)
             runs.append(run_to(root, arguments))
             states.append(state(root))
-        print(f"{self._place}: undisturbed nights of {', '.join(f'{run.seconds[-1]:.0f} s' for run in runs)}")
+        seconds = ", ".join(f"{run.seconds[-1]:.0f} s" for run in runs)
+        print(f"{self._place}: undisturbed nights of {seconds}", flush=True)
         return runs, states
 
     def _deliver(self) -> str:
