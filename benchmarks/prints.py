@@ -1,13 +1,16 @@
 """Measures what mode ``auto`` makes of prints and other things whose texture belongs to them.
 
-    python benchmarks/prints.py FOLDER [--images N]
+    python benchmarks/prints.py FOLDER [--images N] [--scans]
 
 FOLDER holds clean photographs. Each is printed and scanned in every way that ``PRINTS`` names. Printed for each: how
-many were touched, and how many of these lie further from the photograph than the scan does (PSNR).
+many were touched, and how many of these lie further from the photograph than the scan does (PSNR). With ``--scans``
+FOLDER holds scans of real prints, which are judged as they are: printed is how many were touched, and for what.
 """
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -52,12 +55,32 @@ PRINTS = {
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, or the figures of real scans."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=4, help="use only the first so many")
+    parser.add_argument("--scans", action="store_true", help="FOLDER holds scans of prints: draw none")
     arguments = parser.parse_args()
-    photographs = [load_picture(file) for file in files_of(Source(arguments.folder))[: arguments.images]]
+    pictures = map(load_picture, files_of(Source(arguments.folder))[: arguments.images])
+    if arguments.scans:
+        count_touched(pictures)
+    else:
+        print_and_scan(list(pictures))
+
+
+def count_touched(scans: Iterable[np.ndarray]) -> None:
+    """Print how many scans, uint8 HxWx3, are touched, reverted and left alone, and what was done or tried."""
+    fates: Counter[str] = Counter()
+    for scan in scans:
+        result = enhance(scan, mode="auto", before=measure(scan))
+        operations = " and ".join(operation.split()[0] for operation in result.operations)
+        fates["left alone" if not operations else f"{'touched' if result.accepted else 'reverted'}: {operations}"] += 1
+    for fate, count in fates.most_common():
+        print(f"{count} of {fates.total()} {fate}")
+
+
+def print_and_scan(photographs: list[np.ndarray]) -> None:
+    """Print the table of all prints of some photographs, uint8 HxWx3."""
     print("| | scans | touched | of these, came out worse | the same as JPEG 90 | worse |\n|---|---|---|---|---|---|")
     for name, draw in PRINTS.items():
         counts = np.zeros(4, int)

@@ -4,14 +4,17 @@
 after each, so that the file which brings the process down is known.
 """
 
+import itertools
 import json
 import os
 import random
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from tests.image_files import every_kind, pdf, png_chunk
 
@@ -86,6 +89,67 @@ def _extreme_number(data: bytes, rng: random.Random) -> bytes:
     return data[:at] + number.to_bytes(size, rng.choice(("big", "little"))) + data[at + size :]
 
 
+def _swap_blocks(data: bytes, rng: random.Random) -> bytes:
+    first, second, end = sorted(rng.randrange(len(data) + 1) for _ in range(3))
+    return data[:first] + data[second:end] + data[first:second] + data[end:]
+
+
+def _swap_chunks(data: bytes, rng: random.Random) -> bytes:
+    """Change the order of whole parts, as far as the format has any: their lengths and checksums stay right."""
+    cuts = _chunk_bounds(data)
+    if len(cuts) < 4:
+        return _swap_blocks(data, rng)
+    parts = [data[start:end] for start, end in itertools.pairwise(cuts)]
+    one, other = rng.sample(range(len(parts)), 2)
+    parts[one], parts[other] = parts[other], parts[one]
+    return data[: cuts[0]] + b"".join(parts) + data[cuts[-1] :]
+
+
+def _chunk_bounds(data: bytes) -> list[int]:
+    """Where the parts of a PNG, JPEG, RIFF or boxed file begin, and where the last one ends."""
+    at, bounds = _FIRST_CHUNK.get(data[:2], 0), []
+    while at + 8 <= len(data):
+        bounds.append(at)
+        if data[:2] == b"\xff\xd8":
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if data[at] == 0xFF else len(data)
+        elif data[:2] == b"\x89P":
+            at += 12 + int.from_bytes(data[at : at + 4], "big")
+        elif data[:2] == b"RI":
+            at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1) // 2 * 2
+        else:
+            at += int.from_bytes(data[at : at + 4], "big") or len(data)
+    return bounds
+
+
+_FIRST_CHUNK = {b"\x89P": 8, b"\xff\xd8": 2, b"RI": 12}
+
+
+def _splice(data: bytes, rng: random.Random) -> bytes:
+    """Put the beginning of another file, often of another format, before the rest of this one."""
+    other = rng.choice(_donors())
+    size = rng.choice((8, 16, 32, 64, 256, len(other) // 2))
+    return other[:size] + data[size:]
+
+
+@lru_cache
+def _donors() -> list[bytes]:
+    return list(every_kind().values())
+
+
+def _declare_huge(data: bytes, rng: random.Random) -> bytes:
+    """Put a large number where a small one stands that may be a side, a count or a length."""
+    order: Literal["big", "little"] = rng.choice(("big", "little"))
+    size = rng.choice((2, 4))
+    places = [
+        at for at in range(min(len(data), 4096) - size + 1) if 0 < int.from_bytes(data[at : at + size], order) < 200
+    ]
+    if not places:
+        return _extreme_number(data, rng)
+    at = rng.choice(places)
+    number = rng.choice((5_000, 30_000, 65_535) if size == 2 else (5_000, 30_000, 100_000, 2**28, 2**31 - 1, 2**32 - 1))
+    return data[:at] + number.to_bytes(size, order) + data[at + size :]
+
+
 def _seal_png(data: bytes, rng: random.Random) -> bytes:
     """Mend the checksums of a PNG after a mutation, so that the damage gets as far as the decoder."""
     data = rng.choice((_flip_bits, _change_header, _overwrite, _extreme_number))(data, rng)
@@ -101,7 +165,8 @@ def _seal_png(data: bytes, rng: random.Random) -> bytes:
 
 MUTATIONS: tuple[Mutation, ...] = (
     _truncate, _truncate, _flip_bits, _flip_bits, _change_header, _change_header, _change_end, _fill_end_with_zeros,
-    _overwrite, _remove, _insert, _repeat, _extreme_number, _extreme_number,
+    _overwrite, _remove, _insert, _repeat, _extreme_number, _extreme_number, _swap_blocks, _swap_chunks, _splice,
+    _declare_huge, _declare_huge,
 )  # fmt: skip
 
 
@@ -170,6 +235,22 @@ NO_IMAGES = {
 }
 
 
+def mutations(kinds: Mapping[str, bytes], rng: random.Random) -> Iterator[tuple[str, bytes]]:
+    """Yield names and contents without end: each of ``kinds`` in turn, mutated, and now and then whole but misnamed."""
+    for number, kind in enumerate(itertools.cycle(sorted(kinds))):
+        stem, _, ending = kind.rpartition(".")
+        data = kinds[kind]
+        choice = rng.random()
+        if choice < 0.04:
+            ending = rng.choice(("jpg", "png", "tif", "gif", "pdf", "txt", "JPG", ""))
+        elif ending == "png" and choice < 0.6:
+            data = _seal_png(data, rng)
+        else:
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                data = rng.choice(MUTATIONS)(data, rng) or data[:1]
+        yield f"{stem}-{number:04d}{'.' if ending else ''}{ending}", data
+
+
 def write_mutated_batch(folder: Path, count: int, seed: int) -> list[Path]:
     """Write ``count`` files (at least 60) into ``folder`` and below, and return their paths in a fixed order.
 
@@ -178,25 +259,10 @@ def write_mutated_batch(folder: Path, count: int, seed: int) -> list[Path]:
     careful (line breaks, backslashes, text direction overrides).
     """
     rng = random.Random(seed)
-    kinds = every_kind()
-    names = sorted(kinds)
     contents: list[tuple[str, bytes]] = [*bombs().items(), *NO_IMAGES.items()]
-    while len(contents) < count:
-        kind = names[len(contents) % len(names)]
-        stem, _, ending = kind.rpartition(".")
-        data = kinds[kind]
-        choice = rng.random()
-        if choice < 0.04:
-            ending = rng.choice(("jpg", "png", "tif", "gif", "pdf", "txt", "JPG", ""))  # whole, but named wrongly
-        elif ending == "png" and choice < 0.6:
-            data = _seal_png(data, rng)
-        else:
-            for _ in range(rng.choice((1, 1, 2, 3))):
-                data = rng.choice(MUTATIONS)(data, rng) or data[:1]
-        contents.append((f"{stem}-{len(contents):04d}{'.' if ending else ''}{ending}", data))
-
+    contents += itertools.islice(mutations(every_kind(), rng), max(0, count - len(contents)))
     paths = []
-    for number, (name, data) in enumerate(contents[:count]):
+    for number, (name, data) in enumerate(contents):
         if number % 10 == 9:
             odd = ODD_NAMES[number // 10 % len(ODD_NAMES)]
             name = f"{odd} {number:04d}{Path(name).suffix}"

@@ -109,9 +109,9 @@ def pdf(boxes: list[tuple[float, float]], *, drawn: str = "1 0 0 rg 0 0 20 20 re
     )  # fmt: skip
 
 
-def every_kind() -> dict[str, bytes]:
+def every_kind(height: int = 40, width: int = 60, seed: int = 0) -> dict[str, bytes]:
     """Return one small valid file of every kind that must be readable, by name with a fitting extension."""
-    rgb, deep = picture(), deep_picture()
+    rgb, deep = picture(height, width, seed), deep_picture(height, width, seed)
     image = Image.fromarray(rgb)
     alpha = np.dstack([rgb, np.linspace(0, 255, rgb.shape[1], dtype=np.uint8)[None].repeat(len(rgb), 0)])
     inks = Image.fromarray(cmyk.separate(rgb), "CMYK")
@@ -144,10 +144,11 @@ def every_kind() -> dict[str, bytes]:
         "sixteen-planar.tif": tiff(np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate"),
         "sixteen-cmyk.tif": tiff(np.dstack([deep, deep[..., 0]]), photometric="separated"),
         "sixteen-grey-white-zero.tif": tiff(deep[..., 0], photometric="miniswhite"),
+        "half-float.tif": tiff((deep / 65535).astype(np.float16), photometric="rgb"),
         "float.tif": tiff((deep / 65535).astype(np.float32), photometric="rgb"),
         "big.tif": tiff(rgb, photometric="rgb", bigtiff=True),
         "big-endian.tif": tiff(deep, photometric="rgb", byteorder=">"),
-        "pages.tif": tiff_pages([rgb, rgb[::-1].copy(), rgb[:20].copy()], photometric="rgb"),
+        "pages.tif": tiff_pages([rgb, rgb[::-1].copy(), rgb[: height // 2].copy()], photometric="rgb"),
         "lossy.webp": saved(rgb, "WEBP", quality=90),
         "lossless-alpha.webp": saved(alpha, "WEBP", lossless=True),
         "rgb.bmp": saved(rgb, "BMP"),
@@ -155,6 +156,10 @@ def every_kind() -> dict[str, bytes]:
         "palette.bmp": saved(palette, "BMP"),
         "palette.gif": saved(palette, "GIF"),
         "moving.gif": saved(palette, "GIF", save_all=True, append_images=[palette.rotate(90, expand=False)]),
+        "rgb.ppm": saved(rgb, "PPM"),
+        "sixteen-grey.pgm": b"P5 %d %d 65535\n" % (width, height) + deep[..., 0].astype(">u2").tobytes(),
+        "rgb.pcx": saved(rgb, "PCX"),
+        "lossy.avif": saved(rgb, "AVIF", quality=90, speed=10),
         "rgb.jp2": jp2(rgb),
         "grey.j2k": saved(grey, "JPEG2000", no_jp2=True),
         "sixteen.jp2": jp2(deep),

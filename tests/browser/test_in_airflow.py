@@ -15,6 +15,8 @@ import pytest
 from tests.browser.conftest import token
 from tests.browser.people import Person
 from tests.browser.test_pages import batch_of, correction, image_page, post
+from tests.class_images import write_class_images
+from tests.pipeline.second_models import VERSION, register_second_captioner
 from tounum_airflow.local.api import FINISHED
 from tounum_airflow.local.installation import LocalAirflow
 
@@ -45,17 +47,7 @@ def test_correction_takes_effect_when_it_is_applied(person: LogIn, site: Path, a
     assert post(airflow, "ute", "reviews", correction(site, path, "label", "Photo")).status_code == 200
     assert row_of(site, path)["label"] == "Sketch"  # a review publishes nothing by itself
     ute = person("ute")
-    frame = ute.open(image_page(site, path))
-    assert "takes effect at the next run" in frame.locator(".note").inner_text()
-    frame.get_by_role("link", name="Apply now").click()
-    form = ute.frame("runs?").locator("#again")
-    assert (form.locator("[name=batch_date]").input_value(), form.locator("[name=batch_id]").input_value()) == batch_of(
-        site
-    )
-    form.get_by_role("button", name="Start").click()
-    ute.page.wait_for_url("**/dags/tounum_nightly/runs/**")
-    run_id = airflow.api.runs("tounum_nightly")[-1]["dag_run_id"]
-    assert finished(airflow, run_id) == "success"
+    run_id = apply_now(ute, site, airflow, path)
     row = row_of(site, path)
     assert (row["label"], row["label_source"], row["model_label"]) == ("Photo", "person", "Sketch")
     assert row["caption"] and "/photos/" in row["destination_uri"]
@@ -71,14 +63,128 @@ def test_correction_takes_effect_when_it_is_applied(person: LogIn, site: Path, a
     assert ute.frame("gallery?").locator(".tile").count() == 45
 
 
+def test_correction_outlives_a_new_model_and_a_restore_and_is_learnt_from(
+    person: LogIn, site: Path, airflow: LocalAirflow, retraining: None
+) -> None:
+    path = "sketches/house.png"
+    ute, olga = person("ute"), person("olga")
+    if row_of(site, path)["label_source"] != "person":
+        post(airflow, "ute", "reviews", correction(site, path, "label", "Photo"))
+        apply_now(ute, site, airflow, path)
+    before = row_of(site, path)
+
+    register_second_captioner(site / "lake")
+    promote(olga, "captioner", f'[data-promote*="{VERSION}"]')
+    work_again(ute, site, airflow)
+    after = row_of(site, path)
+    assert (after["label"], after["label_source"]) == ("Photo", "person")
+    assert after["caption"] != before["caption"] and after["captioner_version"].startswith(VERSION)
+
+    date, batch = batch_of(site)
+    old, new = before["manifest_version"], after["manifest_version"]
+    page = f"changes?date={date}&batch={batch}&from={old}&to={new}"
+    restore = f"Restore version {old}"
+    frame = until(olga, page, lambda frame: frame.get_by_role("button", name=restore).count() == 1)
+    frame.get_by_role("button", name=restore).click()
+    frame.get_by_role("button", name="Yes").click()
+    olga.frame("changes?").wait_for_function(f"location.search === '?date={date}&batch={batch}'")
+    restored = row_of(site, path)
+    assert restored["manifest_version"] > new
+    assert (restored["label"], restored["label_source"]) == ("Photo", "person")
+    assert restored["caption"] == before["caption"]
+    promote(olga, "captioner", "[data-promote]:text('Roll back')")
+
+    frame = olga.open("runs")
+    frame.locator("#retrain [name=data]").fill("archive")
+    frame.locator("#retrain").get_by_role("button", name="Start").click()
+    olga.page.wait_for_url("**/dags/tounum_retrain/runs/**")
+    question = asked(airflow)
+    assert "`archive` and what people corrected" in question["body"]
+    assert "| **macro F1" in question["body"]
+
+
+def apply_now(person: Person, site: Path, airflow: LocalAirflow, path: str) -> str:
+    """Press "Apply now" on an image's page and wait for the run, whose id is returned."""
+    frame = person.open(image_page(site, path))
+    assert "takes effect at the next run" in frame.locator(".note").inner_text()
+    frame.get_by_role("link", name="Apply now").click()
+    return start_again(person, site, airflow)
+
+
+def work_again(person: Person, site: Path, airflow: LocalAirflow) -> str:
+    """Have the batch worked on again from its night, and wait for the run, whose id is returned."""
+    date, batch = batch_of(site)
+    person.open(f"runs?date={date}&batch={batch}")
+    return start_again(person, site, airflow)
+
+
+def start_again(person: Person, site: Path, airflow: LocalAirflow) -> str:
+    """Press "Start" of the dialog that works on a day again, and wait for the run, whose id is returned."""
+    form = person.frame("runs?").locator("#again")
+    chosen = (form.locator("[name=batch_date]").input_value(), form.locator("[name=batch_id]").input_value())
+    assert chosen == batch_of(site)
+    form.get_by_role("button", name="Start").click()
+    person.page.wait_for_url("**/dags/tounum_nightly/runs/**")
+    run_id = airflow.api.runs("tounum_nightly")[-1]["dag_run_id"]
+    assert finished(airflow, run_id) == "success"
+    return str(run_id)
+
+
+def promote(person: Person, model: str, button: str) -> None:
+    """Press a button of a model's table, confirm, and wait until the page shows what it did."""
+    name = f"Versions of the {model}"
+    frame = until(person, "models", lambda frame: frame.get_by_role("region", name=name).locator(button).count() == 1)
+    table = frame.get_by_role("region", name=name)
+    before = table.inner_text()
+    table.locator(button).click()
+    frame.get_by_role("button", name="Yes").click()
+    frame.wait_for_function(
+        "([label, before]) => document.querySelector(`[aria-label='${label}']`)?.innerText !== before",
+        arg=[name, before],
+    )
+
+
+@pytest.fixture
+def retraining(site: Path, airflow: LocalAirflow) -> Iterator[None]:
+    """A data set and the DAG that learns from it; what is still asked afterwards is rejected."""
+    write_class_images(site / "datasets" / "archive")
+    airflow.api.set_paused("tounum_reprocess", True)
+    airflow.api.set_paused("tounum_retrain", False)
+    yield
+    airflow.api.set_paused("tounum_retrain", True)
+    for run in airflow.api.runs("tounum_retrain"):
+        if run["state"] not in FINISHED:
+            airflow.api.set_run_state("tounum_retrain", run["dag_run_id"], "failed")
+
+
+def asked(airflow: LocalAirflow) -> dict[str, Any]:
+    """Wait until the retraining asks a person, and return what it shows."""
+    (run,) = airflow.api.runs("tounum_retrain")
+    place = f"dags/tounum_retrain/dagRuns/{run['dag_run_id']}"
+    deadline = time.monotonic() + RUN_SECONDS
+    while time.monotonic() < deadline:
+        states = {task["task_id"]: task["state"] for task in airflow.api.tasks("tounum_retrain", run["dag_run_id"])}
+        if states["approve"] == "awaiting_input":
+            question: dict[str, Any] = airflow.api.request("GET", f"{place}/taskInstances/approve/-1/hitlDetails")
+            return question
+        assert "failed" not in states.values(), states
+        time.sleep(2)
+    raise AssertionError(f"nobody was asked: {states}")
+
+
 def until_known(person: Person, page: str) -> Any:
-    """Open a page until the index knows what the last run published."""
+    """Open a page until the index knows what the last run published; return its frame."""
+    return until(person, page, lambda frame: frame.locator(".note").count() == 0)
+
+
+def until(person: Person, page: str, is_there: Callable[[Any], bool]) -> Any:
+    """Open a page until its frame shows what is waited for; return the frame."""
     for _ in range(20):
         frame = person.open(page)
-        if frame.locator(".note").count() == 0:
+        if is_there(frame):
             return frame
         person.page.wait_for_timeout(5000)
-    raise AssertionError("the index still does not know it")
+    raise AssertionError(f"{page} never shows it: {frame.locator('body').inner_text()[:1000]}")
 
 
 @pytest.fixture

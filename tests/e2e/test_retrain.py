@@ -15,9 +15,9 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.class_images import write_class_images
 from tests.e2e.airflow_installation import AirflowInstallation
 from tounum_airflow.local.api import FINISHED, ApiError, NotFoundError
-from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.models.registry import Registry
 
 pytestmark = pytest.mark.e2e
@@ -122,7 +122,7 @@ class Run:
 def airflow(paused_airflow: AirflowInstallation) -> Iterator[AirflowInstallation]:
     """The installation with two data sets; afterwards the starter models are in production again."""
     datasets = paused_airflow.airflow.workdir / "data" / "datasets"
-    _write_class_data(datasets / "archive")
+    write_class_images(datasets / "archive")
     _write_caption_data(datasets / "squares")
     # What a promotion starts there is another test's business, and takes the slot that trainings need.
     paused_airflow.api.set_paused("tounum_reprocess", True)
@@ -140,16 +140,6 @@ def no_run_is_left(airflow: AirflowInstallation) -> Iterator[None]:
     for run in airflow.api.runs(DAG):
         if run["state"] not in FINISHED:
             airflow.api.set_run_state(DAG, run["dag_run_id"], "failed")
-
-
-def _write_class_data(folder: Path) -> None:
-    """Plain colours that say the class: the starter takes none of them for what they are called."""
-    for label, name in enumerate(CLASSES):
-        for index in range(6):
-            colour = (50 * label + index, 250 - 50 * label, 20 + index)
-            path = folder / name / "scanner" / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (80, 60), colour).save(path)
 
 
 def _write_caption_data(folder: Path) -> None:

@@ -21,7 +21,8 @@ SIMPLE = Confidence((0.0, 0.1, 0.0, 0.0, 0.0, 0.0), 0.5)
 def candidates(log_probability: list[float], words: list[list[int]], worth: list[float]) -> Candidates:
     lengths = np.array([len(said) + 1 for said in words], np.float32)
     attention = [np.zeros((len(said), 64), np.float32) for said in words]
-    return Candidates(words, np.array(log_probability, np.float32), lengths, attention, np.array(worth, np.float32))
+    figures = [np.array(values, np.float32) for values in (log_probability, worth)]
+    return Candidates(words, figures[0], lengths, attention, figures[1], np.zeros(len(words), np.float32))
 
 
 def test_the_evidence_is_what_the_search_found():

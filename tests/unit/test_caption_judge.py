@@ -90,17 +90,21 @@ def test_groups_of_few_images_and_unknown_words_are_not_listed(training, tmp_pat
 def judged(captioner: Captioner, wanted: int, judgement: float = 1000.0, candidates: int = 12) -> Captioner:
     """The captioner with a judge who likes one word."""
     words = len(captioner.vocabulary) - len(SPECIAL)
-    groups = [[len(SPECIAL) + number, 0, 0, 0] for number in range(words)]
-    arrays = {
-        "groups": np.array(groups, np.int32),
+    arrays = judge_arrays(words) | {"groups/bias": (np.arange(words) == wanted).astype(np.float32)}
+    options = replace(captioner.options, judgement=judgement, candidates=candidates)
+    return captioner.with_options(options, Judge(arrays))
+
+
+def judge_arrays(words: int) -> dict[str, np.ndarray]:
+    """A judge of single words who likes none."""
+    return {
+        "groups": np.array([[len(SPECIAL) + number, 0, 0, 0] for number in range(words)], np.int32),
         "rarity": np.ones(words + 1, np.float32),
         "image/kernel": np.zeros((16, 1), np.float16),
         "image/bias": np.zeros(1, np.float32),
         "groups/kernel": np.zeros((words, 1), np.float16),
-        "groups/bias": (np.arange(words) == wanted).astype(np.float32),
+        "groups/bias": np.zeros(words, np.float32),
     }
-    options = replace(captioner.options, judgement=judgement, candidates=candidates)
-    return captioner.with_options(options, Judge(arrays))
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 2])
@@ -125,6 +129,23 @@ def test_a_judge_without_a_say_changes_nothing_but_the_width():
     silent = judged(captioner, 0, judgement=0.0).caption(features(5), beam=3)
     wide = captioner.caption(features(5), beam=12)
     assert [caption.text for caption in silent] == [caption.text for caption in wide]
+
+
+def test_of_captions_that_are_as_good_the_one_with_the_rarest_words_is_said():
+    captioner, _ = make_captioner()
+    words = len(captioner.vocabulary) - len(SPECIAL)
+    base = judged(captioner, 0, judgement=0.0)
+    arrays = {**judge_arrays(words), "rarity": np.arange(words + 1, dtype=np.float32)}  # w0 is in every caption
+    options = replace(base.options, rarity=1000.0)
+    for plain, rare in zip(
+        base.caption(features(6), beam=12),
+        base.with_options(options, Judge(arrays)).caption(features(6), beam=12),
+        strict=True,
+    ):
+        found = [text.lower().strip(".").split() for text in (plain.text, *plain.alternatives)]
+        rarest = [sorted({int(word[1:]) for word in said}, reverse=True)[:3] for said in found]
+        said = sorted({int(word[1:]) for word in rare.words}, reverse=True)[:3]
+        assert np.mean(said) == max(np.mean(numbers) for numbers in rarest if numbers)
 
 
 def test_a_judged_caption_does_not_depend_on_its_batch():
@@ -172,7 +193,9 @@ def test_a_judge_that_the_card_tells_of_must_be_there(tmp_path, training):
         Captioner.load(tmp_path, extractor_digest="e" * 64)
 
 
-@pytest.mark.parametrize("options", [{"judgement": -1.0}, {"judgement": float("nan")}, {"candidates": 0}])
+@pytest.mark.parametrize(
+    "options", [{"judgement": -1.0}, {"judgement": float("nan")}, {"rarity": -1.0}, {"candidates": 0}]
+)
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         SearchOptions(**options)

@@ -13,32 +13,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.hostile_names import HARD, HASHED, NAMES, NOTES
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published import DATE, caption_all, plan_for, process, small_settings
 from tounum_tasks.history.restore import restore
 from tounum_tasks.intake.take_in import take_in
 from tounum_tasks.items import read_items, read_sidecars
-from tounum_tasks.names import safe_key
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.open import open_storage
 from tounum_tasks.visible import display_name
 
-# Names that are derived from others of the list, in one step or two, beside names that are hard to show or to store.
-DERIVED = ["a", "a.png", "a.tif", "a.tif.p0001", "a.tif.p0002", "a.tif.p0002.png", "a.p0001", "a.p0001.png", "a.jpg"]
-NOTES = [f"{name}.reason.json" for name in ("a", "a.png", "a.tif.p0001", "a.p0001")]
-HASHED = [
-    f"a.tif.{safe_key('a.tif')[:8]}.p0002.png",
-    f"a.png.{safe_key('a.png')[:8]}.reason.json",
-    f"a.png.{safe_key('a.png')[:8]}",
-    safe_key("a.png"),
-]
-HARD = [
-    b"\xfc\xe4.png", b"\x1b[31mred\x1b[2J.png", b"new\nline.png", "\u202egnp.exe".encode(), "zero\u200bwidth".encode(),
-    "rlm\u200f.png".encode(), "soft\u00adhyphen.png".encode(), "tag\U000e0041.png".encode(), b"back\\slash.png",
-    "ü".encode() * 127, b"$(id).png", b"--help.png", b"%s%n.png", b"_READY", b".refused", b"manifests",
-]  # fmt: skip
-NAMES = [*map(os.fsencode, [*DERIVED, *NOTES, *HASHED]), *HARD]
 PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3)
 
 

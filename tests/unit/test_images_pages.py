@@ -1,5 +1,6 @@
 """inspect: format by content, number of pages, refusals; from the header alone."""
 
+import hashlib
 import struct
 from io import BytesIO
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from tests.image_files import every_kind, pdf, picture, saved, tiff, tiff_pages
 from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import FileInfo, ImageFormat, inspect
 
@@ -18,7 +20,8 @@ RGB = picture()
 KINDS = every_kind()
 FORMATS = {
     "jpg": "jpeg", "jpeg": "jpeg", "png": "png", "tif": "tiff", "webp": "webp", "bmp": "bmp", "gif": "gif",
-    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf", "dng": "raw", "heic": "heic",
+    "jp2": "jpeg2000", "j2k": "jpeg2000", "pdf": "pdf", "dng": "raw", "heic": "heic", "ppm": "pnm", "pgm": "pnm",
+    "pcx": "pcx", "avif": "avif",
 }  # fmt: skip
 
 
@@ -78,6 +81,53 @@ def test_a_password_is_asked_for():
     encryption = b"<< /Filter /Standard /V 1 /R 2 /O <" + b"11" * 32 + b"> /U <" + b"22" * 32 + b"> /P -4 >>"
     data = data.replace(b"/Root 1 0 R", b"/Root 1 0 R /ID [<00> <00>] /Encrypt " + encryption)
     assert refusal(data).code == ErrorCode.ENCRYPTED
+
+
+def test_a_password_of_the_owner_alone_keeps_nobody_from_reading():
+    assert decode(locked_by_its_owner()).rgb[-4, 4].tolist() == [255, 0, 0]
+
+
+def locked_by_its_owner() -> bytes:
+    """A PDF of a red square whose user's password is empty (ISO 32000, 7.6.3, revision 2)."""
+    drawn = "1 0 0 rg 0 0 20 20 re f"
+    data = pdf([(72, 36)], drawn=drawn)
+    padding = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
+    owner, identity = b"\x11" * 32, b"\0"
+    key = hashlib.md5(padding + owner + struct.pack("<i", -4) + identity).digest()[:5]
+    of_stream = hashlib.md5(key + (4).to_bytes(3, "little") + bytes(2)).digest()[:10]
+    data = data.replace(drawn.encode(), rc4(of_stream, drawn.encode()))
+    words = b"<< /Filter /Standard /V 1 /R 2 /O <%s> /U <%s> /P -4 >>"
+    encryption = words % (owner.hex().encode(), rc4(key, padding).hex().encode())
+    return data.replace(b"/Root 1 0 R", b"/Root 1 0 R /ID [<00> <00>] /Encrypt " + encryption)
+
+
+def rc4(key: bytes, data: bytes) -> bytes:
+    state, j = list(range(256)), 0
+    for i in range(256):
+        j = (j + state[i] + key[i % len(key)]) % 256
+        state[i], state[j] = state[j], state[i]
+    out, i, j = bytearray(), 0, 0
+    for byte in data:
+        i = (i + 1) % 256
+        j = (j + state[i]) % 256
+        state[i], state[j] = state[j], state[i]
+        out.append(byte ^ state[(state[i] + state[j]) % 256])
+    return bytes(out)
+
+
+@pytest.mark.parametrize(
+    ("place", "entry", "shape", "red"),
+    [
+        (b"/MediaBox", b"/Rotate 90 /MediaBox", (300, 150), (4, 4)),
+        (b"/MediaBox", b"/CropBox [0 0 36 36] /MediaBox", (150, 150), (-4, 4)),
+        (b"[0 0 72 36]", b"[72 36 0 0]", (150, 300), (-4, 4)),
+        (b"%PDF", b"\xef\xbb\xbf%PDF", (150, 300), (-4, 4)),
+    ],
+    ids=["turned", "cropped", "box from the wrong corner", "byte order mark"],
+)
+def test_odd_pages_of_a_pdf_are_drawn_as_viewers_draw_them(place, entry, shape, red):
+    rgb = decode(pdf([(72, 36)]).replace(place, entry, 1)).rgb
+    assert rgb.shape[:2] == shape and rgb[red].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tests.image_files import picture, png16, saved, tiff
+from tests.image_files import deep_picture, picture, png16, png_chunk, saved, tiff
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.formats import camera_raw_name, detect_format
@@ -16,6 +16,7 @@ from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import FileInfo, ImageFormat, inspect
 
 RGB = picture()
+DEEP = deep_picture()
 EMPTY = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
 FTYP = b"\0\0\0\x18ftyp%s\0\0\0\0mif1%s"
 
@@ -125,6 +126,46 @@ def test_complex_numbers_are_unsupported() -> None:
     with pytest.raises(ItemError) as refused:
         decode(tiff(RGB[..., 0].astype(np.complex64), photometric="minisblack"))
     assert refused.value.code == ErrorCode.UNSUPPORTED and "complex" in str(refused.value)
+
+
+PALETTE = np.random.default_rng(0).integers(0, 65_536, (3, 65_536), dtype=np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (tiff(DEEP, photometric="cielab"), "16 bits and photometric interpretation 8"),
+        (tiff(RGB, photometric="icclab"), "8 bits, photometric interpretation 9"),
+        (tiff(DEEP, photometric="icclab"), "16 bits and photometric interpretation 9"),
+        (tiff(DEEP[..., 0], photometric="palette", colormap=PALETTE), "16 bits and photometric interpretation 3"),
+        (retagged(tiff(RGB, photometric="rgb", metadata=None), 259, value=34676), "SGI LogLuv"),
+    ],
+    ids=["CIELAB 16", "ICCLab 8", "ICCLab 16", "palette 16", "LogLuv"],
+)
+def test_colours_that_no_library_here_knows_are_named(data: bytes, named: str) -> None:
+    with pytest.raises(ItemError) as refused:
+        decode(data)
+    assert refused.value.code == ErrorCode.UNSUPPORTED and named in str(refused.value)
+
+
+def test_a_png_without_what_it_needs_is_corrupt() -> None:
+    png, palette = saved(RGB, "PNG"), saved(Image.fromarray(RGB).quantize(16), "PNG")
+    at = palette.index(b"PLTE") - 4
+    length = int.from_bytes(palette[at : at + 4], "big")
+    for data, said in (
+        (png[:8] + png_chunk(b"CgBI", b"\x50\0\x20\2") + png[8:], "does not begin with its header"),
+        (palette[:at] + palette[at + 12 + length :], "palette"),
+    ):
+        with pytest.raises(ItemError, match=said) as refused:
+            decode(data)
+        assert refused.value.code == ErrorCode.CORRUPT
+
+
+def test_of_a_jpeg_with_several_pictures_the_first_is_read() -> None:
+    first, second = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    data = saved(first, "MPO", save_all=True, append_images=[second], quality=95)
+    assert inspect(data, limits=ImageLimits()) == FileInfo(ImageFormat.JPEG, 1)
+    assert np.abs(decode(data).rgb.astype(int) - RGB).mean() < 8
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

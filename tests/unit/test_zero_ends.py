@@ -4,6 +4,7 @@ import random
 import struct
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +49,43 @@ def test_a_zero_filled_end_is_told_with_its_share(kind: str) -> None:
     assert all(abs(share - 0.4) < 0.06 for share in found)
 
 
+TILE_BYTES = 64 * 64 * 3
+TILES_AT = len(KINDS["TIFF tiles"](RGB)) - 3 * 5 * TILE_BYTES  # of three rows of five tiles
+
+
+@pytest.mark.parametrize(
+    ("at", "share"),
+    [
+        pytest.param(7 * TILE_BYTES, 8 / 15, id="between two tiles"),
+        pytest.param(7 * TILE_BYTES + 90, 8 / 15, id="in the first row of a tile"),
+        pytest.param(8 * TILE_BYTES - 90, 7 / 15, id="in the last row of a tile"),
+        pytest.param(7 * TILE_BYTES + 20 * 64 * 3, 8 / 15 - 20 / 64 / 15, id="between two rows of a tile"),
+        pytest.param(14 * TILE_BYTES + 30 * 64 * 3, 34 / 64 / 15, id="in the last tile"),
+        pytest.param(3 * TILE_BYTES + 40 * 64 * 3, 12 / 15 - 40 / 64 / 15, id="in the first row of tiles"),
+    ],
+)
+def test_a_cut_is_found_wherever_it_meets_tiles(at: int, share: float) -> None:
+    suspect_end = decode(cut_at(KINDS["TIFF tiles"](RGB), TILES_AT + at)).suspect_end
+    assert suspect_end == pytest.approx(share, abs=0.003)
+
+
+def test_a_cut_behind_the_page_in_a_tile_is_found() -> None:
+    data = KINDS["TIFF tiles"](photograph(200, 300))  # the fifth tile of a row holds 44 columns, the fourth row 8
+    start = len(data) - 4 * 5 * TILE_BYTES
+    suspect_end = decode(cut_at(data, start + 9 * TILE_BYTES + (20 * 64 + 50) * 3)).suspect_end
+    assert suspect_end == pytest.approx((43 * 44 + 72 * 300) / (200 * 300), abs=0.003)
+
+
+def test_a_cut_at_the_end_of_a_row_of_tiles_cannot_be_told() -> None:
+    assert decode(cut_at(KINDS["TIFF tiles"](RGB), TILES_AT + 10 * TILE_BYTES)).suspect_end is None
+
+
+@pytest.mark.parametrize("borders", [(0, 64, 0, 32), (0, 64, 0, 64), (64, 64, 64, 64), (0, 40, 0, 64), (0, 0, 0, 30)])
+def test_black_frames_that_meet_the_edges_of_tiles_are_not_suspected(borders: tuple[int, int, int, int]) -> None:
+    framed = cv2.copyMakeBorder(RGB, *borders, cv2.BORDER_CONSTANT)
+    assert decode(KINDS["TIFF tiles"](framed)).suspect_end is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_files_are_not_suspected(kind: str) -> None:
     assert decode(KINDS[kind](RGB)).suspect_end is None
@@ -82,6 +120,7 @@ def test_white_paper_is_zero_where_zero_means_white() -> None:
     page[20:120:10, 30:270] = 255
     page[110, 30:100] = 200
     assert decode(tiff(page, photometric="miniswhite")).suspect_end is None
+    assert decode(tiff(page, photometric="miniswhite", tile=(64, 64))).suspect_end is None
 
 
 def test_a_list_of_pages_that_is_zeros_proves_it() -> None:

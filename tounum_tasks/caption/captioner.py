@@ -80,6 +80,7 @@ class SearchOptions:
     max_words: int = MAX_WORDS
     length_power: float = 0.7
     judgement: float = 0.0
+    rarity: float = 0.0
     candidates: int = 20
 
     def __post_init__(self) -> None:
@@ -89,8 +90,10 @@ class SearchOptions:
             raise ValueError(
                 f"length_power must be a number from {-STRONGEST_POWER} to {STRONGEST_POWER}, not {self.length_power!r}"
             )
-        if not math.isfinite(self.judgement) or self.judgement < 0:
-            raise ValueError(f"judgement must be a number from 0 on, not {self.judgement!r}")
+        for name in ("judgement", "rarity"):
+            say = getattr(self, name)
+            if not math.isfinite(say) or say < 0:
+                raise ValueError(f"{name} must be a number from 0 on, not {say!r}")
         if type(self.candidates) is not int or not 0 < self.candidates <= MOST_CANDIDATES:
             raise ValueError(f"candidates must be a whole number from 1 to {MOST_CANDIDATES}, not {self.candidates!r}")
 
@@ -105,6 +108,7 @@ class Candidates:
         lengths: float32 K, words that were said, the end included.
         attention: of each, float32 words x 64.
         worth: float32 K, what the judge expects of them; zeros without one.
+        rarity: float32 K, of their rarest words, as the judge knows it; zeros without one.
     """
 
     words: list[list[int]]
@@ -112,10 +116,12 @@ class Candidates:
     lengths: NDArray[np.float32]
     attention: list[NDArray[np.float32]]
     worth: NDArray[np.float32]
+    rarity: NDArray[np.float32]
 
     def ranked(self, options: SearchOptions) -> list[int]:
         """Positions of the candidates, best first."""
-        merit = self.log_probability / self.lengths**options.length_power + options.judgement * self.worth
+        merit = self.log_probability / self.lengths**options.length_power
+        merit = merit + options.judgement * self.worth + options.rarity * self.rarity
         return np.argsort(-merit, kind="stable").tolist()
 
 
@@ -231,6 +237,7 @@ class Captioner:
                     lengths=np.array([min(len(said) + 1, self.options.max_words) for said in words], np.float32),
                     attention=[caption.attention for caption in captions],
                     worth=judge.worth(image, words) if judge else np.zeros(len(words), np.float32),
+                    rarity=judge.rarity_of(words) if judge else np.zeros(len(words), np.float32),
                 )
 
     def sample(

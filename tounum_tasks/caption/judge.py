@@ -23,6 +23,9 @@ from tounum_tasks.errors import ConfigurationError
 
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
 PHRASES, ENDINGS = "phrases", "endings"
+RAREST = 3
+"""Of so many of a caption's words the mean rarity is told."""
+
 SURER = 1.0
 """How many times as good a phrase must get by an ending that is added to it."""
 
@@ -106,6 +109,16 @@ class Judge:
         expected = dict(zip(rows, (np.einsum("gr,r->g", kernel[rows], image) + bias[rows]).tolist(), strict=True))
         figures = [sum(weight * expected[row] for part in parts for row, weight in part.items()) for parts in weights]
         return np.array(figures, np.float32) * (10 / LONGEST)
+
+    def rarity_of(self, captions: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Mean rarity of the rarest different words of captions, natural logarithms: float32 K; 0 where none is said.
+
+        Args:
+            captions: word numbers of each of the K, without start and end.
+        """
+        rows, rarity = self._rows, self._rarity
+        words = [sorted((rarity[rows.get((word,), -1)] for word in set(said)), reverse=True) for said in captions]
+        return np.array([np.mean(rarest[:RAREST]) if rarest else 0.0 for rarest in words], np.float32)
 
     def surest(self, features: NDArray[np.floating]) -> Group:
         """Word numbers of the short caption that suits an image best: a phrase, and an ending if that makes it better.

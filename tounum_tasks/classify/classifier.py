@@ -55,15 +55,18 @@ class Classifier:
         self._temperature = float(weights[TEMPERATURE].item())
 
     @classmethod
-    def load(cls, folder: Path) -> Classifier:
+    def load(cls, folder: Path, *, precision: Precision | None = None) -> Classifier:
         """Load a version folder of the registry.
+
+        Args:
+            precision: overrides the choice of :func:`~tounum_tasks.models.compute.best_precision`.
 
         Raises:
             ConfigurationError: the folder is incomplete or damaged.
         """
         card, files = read_files(folder, name="classifier")
         weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
-        return cls(weights, architecture=architecture_of(weights), digest=card.digest)
+        return cls(weights, architecture=architecture_of(weights), digest=card.digest, precision=precision)
 
     def scores(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (calibrated logits) of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5."""

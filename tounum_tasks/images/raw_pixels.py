@@ -24,14 +24,24 @@ def tiff_suspect_end(data: Any, header: TiffHeader) -> float | None:
     last = next((number for number in range(len(segments) - 1, -1, -1) if segments[number].any()), None)
     if last is None:
         return None
-    first = last if header.tiled else last - last % per_plane
-    rows = [row for segment in segments[first : last + 1] for row in segment]
-    cut = zero_end.cut_in_rows(rows.__getitem__, len(rows))
-    if cut is None:
-        return None
+    plane = slice(last - last % per_plane, last - last % per_plane + per_plane)
     sizes = [segment.shape[0] * segment.shape[1] for segment in segments]
-    zeros = sum(sizes[last + 1 :]) + (len(rows) - cut[0]) * segments[last].shape[1] - cut[1]
-    return round(zeros / sum(sizes), 4)
+    whole = _whole_before_cut(segments[plane], header)
+    return None if whole is None else round(1 - (sum(sizes[: plane.start]) + whole) / sum(sizes), 4)
+
+
+def _whole_before_cut(segments: list[NDArray[np.generic]], header: TiffHeader) -> int | None:
+    """Return how many pixels of a plane stand before a cut; None without one."""
+    if header.tiled:
+        found = zero_end.cut_in_tiles(segments, -(-header.width // header.segment_shape[1]))
+        if found is None:
+            return None
+        tile, row, column = found
+        before = sum(segment.shape[0] * segment.shape[1] for segment in segments[:tile])
+        return before + row * segments[tile].shape[1] + column
+    rows = [row for segment in segments for row in segment]
+    cut = zero_end.cut_in_rows(rows.__getitem__, len(rows))
+    return None if cut is None else cut[0] * header.width + cut[1]
 
 
 def _segment(data: Any, header: TiffHeader, number: int, per_plane: int) -> NDArray[np.generic]:

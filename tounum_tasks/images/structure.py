@@ -98,10 +98,14 @@ def check_png(data: bytes) -> None:
     """Walk the chunks of a PNG file and compare their checksums (PNG, third edition, section 5).
 
     Raises:
-        ItemError: TRUNCATED without an end chunk, CORRUPT for a wrong checksum.
+        ItemError: TRUNCATED without an end chunk, CORRUPT for a wrong checksum or a palette that is missing.
     """
     view = memoryview(data)
+    needs_palette = data[25:26] == b"\x03"  # its colour type
     for kind, start, end in _png_chunks(data):
+        needs_palette = needs_palette and kind != b"PLTE"
+        if needs_palette and kind == b"IDAT":
+            raise ItemError(ErrorCode.CORRUPT, "the PNG file lacks the palette that its pixels are numbers of")
         if zlib.crc32(view[start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
             raise ItemError(ErrorCode.CORRUPT, "a checksum in the PNG file is wrong: its content has changed")
         if kind == b"IEND":

@@ -1,19 +1,21 @@
 """Copies that broke off and were filled up with zeros, in formats that have no checksum.
 
 Programs that copy allocate the whole file first; when the connection breaks, the rest of it stays zeros. In raw
-pixels that is a
-black end (white where zero means white), which looks like a picture. What tells it from a picture with a black end is
-that it
-begins in the middle of a row:
+pixels that is a black end (white where zero means white), which looks like a picture. What tells it from a picture with
+a black end is that it begins in the middle of a row:
 
 - in the order of the file, the last pixel that is not zero lies left of 98 % of the row;
 - of the rows just above, at least 90 % of the pixels right of that column are not zero, and of the cut row left of it;
 - neither the rows just above fade, nor the cut row towards its end (a black edge that is tilted by a hair does).
 
 A cut at the very end of a row cannot be told from a black border.
+
+Where the pixels lie in tiles, the end begins in the middle of a tile or between two of them. Its edge then runs along
+the edges of tiles, in steps, as that of no picture does: all along it, the pixels on the other side are not zero and do
+not fade. A cut at the very end of a row of tiles cannot be told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ _ROWS_ABOVE = 4
 _FADED = 0.5
 _TAIL = 0.05  # of a row, in which a fading edge would show
 _MIN_ZERO_BYTES = 64  # at the end of coded pixels
+_MIN_ZERO_PIXELS = 64  # at the end of tiles: the darkest corners of pictures are smaller
+_MIN_STEPS = 16  # pixels of an edge that no picture has
 
 Row = Callable[[int], NDArray[np.generic]]
 
@@ -47,6 +51,65 @@ def cut_in_rows(row: Row, rows: int) -> tuple[int, int] | None:
     above = [_brightness(row(number)) for number in range(last - 1, max(last - 1 - _ROWS_ABOVE, -1), -1)]
     is_filled = np.mean(cut[:column] != 0) >= _FILLED and all(np.mean(line[column:] != 0) >= _FILLED for line in above)
     return (last, column) if is_filled and not _fades(cut, column, above) else None
+
+
+def cut_in_tiles(tiles: Sequence[NDArray[np.generic]], across: int) -> tuple[int, int, int] | None:
+    """Return (tile, row, column) at which a raster in tiles turns to zeros, None if it does not.
+
+    Args:
+        tiles: their samples, HxW or HxWxC, by rows of tiles, without what reaches beyond the raster.
+        across: how many tiles make up a row.
+    """
+    last = next((number for number in range(len(tiles) - 1, -1, -1) if tiles[number].any()), None)
+    if last is None:
+        return None
+    row, column = _behind_the_last(tiles[last])
+    found = cut_in_rows(tiles[last].__getitem__, len(tiles[last]))
+    if found is None and not _is_stepped_edge(tiles, across, last, row, column):
+        return None
+    return (last, row, column)
+
+
+def _behind_the_last(tile: NDArray[np.generic]) -> tuple[int, int]:
+    """Return the row of the last sample that is not zero, and the column behind it."""
+    rows, columns = np.nonzero(np.any(tile.reshape(*tile.shape[:2], -1), axis=-1))
+    return int(rows[-1]), int(columns[-1]) + 1
+
+
+def _is_stepped_edge(tiles: Sequence[NDArray[np.generic]], across: int, last: int, row: int, column: int) -> bool:
+    """Whether zeros begin at a place of the tile ``last`` along an edge in steps, with a picture on its other side."""
+    down, right = divmod(last, across)
+    height, width = tiles[last].shape[:2]
+    zeros = (height - row) * width - column + sum(tile.shape[0] * tile.shape[1] for tile in tiles[last + 1 :])
+    if zeros < _MIN_ZERO_PIXELS:
+        return False
+    above = [np.concatenate(tiles[(down - 1) * across : down * across], axis=1)] if down else []
+    band = np.concatenate([*above, np.concatenate(tiles[down * across : (down + 1) * across], axis=1)])
+    top, left = len(band) - height, sum(tile.shape[1] for tile in tiles[down * across : last])
+    corner, end = left + column, left + width
+
+    # The edge: the lower sides of what is left of the cut and of what is right of it, and the right sides of two tiles.
+    lower = [(len(band) - 1, x) for x in range(left)] if last + across - right < len(tiles) else []
+    lower += [(top + row, x) for x in range(left, corner)] if row < height - 1 or lower else []
+    upper = [(top + row - 1, x) for x in range(corner, end)] + [(top - 1, x) for x in range(end, band.shape[1])]
+    sides = [(y, left - 1) for y in range(top + row + 1, len(band))] if right else []
+    sides += [(y, end - 1) for y in range(top, top + row)] if right < across - 1 else []
+    upper, lower = ([(y, x) for y, x in part if y >= _ROWS_ABOVE - 1] for part in (upper, lower))
+    if len(upper) + len(sides) < _MIN_STEPS:
+        return False
+    return _is_filled(band, upper, sides) and _is_filled(band, upper + lower, sides)
+
+
+def _is_filled(band: NDArray[np.generic], below: list[tuple[int, int]], beside: list[tuple[int, int]]) -> bool:
+    """Whether a picture reaches an edge: given are the (row, column) of pixels that it lies below, and beside."""
+    ys, xs = np.array(below + beside).T
+    inwards = np.arange(len(ys)) < len(below)
+    depths = [
+        _brightness(band[np.where(inwards, ys - depth, ys), np.where(inwards, xs, np.maximum(xs - depth, 0))])
+        for depth in range(_ROWS_ABOVE)
+    ]
+    are_filled = all(np.mean(line != 0) >= _FILLED for line in depths)
+    return are_filled and bool(depths[0].mean() >= _FADED * depths[-1].mean())
 
 
 def _fades(cut: NDArray[np.float64], column: int, above: list[NDArray[np.float64]]) -> bool:

@@ -60,14 +60,18 @@ class Restorer:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Restorer:
+    def load(cls, folder: Path, *, precision: Precision | None = None) -> Restorer:
         """Load a version folder of the registry.
+
+        Args:
+            precision: overrides the choice of :func:`~tounum_tasks.models.compute.best_precision`.
 
         Raises:
             ConfigurationError: the folder is incomplete or damaged.
         """
         card, files = read_files(folder, name="restorer")
-        return cls(parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE), digest=card.digest)
+        weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
+        return cls(weights, digest=card.digest, precision=precision)
 
     def restore(self, rgb: NDArray[np.uint8], *, blur: float) -> NDArray[np.uint8]:
         """Return a restored page.

@@ -25,7 +25,7 @@ LAYOUT = 3  # raise with every change of the tables: an index of another layout 
 ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20
 LAST_DAY = dt.date(2199, 12, 31).toordinal()
 BUSY_SECONDS = 30.0
-CACHE_KIB = 4096  # of pages, per connection
+CACHE_KIB = 1024  # of pages, per connection; the rest is in the cache of the operating system
 
 TABLES = f"""
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.captioner import Candidates, Captioner, SearchOptions, sentence, version_files
 from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
+from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.datasets.lots import hashes_of_files
@@ -37,6 +38,7 @@ from tounum_tasks.training.mixture import merit, try_shares
 
 LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1, 1.4, 1.7)
 JUDGEMENTS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
+RARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 ENOUGH_TO_CHOOSE = 100
 log = logging.getLogger(__name__)
 
@@ -106,8 +108,8 @@ def write_versions(
         if not (keep_judge and judge):
             captioner = write(options, {})
             judge = fit_judge(training.finished_features("train"), training.vocabulary)
-            options, tried = choose_search(captioner.with_options(options, Judge(judge)), cache)
-            chosen["dev_by_judgement"] = _by_text(tried)
+            options, tables = choose_search(captioner.with_options(options, Judge(judge)), cache)
+            chosen |= tables
         estimates, chosen["dev_confidence"] = fit_estimates(write(options, {}), cache)
     captioner = write(options, {})
     figures, captions = evaluate(captioner, cache.images, (cache.read(i) for i in range(cache.shards)))
@@ -137,34 +139,43 @@ def _write_images_learnt(training: CaptionerTraining, folder: Path) -> None:
     write_trained_on(folder, [*map(prefix_of, learnt), *before])
 
 
-def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOptions, dict[float, dict[str, float]]]:
-    """How much long captions are preferred and how much the captioner's judge has to say.
+def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOptions, dict[str, dict[str, Any]]]:
+    """How much long captions are preferred, how much the captioner's judge has to say, and then how much rare words do.
 
     All ways choose from the same captions of the dev images, so they cost no more than one.
 
     Returns:
-        the best options, and the figures for every say of the judge at the best preference of long captions.
+        the best options, and for the card the figures for every say of the judge and of rare words, with the others as
+        they are best.
     """
+    found = [one for shard in range(cache.shards) for one in captioner.candidates(cache.read(shard), beam=3)]
+    vocabulary, images = captioner.vocabulary, cache.images
+
+    def tried(ways: list[SearchOptions]) -> dict[SearchOptions, dict[str, float]]:
+        return {way: score_by_source([_best(one, way, vocabulary) for one in found], images) for way in ways}
+
     ways = [
         replace(captioner.options, length_power=power, judgement=judgement)
         for power in LENGTH_POWERS
         for judgement in JUDGEMENTS
     ]
-    captions: list[list[str]] = [[] for _ in ways]
-    for shard in range(cache.shards):
-        for found in captioner.candidates(cache.read(shard), beam=3):
-            for options, chosen in zip(ways, captions, strict=True):
-                best = found.words[found.ranked(options)[0]]
-                chosen.append(sentence(tuple(captioner.vocabulary.decode(best))))
-    tried = {
-        (way.length_power, way.judgement): score_by_source(chosen, cache.images)
-        for way, chosen in zip(ways, captions, strict=True)
+    judged = tried(ways)
+    best = max(judged, key=lambda way: merit(judged[way]))
+    rarities = RARITIES if best.judgement else RARITIES[:1]  # it is the judge who knows what is rare
+    with_rarity = tried([replace(best, rarity=rarity) for rarity in rarities])
+    for way, figures in [*judged.items(), *with_rarity.items()]:
+        log.info("%s: BLEU-4 %.4f, CIDEr %.4f, %d words", way, *figures.values())
+    return max(with_rarity, key=lambda way: merit(with_rarity[way])), {
+        "dev_by_judgement": _by_text(
+            {way.judgement: figures for way, figures in judged.items() if way.length_power == best.length_power}
+        ),
+        "dev_by_rarity": _by_text({way.rarity: figures for way, figures in with_rarity.items()}),
     }
-    power, judgement = max(tried, key=lambda way: merit(tried[way]))
-    by_judgement = {way[1]: figures for way, figures in tried.items() if way[0] == power}
-    for say, figures in by_judgement.items():
-        log.info("length power %s, judgement %s: BLEU-4 %.4f, CIDEr %.4f, %d words", power, say, *figures.values())
-    return replace(captioner.options, length_power=power, judgement=judgement), by_judgement
+
+
+def _best(found: Candidates, options: SearchOptions, vocabulary: Vocabulary) -> str:
+    """The caption that a search chooses with these options."""
+    return sentence(tuple(vocabulary.decode(found.words[found.ranked(options)[0]])))
 
 
 def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -49,7 +49,7 @@ def render(
         user: who looks; without one, nothing that only editors may do is shown.
     """
     base = base_of(request)
-    content = _ENVIRONMENT.get_template(template).render(
+    content = ENVIRONMENT.get_template(template).render(
         base=base,
         airflow=base.removesuffix(PREFIX),
         title=title,
@@ -92,10 +92,10 @@ def _bytes(number: float | None) -> str:
     return f"{number:.1f} GB"
 
 
-_ENVIRONMENT = jinja2.Environment(
+ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(FOLDER),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"quantity": _quantity, "percent": _percent, "duration": _duration, "bytes": _bytes}
+ENVIRONMENT.filters |= {"quantity": _quantity, "percent": _percent, "duration": _duration, "bytes": _bytes}

@@ -3,6 +3,11 @@ import { airflow, goTo, say, send } from "./page.js";
 
 const values = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
 
+const parameters = (form) => {
+  const given = values(form);
+  return given.corrections ? { data: "corrections", ...given, corrections: true } : given;
+};
+
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.dataset.trigger) {
@@ -10,7 +15,7 @@ document.addEventListener("submit", async (event) => {
     const button = event.submitter;
     button.disabled = true;
     const dag = form.dataset.trigger;
-    const { isOk, content } = await send(`${airflow}/api/v2/dags/${dag}/dagRuns`, { logical_date: null, conf: values(form) });
+    const { isOk, content } = await send(`${airflow}/api/v2/dags/${dag}/dagRuns`, { logical_date: null, conf: parameters(form) });
     button.disabled = false;
     if (isOk) goTo(`${airflow}/dags/${dag}/runs/${encodeURIComponent(content.dag_run_id)}`);
     else say(content.detail, true);
