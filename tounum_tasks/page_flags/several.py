@@ -82,17 +82,19 @@ def _touches_edge(outline: np.ndarray, shape: tuple[int, ...]) -> bool:
 
 def _apart_from_ground(rgb: np.ndarray) -> np.ndarray | None:
     """What differs from the ground, uint8 HxW of 0 and 255; None if there is no even ground."""
-    lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1), cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab = cv2.cvtColor(cv2.GaussianBlur(rgb, (0, 0), 1), cv2.COLOR_RGB2LAB)
     depth = max(round(_FRAME * min(rgb.shape[:2])), 2)
     frame = np.concatenate(
         [part.reshape(-1, 3) for part in (lab[:depth], lab[-depth:], lab[:, :depth], lab[:, -depth:])]
-    )
+    ).astype(np.float32)
     ground = np.median(frame, axis=0)
     distances = np.linalg.norm(frame - ground, axis=1)
     limit = float(np.clip(1.5 * np.percentile(distances, 90), _NEAREST, _FARTHEST))
     if (distances < limit / 1.4).mean() < _EVEN_FROM:
         return None
-    apart = (np.linalg.norm(lab - ground, axis=2) > limit).astype(np.uint8) * 255
+    squares = (np.arange(256, dtype=np.float32)[:, None] - ground) ** 2  # of the distance, for each value of a channel
+    distance = cv2.transform(cv2.LUT(lab, squares[:, None]), np.ones((1, 3), np.float32))
+    apart = (distance > limit**2).astype(np.uint8) * 255
     return np.asarray(cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
 
 

@@ -31,11 +31,11 @@ DELIVERED = (
     "metadata_left_out",
 )  # fmt: skip
 FACTS = (
-    "format", "colour_mode", "bit_depth", "dpi", "dpi_x", "dpi_y", "exif_orientation", "skew_degrees", "phash",
-    "duplicate_of", "duplicate_of_batch", "near_duplicate_of", "near_duplicate_of_page", "near_duplicate_of_batch",
-    "near_duplicate_distance", "sidecars", "checksum", "checksum_source", "enhancement_method",
-    "restorer_version", "classifier_version", "captioner_version", "extractor_version", "code_version", "image_id",
-    "original_uri", "destination_uri",
+    "format", "colour_mode", "bit_depth", "dpi", "dpi_x", "dpi_y", "exif_orientation", "skew_degrees", "turn_degrees",
+    "phash", "duplicate_of", "duplicate_of_batch", "near_duplicate_of", "near_duplicate_of_page",
+    "near_duplicate_of_batch", "near_duplicate_distance", "sidecars", "checksum", "checksum_source",
+    "enhancement_method", "restorer_version", "classifier_version", "captioner_version", "extractor_version",
+    "code_version", "image_id", "original_uri", "destination_uri",
 )  # fmt: skip
 
 
