@@ -69,16 +69,23 @@ def test_a_page_of_print_that_lies_on_its_side_or_its_head_is_told_with_its_turn
         assert flag.reason == f"its lines {run}: turned by {90 * turns} degrees clockwise it stands upright"
 
 
-def in_capitals() -> Pixels:
-    """A page of capitals, which have nothing that rises above or hangs below them."""
+def in_capitals(faint: bool = False) -> Pixels:
+    """A page of capitals, which have nothing that rises above or hangs below them; faint ones lack their lower half."""
     page = np.full((1_400, 1_000), 250, np.uint8)
     for line in range(30):
         place = (80, 120 + 40 * line)
         cv2.putText(page, "THE BOXES CAME UP FROM THE CELLAR", place, cv2.FONT_HERSHEY_SIMPLEX, 1.1, 30, 2, cv2.LINE_AA)
+        if faint:
+            lower = page[110 + 40 * line : 124 + 40 * line]
+            lower[:] = 250 - 0.3 * (250 - lower)
     return texts.scanned(page, 1, skew_degrees=0)
 
 
-@pytest.mark.parametrize("page", [texts.scanned(texts.inventory(), 1, skew_degrees=0), in_capitals()])
+@pytest.mark.parametrize(
+    "page",
+    [texts.scanned(texts.inventory(), 1, skew_degrees=0), in_capitals(), in_capitals(faint=True)],
+    ids=["inventory", "capitals", "faint capitals"],
+)
 @pytest.mark.parametrize("turns", range(4))
 def test_nothing_is_said_of_which_end_is_up_where_letters_do_not_tell(page: Pixels, turns: int) -> None:
     assert "sideways" not in flags_of(look_at(np.ascontiguousarray(np.rot90(page, turns))))

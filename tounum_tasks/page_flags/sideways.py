@@ -27,6 +27,7 @@ _FEWEST_LINES = 40  # pieces of lines
 _NEAR, _FAR = 0.15, 0.55  # of the height of such letters: where ink above and below them is looked for
 _LOWEST = 3  # pixels that letters without ascender are high
 _SURE = 5.0  # standard errors of the balance
+_MOST_BALANCE = 0.72  # of print; more comes from capitals whose one half is faint, as printers of receipts leave it
 _CONTRADICTED = 2.0  # standard errors of edges that say the opposite
 _EDGES_COUNT, _SHARPEST = 0.03, 5.0  # what a standard error of the edges adds to the evidence, and how many count
 
@@ -64,7 +65,8 @@ class Letters:
     def evidence(self) -> float:
         """That they stand upright, about -1 to 1: below 0, they are upside down; 0 where nothing is sure."""
         is_contradicted = self.edges * np.sign(self.balance) < -_CONTRADICTED
-        is_clear = self.count >= _FEWEST_LINES and abs(self.certainty) >= _SURE and not is_contradicted
+        is_print = self.count >= _FEWEST_LINES and abs(self.balance) <= _MOST_BALANCE
+        is_clear = is_print and abs(self.certainty) >= _SURE and not is_contradicted
         evidence = self.balance + _EDGES_COUNT * float(np.clip(self.edges, -_SHARPEST, _SHARPEST))
         return evidence if is_clear and abs(evidence) >= SURE_FROM else 0.0
 
