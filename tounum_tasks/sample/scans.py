@@ -51,7 +51,10 @@ def _aged(page: Pixels) -> Pixels:
 
 def _in_border(page: Pixels) -> Pixels:
     """The page on the black ground of an open scanner."""
-    return cv2.copyMakeBorder(page, 60, 90, 110, 70, cv2.BORDER_CONSTANT, value=(16, 16, 18))
+    height, width = page.shape[:2]
+    glass = np.full((height + 150, width + 180, 3), (16, 16, 18), np.uint8)
+    glass[60 : 60 + height, 110 : 110 + width] = page
+    return glass
 
 
 def _album() -> Pixels:
