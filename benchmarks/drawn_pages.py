@@ -18,6 +18,14 @@ def written(rng: np.random.Generator, height: int) -> np.ndarray:
     return cv2.resize(scan, size, interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC)
 
 
+def prose(rng: np.random.Generator, height: int) -> np.ndarray:
+    """Return a page of running text from a scanner, uint8 HxWx3, turned by at most two degrees."""
+    number = int(rng.integers(1, 61))
+    page = texts.article(number) if number % 2 else texts.letter()
+    scan = texts.scanned(page, number, skew_degrees=float(rng.uniform(-2, 2)))
+    return cv2.resize(scan, (round(height * scan.shape[1] / scan.shape[0]), height), interpolation=cv2.INTER_AREA)
+
+
 @cache
 def _scan(number: int) -> np.ndarray:
     """One of many pages at 150 dpi."""

@@ -1,8 +1,9 @@
 """How often the flags of pages are right.
 
-    python benchmarks/page_flags.py skew|blanks|several|borders|negatives [--data DIR] [--seed N]
+    python benchmarks/page_flags.py skew|sideways|blanks|several|borders|negatives --data DIR [--seed N]
 
-DIR holds pictures in folders of their class and source (``Text/office``, ``Photo/oldphotos``, ...); the rest is drawn.
+DIR holds pictures in folders of their class and source (``Text/office``, ``Photo/oldphotos``, ...), and for
+``sideways`` PDF files with printed pages in ``Text/pdf`` and folders below it; the rest is drawn.
 Thresholds were chosen on drawn pages and on pictures of these sources, some of which were looked at before: these
 figures say how well flags suit them, not how well they suit what nobody has seen.
 """
@@ -15,11 +16,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pypdfium2
 
 from benchmarks import drawn_pages as drawn
 from tounum_tasks.page_flags.look import PageLook, look_at
+from tounum_tasks.sample import texts
 
 WRITTEN = ("Text/office", "Text/sroie", "Text/typed")
+DRAWN = ("Schematics/bpmnmiwg", "Schematics/vegalite", "Schematics/circuits24", "Sketch/tuberlin")
+HANDWRITTEN = ("Text/poilus", "Text/medieval", "Text/funsd")
 PICTURES = ("Photo/pacs", "Photo/oldphotos", "Painting/peopleart", "Painting/pacs")
 
 
@@ -42,6 +47,18 @@ def skew(data: Path, rng: np.random.Generator) -> None:
     print_called("straight drawn pages", (drawn.written(rng, 1_754) for _ in range(500)), is_skewed)
     print_called("pictures", pictures(data, PICTURES, 500), is_skewed)
     print_milliseconds(drawn.written(rng, 500), drawn.written(rng, 3_508))
+
+
+def sideways(data: Path, rng: np.random.Generator) -> None:
+    """Turned pages of print that are found with the right turn, and upright pages and pictures that are flagged."""
+    print_turns("drawn pages", (drawn.prose(rng, int(rng.integers(1_000, 3_500))) for _ in range(100)), rng)
+    print_turns("printed pages", printed(data / "Text/pdf", rng, 300), rng)
+    print_called("upright printed pages", printed(data / "Text/pdf", rng, 500, fewest=0), is_flagged("sideways"))
+    print_called("upright drawn pages", (drawn.written(rng, 1_754) for _ in range(100)), is_flagged("sideways"))
+    for what, sources in (("pages", WRITTEN + HANDWRITTEN), ("drawings", DRAWN), ("pictures", PICTURES)):
+        enlarged = (cv2.resize(picture, None, fx=3, fy=3) for picture in pictures(data, sources, 500))
+        print_called(f"upright {what}, three times as large", enlarged, is_flagged("sideways"))
+    print_milliseconds(drawn.prose(rng, 500), drawn.prose(rng, 3_508))
 
 
 def blanks(data: Path, rng: np.random.Generator) -> None:
@@ -111,7 +128,8 @@ def overlap_of(found: Sequence[Sequence[float]], box: np.ndarray) -> float:
 
 
 MEASURED: dict[str, Callable[[Path, np.random.Generator], None]] = {
-    "skew": skew, "blanks": blanks, "several": several, "borders": borders, "negatives": negatives,
+    "skew": skew, "sideways": sideways, "blanks": blanks, "several": several, "borders": borders,
+    "negatives": negatives,
 }  # fmt: skip
 
 
@@ -122,6 +140,27 @@ def pictures(data: Path, sources: Sequence[str], count: int) -> Iterator[np.ndar
         random.Random(1).shuffle(paths)
         for path in paths[: -(-count // len(sources))]:
             yield cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def printed(folder: Path, rng: np.random.Generator, count: int, *, fewest: int = 1_500) -> Iterator[np.ndarray]:
+    """Yield pages of PDF files below a folder, a page of each, as a scanner sees them: 1,000 to 2,000 pixels high.
+
+    Args:
+        fewest: characters on a page, so that there are lines of print.
+    """
+    paths = sorted(folder.rglob("*.pdf"))
+    random.Random(1).shuffle(paths)
+    for path in paths:
+        if count == 0:
+            return
+        document = pypdfium2.PdfDocument(path)
+        page = document[int(rng.integers(len(document)))]
+        scale = float(rng.uniform(1_000, 2_000)) / max(page.get_size())
+        if max(page.get_size()) < 2_000 and page.get_textpage().count_chars() >= fewest:
+            grey = page.render(scale=scale, grayscale=True).to_numpy()
+            count -= 1
+            yield texts.scanned(grey, count, skew_degrees=float(rng.uniform(-2, 2)))
+        document.close()
 
 
 def is_skewed(look: PageLook) -> bool:
@@ -152,6 +191,17 @@ def print_errors(what: str, pages: Iterator[np.ndarray], rng: np.random.Generato
     mean, median = np.mean(errors), np.median(errors)
     within = np.mean(np.array(errors) <= 0.2)
     print(f"{what}: mean {mean:.3f}, median {median:.3f}, {within:.1%} within .2; told of {len(errors)} of {count}")
+
+
+def print_turns(what: str, pages: Iterator[np.ndarray], rng: np.random.Generator) -> None:
+    """Print how many turned pages are found, and of how many the turn that is told is right."""
+    told = []
+    for page in pages:
+        quarters = int(rng.integers(1, 4))
+        told.append((look_at(np.ascontiguousarray(np.rot90(page, quarters))).turn_degrees, 90 * quarters))
+    right = sum(turn == truth for turn, truth in told)
+    wrong = sum(turn not in (truth, None) for turn, truth in told)
+    print(f"{what}, turned: {right} of {len(told)} found with the right turn, {wrong} with a wrong one")
 
 
 def print_milliseconds(*pages: np.ndarray) -> None:

@@ -11,7 +11,8 @@ from tests.browser.airflow import airflow_over, command, passwords, roots
 from tests.browser.people import CHROMIUM, Person
 from tests.metadata_files import xmp_packet
 from tounum_airflow.local.installation import LocalAirflow
-from tounum_tasks.sample.batch import write_sample_batch
+from tounum_tasks.sample.batch import jpeg, write_sample_batch
+from tounum_tasks.sample.scans import as_scanned
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,8 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sample_batch(batch)
     said = "<dc:title>The coffee house</dc:title><dc:identifier>Inv 1923/5</dc:identifier>"
     (batch / "photographs" / "coffee.xmp").write_bytes(xmp_packet(said))
+    for name, scan in (("letter", "album"), ("article, yellowed", "bordered")):
+        (batch / "texts" / f"{name}.jpg").write_bytes(jpeg(as_scanned()[scan]))
     (batch / "_READY").touch()
     done = command(folder, "run")
     assert done.returncode == 0, done.stderr

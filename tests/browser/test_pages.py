@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.browser.people import Person
 from tounum_airflow.local.installation import LocalAirflow
 from tounum_tasks.models.card import WEIGHTS_FILE, write_card
 from tounum_tasks.models.weights import write_safetensors
+from tounum_tasks.sample.photos import photographs
 
 LogIn = Callable[..., Person]
 PAGES = ["nights", "gallery", "quarantine", "models", "changes", "runs"]
@@ -97,6 +99,36 @@ def test_filters_and_search_find_and_the_address_says_what(person: LogIn) -> Non
     assert "q=rocke" in vera.page.url
     vera.page.reload()
     assert vera.frame("q=rocke").locator(".tile").count() == 1
+
+
+def test_photographs_on_a_sheet_are_outlined_and_shown_one_by_one(person: LogIn, site: Path) -> None:
+    vera = person("vera")
+    frame = vera.open(image_page(site, "texts/letter.jpg"))  # which is a page of an album here
+    assert frame.locator(".outlines polygon").count() == 3
+    picture, outlines = (frame.locator(f".canvas {what}").bounding_box() for what in ("img.before", ".outlines"))
+    assert outlines == pytest.approx(picture, abs=1)
+    crops = frame.locator(".crops svg")
+    assert [crop.get_attribute("aria-label") for crop in crops.all()] == [f"Photograph {n} of 3" for n in (1, 2, 3)]
+    vera.page.wait_for_function("() => document.querySelector('iframe').contentDocument.images[0].complete")
+    for crop, name in zip(crops.all(), ("astronaut", "cat", "coffee"), strict=True):
+        shown = cv2.imdecode(np.frombuffer(crop.screenshot(), np.uint8), cv2.IMREAD_COLOR_RGB)[4:-4, 4:-4]
+        expected = cv2.resize(photographs()[name], shown.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(shown.astype(float) - expected).mean() < 30, name
+    frame.get_by_label("what was found on it").uncheck()
+    assert not frame.locator(".outlines").is_visible()
+    assert vera.violations(frame) == []
+
+
+def test_what_a_border_surrounds_is_outlined(person: LogIn, site: Path) -> None:
+    vera = person("vera")
+    frame = vera.open(image_page(site, "texts/article, yellowed.jpg"))  # which lies in a black border here
+    width, height = (int(frame.locator("img.before").get_attribute(side)) for side in ("width", "height"))
+    corners = frame.locator(".outlines polygon.content").get_attribute("points")
+    left, top, right, bottom = (int(corners.replace(" ", ",").split(",")[place]) for place in (0, 1, 4, 5))
+    assert (left, top, width - right, height - bottom) == pytest.approx((110, 60, 70, 90), abs=3)
+    assert frame.locator(".crops").count() == 0
+    assert frame.get_by_text("takes effect at the next run").count() == 0  # for nobody has corrected anything
+    assert vera.violations(frame) == []
 
 
 def test_nothing_found_says_what_to_do(person: LogIn) -> None:

@@ -16,12 +16,28 @@ OUTCOMES = {
     "data/masters/0001.tif": ("ok", None, None, "data/access/0001.jpg", 1),
     "data/masters/0002 again.tif": ("ok", None, None, None, 0),
     "data/masters/0002.tif": ("ok", None, "data/masters/0002 again.tif", None, 0),
+    "data/film/0007.jpg": ("ok", None, None, None, 0),
     DIFFERENT: ("quarantined", "checksum_differs", None, None, 0),
     MISSING: ("quarantined", "missing", None, None, 0),
     "data/pages/aged back.jpg": ("ok", None, None, None, 0),
+    "data/pages/album.jpg": ("ok", None, None, None, 0),
+    "data/pages/bordered.jpg": ("ok", None, None, None, 0),
+    "data/pages/crooked.jpg": ("ok", None, None, None, 0),
     "data/pages/fax.tif": ("ok", None, None, None, 0),
     "data/pages/letter.jpg": ("ok", None, None, None, 1),
+    "data/pages/sideways.jpg": ("ok", None, None, None, 0),
     "data/pages/white back.jpg": ("ok", None, None, None, 0),
+}
+# What a person would see at once; of all others nothing.
+FLAGS = {
+    "data/film/0007.jpg": ["negative"],
+    "data/pages/aged back.jpg": ["blank"],
+    "data/pages/album.jpg": ["several"],
+    "data/pages/bordered.jpg": ["border"],
+    "data/pages/crooked.jpg": ["skewed"],
+    "data/pages/letter.jpg": ["skewed"],
+    "data/pages/sideways.jpg": ["sideways"],
+    "data/pages/white back.jpg": ["blank"],
 }
 SIDECARS = {"METS.xml", "titles.csv", "checksums of the scanner.md5", "bagit.txt", "manifest-sha256.txt"}
 
@@ -58,6 +74,19 @@ def test_what_is_short_is_taken_on_request_and_every_file_has_its_fate(
     assert tuple(sizes.loc["data/camera/0005.dng"][:3]) == ("raw", 450, 300)
     assert tuple(sizes.loc["data/camera/0006.heic"][:3]) == ("heic", 480, 360)
     assert tuple(sizes.loc["data/pages/fax.tif"]) == ("tiff", 1240, 1753, 204, 204, 98)
+    flags = {
+        path: [flag["flag"] for flag in told]
+        for path, told in zip(rows.source_path, rows.page_flags, strict=True)
+        if told is not None and len(told)
+    }
+    assert flags == FLAGS
+    pages = rows.set_index("source_path")
+    assert pages.skew_degrees["data/pages/crooked.jpg"] == pytest.approx(3, abs=0.1)
+    assert pages.turn_degrees["data/pages/sideways.jpg"] == 90
+    assert len(pages.photo_boxes["data/pages/album.jpg"]) == 3
+    assert list(pages.content_box["data/pages/bordered.jpg"]) == pytest.approx([110, 60, 1350, 1814], abs=3)
+    backs = pages.destination_uri[["data/pages/white back.jpg", "data/pages/aged back.jpg"]]
+    assert backs.str.contains("/non_photos/blank/").all()
     assert rows.checksum.str.startswith("sha256:").all()
     assert set(rows.checksum_source) == {"manifest-sha256.txt"}
     assert [path.name for path in (tmp_path / "ingest").rglob("*") if path.is_file()] == ["Thumbs.db"]

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.image_files import picture
+from tests.metadata_files import with_metadata
 from tests.profiles import rgb_profile
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images.decode import decode
+from tounum_tasks.images.decode import decode, open_image
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import ImageFormat, inspect
 from tounum_tasks.sample.delivery import HEIC
@@ -101,6 +102,16 @@ def test_colours_go_through_the_profile_and_the_note_in_exif_turns_nothing(tmp_p
     assert (decoded.width_px, decoded.height_px) == (256, 128)  # the resolution of the note makes pixels square
     assert (decoded.dpi, decoded.dpi_x, decoded.dpi_y) == (300, 300, 150)
     assert np.abs(decoded.rgb[:, 128].astype(int) - 188).max() <= 3  # half of the light is 188 in sRGB
+
+
+@needs_encoder
+def test_what_it_says_of_itself_is_read(tmp_path: Path) -> None:
+    (tmp_path / "in.jpg").write_bytes(with_metadata(picture(64, 96), "jpg"))
+    with open_image(encoded(tmp_path, tmp_path / "in.jpg")) as file:
+        metadata = file.metadata(file.decode(1))
+    fields = metadata.fields
+    assert (fields.title, fields.device, fields.captured_at) == ("Market", "Canon EOS 5D", "1987-05-04T12:00:00")
+    assert metadata.has_profile
 
 
 @needs_encoder

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from tests.image_files import picture, png_chunk, saved, tiff_pages
-from tests.metadata_files import FORMATS, exif, exiftool, iptc, with_metadata, xmp_packet
+from tests.metadata_files import FORMATS, TAKEN, TITLED, exif, exiftool, iptc, with_metadata, xmp_packet
 from tounum_tasks.images.decode import open_image
 from tounum_tasks.images.encode import encode
 from tounum_tasks.metadata.embedded import Metadata, read_metadata
@@ -276,3 +276,91 @@ def test_dates_of_xmp_are_as_precise_as_they_were_written(date: str) -> None:
 )  # fmt: skip
 def test_a_device_names_its_maker_once(make: str | None, model: str | None, device: str | None) -> None:
     assert device_of(make, model) == device
+
+
+# Formats whose enhanced pictures are stored in another one
+
+
+def with_blocks(suffix: str) -> bytes:
+    """A picture with XMP, and EXIF where the format has a place for it, as programs write them."""
+    block = exif(t36867=TAKEN).tobytes()
+    match suffix:
+        case "avif":
+            return saved(RGB, "AVIF", exif=block, xmp=TITLED)
+        case "gif":
+            data = saved(RGB, "GIF")
+            trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+            extension = b"\x21\xff\x0bXMP DataXMP" + TITLED + trailer
+            return data[:-1] + extension + data[-1:]
+        case "jp2":
+            told = ((b"JpgTiffExif->JP2", block.removeprefix(b"Exif\0\0")), (JP2_XMP, TITLED))
+            boxes = [struct.pack(">I4s", 24 + len(content), b"uuid") + name + content for name, content in told]
+            return saved(RGB, "JPEG2000") + b"".join(boxes)
+    raise ValueError(suffix)
+
+
+JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+@pytest.mark.parametrize("suffix", ["avif", "gif", "jp2"])
+def test_other_formats_say_as_much(suffix: str) -> None:
+    _, metadata = read(with_blocks(suffix))
+    fields = metadata.fields
+    assert (fields.title, fields.inventory_number) == ("Market", "Inv 1923/5")
+    assert [sentence for sentence in metadata.left_out if "maker's notes" not in sentence] == []
+    if suffix != "gif":
+        assert (fields.device, fields.copyright) == ("Canon EOS 5D", "City archive")
+        assert fields.captured_at == "1987-05-04T12:00:00"
+
+
+@needs_exiftool
+@pytest.mark.parametrize("suffix", ["avif", "gif", "jp2"])
+def test_what_other_formats_say_stands_in_the_enhanced_png(suffix: str, tmp_path: Path) -> None:
+    rgb, metadata = read(with_blocks(suffix))
+    path = tmp_path / "enhanced.png"
+    path.write_bytes(encode(255 - rgb, format="png", metadata=metadata))
+    said = exiftool(path)
+    assert said["XMP-dc:Title"] == "Market" and "XMP-tiff:Orientation" not in said
+
+
+@pytest.mark.parametrize("suffix", ["avif", "gif", "jp2"])
+def test_damaged_blocks_of_other_formats_cost_nothing_but_themselves(suffix: str) -> None:
+    data = with_blocks(suffix).replace(b"<rdf:RDF", b"<rdf:RDX", 1)
+    rgb, metadata = read(data)
+    assert rgb.size == RGB.size and metadata.fields.title is None
+    assert [sentence for sentence in metadata.left_out if sentence.startswith("XMP: ")]
+
+
+def pdf(information: str) -> bytes:
+    """A PDF file of one empty page with an information dictionary."""
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 30 40]>>",
+        f"<<{information}>>",
+    ]
+    out, places = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n{content}\nendobj\n".encode("latin-1")
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    end = f"xref\n0 5\n0000000000 65535 f \n{table}trailer\n<</Size 5/Root 1 0 R/Info 4 0 R>>\nstartxref\n{len(out)}\n"
+    return out + end.encode() + b"%%EOF\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "date"),
+    [
+        ("D:20260105093000+01'00'", "2026-01-05T09:30:00+01:00"),
+        ("D:20260105093000Z", "2026-01-05T09:30:00Z"),
+        ("D:202601050930", "2026-01-05T09:30:00"),
+        ("D:1998", "1998"),
+        ("D:20261399", None),
+        ("yesterday", None),
+    ],
+)
+def test_a_pdf_file_says_what_its_information_does(written: str, date: str | None) -> None:
+    said = f"/Title(Minutes)/Subject(Harbour board)/Keywords(harbour; board, coal)/CreationDate({written})"
+    fields = read(pdf(said))[1].fields
+    assert (fields.title, fields.description, fields.digitised_at) == ("Minutes", "Harbour board", date)
+    assert fields.keywords == ("harbour", "board", "coal") and fields.captured_at is None

@@ -1,4 +1,4 @@
-"""What rows say of pages as people see them: bordered, crooked, empty, with several photographs, negatives."""
+"""What rows say of pages as people see them: borders, crooked, turned and empty ones, several photographs, film."""
 
 from pathlib import Path
 
@@ -56,6 +56,41 @@ def test_a_straight_page_is_measured_and_not_flagged(page: Pixels) -> None:
     assert look.flags == () and look.skew_degrees == pytest.approx(0, abs=0.1)
 
 
+@pytest.mark.parametrize("page", [texts.letter(), texts.article()], ids=["letter", "article"])
+@pytest.mark.parametrize("height", [1_100, 1_754, 2_600])
+def test_a_page_of_print_that_lies_on_its_side_or_its_head_is_told_with_its_turn(page: Pixels, height: int) -> None:
+    scan = texts.scanned(page, 1, skew_degrees=0.8)
+    scan = cv2.resize(scan, (round(height * scan.shape[1] / scan.shape[0]), height), interpolation=cv2.INTER_AREA)
+    assert "sideways" not in flags_of(look_at(scan)) and look_at(scan).turn_degrees is None
+    for turns, run in ((1, "run up or down"), (2, "are upside down"), (3, "run up or down")):
+        look = look_at(np.ascontiguousarray(np.rot90(scan, turns)))  # counter-clockwise
+        (flag,) = [flag for flag in look.flags if flag.flag == "sideways"]
+        assert look.turn_degrees == 90 * turns and flag.score >= flag.threshold
+        assert flag.reason == f"its lines {run}: turned by {90 * turns} degrees clockwise it stands upright"
+
+
+def in_capitals(faint: bool = False) -> Pixels:
+    """A page of capitals, which have nothing that rises above or hangs below them; faint ones lack their lower half."""
+    page = np.full((1_400, 1_000), 250, np.uint8)
+    for line in range(30):
+        place = (80, 120 + 40 * line)
+        cv2.putText(page, "THE BOXES CAME UP FROM THE CELLAR", place, cv2.FONT_HERSHEY_SIMPLEX, 1.1, 30, 2, cv2.LINE_AA)
+        if faint:
+            lower = page[110 + 40 * line : 124 + 40 * line]
+            lower[:] = 250 - 0.3 * (250 - lower)
+    return texts.scanned(page, 1, skew_degrees=0)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [texts.scanned(texts.inventory(), 1, skew_degrees=0), in_capitals(), in_capitals(faint=True)],
+    ids=["inventory", "capitals", "faint capitals"],
+)
+@pytest.mark.parametrize("turns", range(4))
+def test_nothing_is_said_of_which_end_is_up_where_letters_do_not_tell(page: Pixels, turns: int) -> None:
+    assert "sideways" not in flags_of(look_at(np.ascontiguousarray(np.rot90(page, turns))))
+
+
 @pytest.mark.parametrize("name", sorted(photos.photographs()))
 def test_nothing_is_said_of_the_lines_of_a_photograph(name: str) -> None:
     assert look_at(photos.photographs()[name]).skew_degrees is None
@@ -74,6 +109,14 @@ def test_nothing_is_said_of_the_lines_of_a_photograph(name: str) -> None:
 def test_an_empty_page_is_blank_and_nothing_else(page: Pixels) -> None:
     look = look_at(page)
     assert flags_of(look) == ["blank"] and look.skew_degrees is None
+
+
+def test_an_empty_page_in_the_black_border_of_its_scanner_is_blank_and_has_a_box() -> None:
+    scan = np.full((800, 620, 3), 14, np.uint8)
+    scan[40:740, 60:560] = paper((240, 236, 224))
+    look = look_at(scan)
+    assert flags_of(look) == ["border", "blank"]
+    assert look.content_box == (60, 40, 560, 740)
 
 
 def test_one_line_is_enough_not_to_be_blank() -> None:

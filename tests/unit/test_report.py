@@ -385,3 +385,24 @@ def test_page_says_what_people_corrected(settings: Settings) -> None:
     ]
     page, _ = page_of(make_plan(publish(settings, rows)), settings)
     assert page.count("by a person") == 2 and "93.1" not in page and "87.2" in page
+
+
+def test_page_says_how_many_images_came_with_a_title_a_number_or_a_date(settings: Settings) -> None:
+    rows = [
+        ok_row(settings, "a.png", "Photo", title="Market", inventory_number="1923/5", keywords=["market", "war"]),
+        ok_row(settings, "b.png", "Photo", title="Harbour", captured_at="1931", keywords=[]),
+        ok_row(settings, "c.png", "Photo"),
+    ]
+    plan = make_plan(publish(settings, rows))
+    page, _ = page_of(plan, settings)
+    _, _, part = page.partition("What came with them")
+    part, _, _ = part.partition("</table>")
+    told = re.findall(r'<th scope="row">(.*?)</th><td class="number">(\d+)</td>', part)
+    assert sorted(told) == [("captured at", "1"), ("inventory number", "1"), ("keywords", "1"), ("title", "2")]
+
+
+def test_page_has_no_table_of_what_came_with_images_of_which_nothing_is_said(
+    settings: Settings, batch: BatchPlan
+) -> None:
+    page, _ = page_of(make_plan(batch), settings)
+    assert "What came with them" not in page

@@ -10,8 +10,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "sample",
         help="write a batch of about 40 sample files, or a sample delivery",
         description="Write the sample batch into DIR, ready to be taken in, for example data/ingest/sample. With "
-        "--delivery: a BagIt bag with sidecars, checksum lists, copies, empty pages, one file that was changed and one "
-        "that was lost.",
+        "--delivery: a BagIt bag with sidecars, checksum lists, copies, empty and crooked pages, an album, film, one "
+        "file that was changed and one that was lost.",
     )
     parser.add_argument("--delivery", action="store_true", help="write the delivery instead")
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder of the batch; made if it is not there")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.limits import ImageLimits, hostile_input
+from tounum_tasks.metadata.containers import Blocks
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,15 @@ def read(data: bytes, limits: ImageLimits) -> HeifPicture:
         raise
     exif = _tags(image.info["exif"])
     return HeifPicture(samples, image.info["bit_depth"], image.premultiplied_alpha, image.info.get("icc_profile"), exif)
+
+
+def metadata_blocks(data: bytes) -> Blocks:
+    """Return the blocks of the primary picture; it is not decoded for them."""
+    import pi_heif
+
+    told = pi_heif.open_heif(data, convert_hdr_to_8bit=False).info
+    exif, xmp = told.get("exif") or b"", told.get("xmp") or b""
+    return Blocks(exif=exif.removeprefix(b"Exif\0\0"), xmp=xmp, has_profile=bool(told.get("icc_profile")))
 
 
 def _tags(block: bytes | None) -> Image.Exif:

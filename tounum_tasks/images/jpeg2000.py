@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.structure import boxes
+from tounum_tasks.metadata.containers import Blocks
 
 _CODE_STREAM = b"\xff\x4f\xff\x51"
 _RESTRICTED_PROFILE, _ANY_PROFILE = 2, 3  # methods of a colour box (ITU-T T.800, table I.9; T.801, table M.22)
 _CMYK, _SRGB, _GREY, _SYCC = 12, 16, 17, 18  # enumerated colour spaces (T.801, table M.25)
+_XMP, _EXIF = bytes.fromhex("be7acfcb97a942e89c71999491e3afac"), b"JpgTiffExif->JP2"  # which UUID boxes are these
 _BILEVEL = (0, 15)
 _READ_SPACES = frozenset((*_BILEVEL, _CMYK, _SRGB, _GREY, _SYCC))
 
@@ -66,6 +68,23 @@ def icc_profile(data: bytes) -> bytes | None:
         ItemError: CORRUPT.
     """
     return next((profile for _, profile in _colours(data) if profile), None)
+
+
+def metadata_blocks(data: bytes) -> Blocks:
+    """Return the blocks of a JP2 or JPX file (XMP: ISO 16684-3, 5.7; EXIF: as exiv2 and Adobe's programs write it).
+
+    Raises:
+        ItemError: CORRUPT.
+    """
+    found = Blocks(has_profile=icc_profile(data) is not None)
+    if data[:4] == _CODE_STREAM:
+        return found
+    for kind, start, end in boxes(data, 0, len(data)):
+        if kind == b"uuid" and data[start : start + 16] == _XMP:
+            found.xmp = data[start + 16 : end]
+        elif kind == b"uuid" and data[start : start + 16] == _EXIF:
+            found.exif = data[start + 16 : end].removeprefix(b"Exif\0\0")
+    return found
 
 
 def with_resolution(data: bytes, dpi: float) -> bytes:

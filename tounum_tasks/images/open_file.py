@@ -21,6 +21,8 @@ from tounum_tasks.images.limits import ImageLimits, hostile_input
 from tounum_tasks.images.resolution import Resolution, made_square, of_exif, of_picture
 from tounum_tasks.images.tiff_pages import camera_raw_name, page_offsets, point_to, with_photometric
 from tounum_tasks.images.to_rgb import colours_to_rgb, extremes, is_unfilled, picture_to_rgb, samples_to_rgb
+from tounum_tasks.metadata.containers import Blocks
+from tounum_tasks.metadata.document import document_fields
 from tounum_tasks.metadata.embedded import Metadata, read_metadata
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
@@ -45,6 +47,20 @@ _COLOUR_MODES = {
 }  # fmt: skip
 _PNG_MODES = {0: "grey", 2: "rgb", 3: "palette", 4: "grey_alpha", 6: "rgb_alpha"}
 _TIFF_MODES = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb", 8: "lab"}
+
+
+def _avif_blocks(data: bytes) -> Blocks:
+    told = PILLOW_READERS[ImageFormat.AVIF](BytesIO(data)).info
+    exif = told.get("exif", b"").removeprefix(b"Exif\0\0")
+    return Blocks(exif=exif, xmp=told.get("xmp", b""), has_profile=bool(told.get("icc_profile")))
+
+
+# The formats whose metadata their decoders find.
+_BLOCKS: dict[ImageFormat, Callable[[bytes], Blocks]] = {
+    ImageFormat.AVIF: _avif_blocks,
+    ImageFormat.HEIC: heif.metadata_blocks,
+    ImageFormat.JPEG2000: jpeg2000.metadata_blocks,
+}
 
 
 class MappedFile(mmap.mmap):
@@ -117,8 +133,12 @@ class OpenFile:
         self, page: int, size: tuple[int, int], *, dpi: float | None, turned: bool, limits: ImageLimits
     ) -> Metadata:
         """Return the metadata of a page for its upright picture of ``size`` (width, height)."""
+        if self.format is ImageFormat.PDF:
+            return Metadata(fields=document_fields(self._pdf.information()))
         offset = self._page_offsets(limits)[page - 1] if self.format is ImageFormat.TIFF else None
-        return read_metadata(self._mapped, self.format, size, dpi=dpi, turned=turned, offset=offset)
+        turned = turned or self.format is ImageFormat.HEIC  # by its boxes, of which nothing else is told
+        blocks = _BLOCKS[self.format](self._mapped[:]) if self.format in _BLOCKS else None
+        return read_metadata(self._mapped, self.format, size, dpi=dpi, turned=turned, offset=offset, blocks=blocks)
 
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:

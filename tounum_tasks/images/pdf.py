@@ -48,6 +48,10 @@ class PdfFile:
         """Return the number of pages."""
         return len(self._document)
 
+    def information(self) -> dict[str, str]:
+        """Return what the file says of itself: Title, Subject, Keywords, CreationDate, ..."""
+        return dict(self._document.get_metadata_dict(skip_empty=True))
+
     def render(self, page: int, limits: ImageLimits) -> RenderedPage:
         """Render page ``page`` (from 1) on white at ``limits.pdf_dpi``, or at what the pixel limit leaves of it.
 

@@ -148,9 +148,14 @@ SCHEMA = pa.schema(
         _field(
             "page_flags",
             pa.list_(pa.field("element", _flags)),
-            "What a person would see: border, skewed, blank, several, negative; each with score, threshold and reason",
+            "What a person would see: border, blank, skewed, sideways, several, negative; each with score and reason",
         ),
         _field("skew_degrees", _real, "How far the lines are turned clockwise; null: no sure lines", decimals=3),
+        _field(
+            "turn_degrees",
+            pa.int32(),
+            "How far to turn it clockwise, so that it is upright: 90, 180, 270",
+        ),
         _field(
             "content_box",
             pa.list_(pa.field("element", pa.int32())),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tounum_tasks.metadata.containers import Blocks, jpeg_blocks, png_blocks, tiff_blocks, webp_blocks
+from tounum_tasks.metadata.containers import Blocks, gif_blocks, jpeg_blocks, png_blocks, tiff_blocks, webp_blocks
 from tounum_tasks.metadata.directories import first_directory, is_tiff
 from tounum_tasks.metadata.exif import Exif, exif_fields, read_exif
 from tounum_tasks.metadata.fields import Fields
@@ -18,7 +18,9 @@ from tounum_tasks.metadata.xmp import Xmp, xmp_fields
 
 MAX_PACKET = 65_000  # bytes; a JPEG segment holds little more
 
-_READERS: dict[str, Callable[[bytes], Blocks]] = {"jpeg": jpeg_blocks, "png": png_blocks, "webp": webp_blocks}
+_READERS: dict[str, Callable[[bytes], Blocks]] = {
+    "jpeg": jpeg_blocks, "png": png_blocks, "webp": webp_blocks, "gif": gif_blocks,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ def read_metadata(
     dpi: float | None = None,
     turned: bool = False,
     offset: int | None = None,
+    blocks: Blocks | None = None,
 ) -> Metadata:
-    """Return the metadata of a picture; formats other than JPEG, PNG, WebP, and TIFF with all that is built like it,
-    give none.
+    """Return the metadata of a picture: of JPEG, PNG, WebP and GIF, of TIFF with all that is built like it, and what
+    ``blocks`` say of other formats.
 
     Args:
         data: the file, bytes or mapped.
@@ -61,6 +64,7 @@ def read_metadata(
         dpi: resolution of that picture, in dots per inch.
         turned: its pixels are turned against the original's.
         offset: of the directory of a TIFF file's page; default: the first.
+        blocks: of a file of another format, as its decoder found them.
     """
     try:
         if offset is None and is_tiff(data):
@@ -69,7 +73,7 @@ def read_metadata(
             blocks = tiff_blocks(data, offset)
         elif format in _READERS:
             blocks = _READERS[format](data)
-        else:
+        elif blocks is None:
             return Metadata()
     except (ValueError, zlib.error) as error:
         return Metadata(left_out=(f"all of it: {error}",))

@@ -12,6 +12,7 @@ MAX_KEYWORDS, MAX_KEYWORD = 64, 200  # all fields together fit into one message 
 
 _EXIF_DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?")
 _ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?")
+_PDF_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(Z|[+-]\d\d'\d\d)?")
 _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 
 
@@ -70,6 +71,21 @@ def exif_date(text: str | None, zone: str | None = None) -> str | None:
     year, month, day, time = found.groups()
     zone = zone.strip() if zone and _ZONE.fullmatch(zone.strip()) else ""
     return iso_date(f"{year}-{month}-{day}" + (f"T{time}{zone}" if time else ""))
+
+
+def pdf_date(text: str | None) -> str | None:
+    """Return a date of a PDF file (``D:19870504120000+01'00'``) as ISO 8601, None if it is none."""
+    found = _PDF_DATE.match(text.strip()) if text else None
+    if not found:
+        return None
+    year, month, day, hour, minute, second, zone = found.groups()
+    date = "-".join(part for part in (year, month, day) if part)
+    time = f"T{hour}:{minute}:{second or '00'}{_zone_of_pdf(zone)}" if minute else ""
+    return iso_date(date + time)
+
+
+def _zone_of_pdf(zone: str | None) -> str:
+    return f"{zone[:3]}:{zone[4:6]}" if zone and zone[0] in "+-" else zone or ""
 
 
 def iso_date(text: str | None) -> str | None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from tounum_tasks.page_flags.colours import distances
 
+_SIDES = ("left", "top", "right", "bottom")
 _OUTERMOST = 3  # pixels at a side whose colour is taken for that of the border
 _DARK_BELOW = 90.0  # lightness, 0 to 255
 _COLOURED_FROM = 45.0  # distance from grey in Lab: no paper is so coloured
@@ -40,20 +41,44 @@ def border_of(lab: np.ndarray) -> Border | None:
     behind which something else begins. Neither a night sky nor the ground of a white-on-black drawing ends so.
     """
     height, width = lab.shape[:2]
-    turned = {"left": lab.transpose(1, 0, 2), "top": lab, "right": lab[:, ::-1].transpose(1, 0, 2), "bottom": lab[::-1]}
-    depths = {side: _depth(pixels) for side, pixels in turned.items()}
+    depths = {side: _depth(_with_side_above(lab, side)) for side in _SIDES}
     if not any(depths.values()):
         return None
-    left, top, right, bottom = (depths[side] for side in ("left", "top", "right", "bottom"))
-    box = (left, top, width - right, height - bottom)
+    colours = [_outermost(_with_side_above(lab, side)) for side, depth in depths.items() if depth]
+    for side in _SIDES:  # a thick border beside it hides the edge of one that is as dark
+        across = ("top", "bottom") if side in ("left", "right") else ("left", "right")
+        before, after = (depths[other] for other in across)
+        seen = _with_side_above(lab, side)
+        if not depths[side] and max(before, after) > _CORNERS * seen.shape[1]:
+            between = seen[:, before : seen.shape[1] - after]
+            alike = any(np.linalg.norm(_outermost(between) - colour) <= _NEAR for colour in colours)
+            depths[side] = _depth(between) if alike else 0
+    box = (depths["left"], depths["top"], width - depths["right"], height - depths["bottom"])
     share = 1 - (box[2] - box[0]) * (box[3] - box[1]) / (width * height)
     return Border(tuple(side for side, depth in depths.items() if depth), box, share)
+
+
+def _with_side_above(lab: np.ndarray, side: str) -> np.ndarray:
+    """The picture with one of its sides at the top; what was at the left or above is at the left."""
+    match side:
+        case "left":
+            return lab.transpose(1, 0, 2)
+        case "right":
+            return lab[:, ::-1].transpose(1, 0, 2)
+        case "bottom":
+            return lab[::-1]
+    return lab
+
+
+def _outermost(lab: np.ndarray) -> np.ndarray:
+    """The colour at the top of a picture."""
+    return np.asarray(np.median(lab[:_OUTERMOST].reshape(-1, 3), axis=0))
 
 
 def _depth(lab: np.ndarray) -> int:
     """How many rows at the top of a picture, uint8 HxWx3 in Lab, are a border and nothing else; 0: there is none."""
     height, width = lab.shape[:2]
-    colour = np.median(lab[:_OUTERMOST].reshape(-1, 3), axis=0)
+    colour = _outermost(lab)
     if colour[0] > _DARK_BELOW and np.hypot(*(colour[1:] - 128)) < _COLOURED_FROM:
         return 0
     first = round(_CORNERS * width)

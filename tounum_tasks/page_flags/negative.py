@@ -78,13 +78,17 @@ def _has_orange_rebate(lab: np.ndarray) -> bool:
     """Whether two opposite sides of a picture, uint8 HxWx3 in Lab, are even, light and orange, as masked film is."""
     depth = max(round(_REBATE * min(lab.shape[:2])), 2)
     sides = (lab[:depth], lab[-depth:], lab[:, :depth], lab[:, -depth:])
-    found = []
-    for side in sides:
-        pixels = side.reshape(-1, 3).astype(np.float32)
-        base = np.median(pixels, axis=0)
-        is_film = bool(base[0] >= _BASE_FROM) and _is_orange(base)
-        found.append(is_film and bool((distances(pixels, base) <= _EVEN).mean() >= _EVEN_FROM))
-    return (found[0] and found[1]) or (found[2] and found[3])
+    first, second = [_is_masked(side) for side in sides[:2]], [_is_masked(side) for side in sides[2:]]
+    return all(first) or all(second)
+
+
+def _is_masked(side: np.ndarray) -> bool:
+    """Whether a side, uint8 HxWx3 in Lab, is even, light and orange."""
+    channels = np.ascontiguousarray(side.reshape(-1, 3).T)
+    base = np.median(channels, axis=1)
+    if base[0] < _BASE_FROM or not _is_orange(base):
+        return False
+    return bool((distances(side, base.astype(np.float32)) <= _EVEN).mean() >= _EVEN_FROM)
 
 
 def _is_orange(base: np.ndarray) -> bool:

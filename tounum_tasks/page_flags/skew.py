@@ -1,4 +1,4 @@
-"""By how many degrees the lines of a page are turned."""
+"""In which direction the lines of a page run, and by how many degrees they are turned."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ PAPER_FROM = 0.7
 
 _COARSE, _FINE = 0.25, 0.03
 _STRIPS = 32
-_PERIODS = (5.0, 90.0)  # pixels: what repeats faster is noise, what repeats slower is the shape of the page
 _INK_CAP = 40.0  # grey levels: a line counts by its length, not by how black it is
+_PERIODS = (5.0, 90.0)  # pixels: what repeats faster is noise, what repeats slower is the shape of the page
 
 
 @dataclass(frozen=True)
@@ -31,53 +31,56 @@ class Lines:
         degrees: how far they are turned clockwise, within ±:data:`STEEPEST`.
         clearness: how many times stronger they are in this direction than in a usual one; pictures have less than 3.
         disagreement: degrees between what the left and the right, the upper and the lower half of the page say.
+        strips: float32 NxH, the mean ink in the rows of upright strips of the page, from its left to its right.
+        centres: float32 N, how far the middle of each strip lies from the middle of the page, in pixels.
     """
 
     degrees: float
     clearness: float
     disagreement: float
+    strips: np.ndarray
+    centres: np.ndarray
+
+    @property
+    def are_sure(self) -> bool:
+        """Whether there are lines that are clear, and the same in all halves of the page."""
+        return self.clearness >= CLEAR and self.disagreement <= AGREEMENT
 
 
-def skew_of(grey: np.ndarray) -> float | None:
-    """Return by how many degrees the lines of a page, uint8 HxW, are turned clockwise; None if that is not sure.
-
-    It is sure of pages of paper whose lines are clear, and the same in all halves of the page: pictures have neither.
-    """
-    if _paper_share(grey) < PAPER_FROM:
-        return None
-    lines = lines_of(grey)
-    return round(lines.degrees, 3) if lines.clearness >= CLEAR and lines.disagreement <= AGREEMENT else None
+def is_paper(grey: np.ndarray) -> bool:
+    """Whether a page, uint8 HxW, is mostly as light as its paper: pictures are not, whatever lines they have."""
+    return bool((grey[::2, ::2] > 0.8 * np.percentile(grey[::4, ::4], 90)).mean() >= PAPER_FROM)
 
 
-def lines_of(grey: np.ndarray) -> Lines:
-    """Return the direction of the lines on a page, uint8 HxW.
+def lines_of(ink: np.ndarray) -> Lines:
+    """Return the direction of the lines on a page, whose ink is float32 HxW (:func:`ink_of`).
 
     The projection profile of Postl (ICPR 1986): along the lines of text the rows of a page differ most from each other.
     The page is summed within upright strips; turning it is then shifting strips, and a shift is a phase of the strip's
     Fourier transform, so that fractions of a pixel count and an angle costs no second look at the page.
     """
-    ink = _ink(grey)
-    profile = _Profile(ink)
-    coarse = np.arange(-STEEPEST, STEEPEST + _COARSE, _COARSE)
-    scores = profile.scores(coarse)
+    width = ink.shape[1]
+    edges = np.unique(np.linspace(0, width, min(_STRIPS, width) + 1).astype(int))
+    strips = np.add.reduceat(ink, edges[:-1], axis=1).T / np.diff(edges)[:, None].astype(np.float32)
+    centres = ((edges[:-1] + edges[1:] - width) / 2).astype(np.float32)
+    profile = _Profile(strips, centres)
+    coarse, scores = profile.scores_everywhere()
     usual = float(np.median(scores))
     clearness = float(scores.max()) / usual if usual else 0.0
+    angle = float(coarse[scores.argmax()])
     if clearness < CLEAR:
-        return Lines(float(coarse[scores.argmax()]), clearness, STEEPEST)
-    angle = profile.refined(float(coarse[scores.argmax()]), _COARSE / 4)
+        return Lines(angle, clearness, STEEPEST, strips, centres)
+    angle = profile.refined(angle, _COARSE / 4)
     angle = profile.refined(angle, _FINE)
-    height, width = ink.shape
-    halves = (ink[:, : width // 2], ink[:, width // 2 :], ink[: height // 2], ink[height // 2 :])
-    told = [_Profile(half).refined(angle, _COARSE) for half in halves if half.sum() > 0.15 * ink.sum()]
-    return Lines(angle, clearness, max((abs(other - angle) for other in told), default=STEEPEST))
+    disagreement = max((abs(half.refined(angle, _COARSE) - angle) for half in profile.halves()), default=STEEPEST)
+    return Lines(angle, clearness, disagreement, strips, centres)
 
 
-def _paper_share(grey: np.ndarray) -> float:
-    return float((grey[::2, ::2] > 0.8 * np.percentile(grey[::4, ::4], 90)).mean())
+def ink_of(grey: np.ndarray) -> np.ndarray:
+    """Return what is darker than its surroundings on a page, uint8 HxW, as float32 in grey levels.
 
-
-def _ink(grey: np.ndarray) -> np.ndarray:
-    """What is darker than its surroundings, without the margins, where shadows of the scanner lie."""
+    The margins, where shadows of the scanner lie, are left out.
+    """
     height, width = grey.shape
     inner = grey[height // 50 : height - height // 50, width // 50 : width - width // 50]
     side = max(min(height, width) // 20, 9) | 1
@@ -86,35 +89,56 @@ def _ink(grey: np.ndarray) -> np.ndarray:
 
 
 class _Profile:
-    """The Fourier transforms of the strips of a page."""
+    """The Fourier transforms of the strips of a page, float32 NxH, whose middles lie at ``centres``."""
 
-    def __init__(self, ink: np.ndarray) -> None:
-        height, width = ink.shape
-        edges = np.unique(np.linspace(0, width, min(_STRIPS, width) + 1).astype(int))
-        strips = np.add.reduceat(ink, edges[:-1], axis=1).T
-        length = cv2.getOptimalDFTSize(height)
+    def __init__(self, strips: np.ndarray, centres: np.ndarray) -> None:
+        length = cv2.getOptimalDFTSize(strips.shape[1])
         first, last = max(int(length / _PERIODS[1]), 1), int(length / _PERIODS[0]) + 1
+        self._strips, self._centres = strips, centres
         self._waves = np.fft.rfft(strips, length)[:, first:last].astype(np.complex64)
         self._frequency = (np.arange(first, first + self._waves.shape[1]) / length).astype(np.float32)
-        self._centre = ((edges[:-1] + edges[1:] - width) / 2).astype(np.float32)
 
-    def scores(self, angles: np.ndarray) -> np.ndarray:
-        """Return how much the rows differ from each other, for each direction in degrees."""
-        found = []
-        turns = np.float32(2 * np.pi) * np.outer(self._centre, self._frequency)
-        phases = np.empty_like(self._waves)
-        for shift in np.tan(np.radians(angles)).astype(np.float32):
-            phases.real, phases.imag = np.cos(shift * turns), np.sin(shift * turns)
-            together = (self._waves * phases).sum(axis=0) * self._frequency
-            found.append(float(np.vdot(together, together).real))
-        return np.array(found)
+    def halves(self) -> list["_Profile"]:
+        """Return the left and the right, the upper and the lower half of the page, those that have enough ink."""
+        strips, centres = self._strips, self._centres
+        middle, down = len(strips) // 2, strips.shape[1] // 2
+        left, right = (strips[:middle], centres[:middle]), (strips[middle:], centres[middle:])
+        upper, lower = (strips[:, :down], centres), (strips[:, down:], centres)
+        enough = 0.15 * strips.sum()
+        return [_Profile(half, places) for half, places in (left, right, upper, lower) if half.sum() > enough]
+
+    def scores_everywhere(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return directions within ±:data:`STEEPEST`, in degrees, and how much rows differ from each other there."""
+        return self._scores(0.0, _COARSE, round(STEEPEST / _COARSE))
 
     def refined(self, angle: float, step: float) -> float:
         """Return where within four steps of ``angle`` the rows differ most, between the angles that are tried."""
-        around = angle + step * np.arange(-4, 5)
-        scores = self.scores(around)
+        around, scores = self._scores(angle, step, 4)
         place = int(scores.argmax())
         if place in (0, len(around) - 1):
             return float(around[place])
         before, here, after = scores[place - 1 : place + 2]
-        return float(around[place] + step * (before - after) / (2 * (before - 2 * here + after)))
+        between = (before - after) / (2 * (before - 2 * here + after))
+        return float(around[place] + (around[place + 1] - around[place]) * between)
+
+    def _scores(self, angle: float, step: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Directions at ``count`` steps to either side of an angle, and how much the rows differ from each other there.
+
+        They are one step of the tangent apart, so that each is the one before it, shifted by the same phases.
+        """
+        tangent = float(np.tan(np.radians(step)))
+        tangents = float(np.tan(np.radians(angle))) + tangent * np.arange(-count, count + 1)
+        waves, phases = self._waves * self._phases(tangents[0]), self._phases(tangent)
+        scores = []
+        for _ in tangents:
+            together = waves.sum(axis=0) * self._frequency
+            scores.append(float(np.vdot(together, together).real))
+            waves *= phases
+        return np.degrees(np.arctan(tangents)), np.array(scores)
+
+    def _phases(self, tangent: float) -> np.ndarray:
+        """What shifts the strips, complex64 NxF, to where lines of this tangent lie level."""
+        turns = np.float32(2 * np.pi * tangent) * np.outer(self._centres, self._frequency)
+        phases = np.empty_like(self._waves)
+        phases.real, phases.imag = np.cos(turns), np.sin(turns)
+        return phases

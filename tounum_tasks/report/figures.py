@@ -15,6 +15,7 @@ from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.errors import DamagedFile
 from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.manifest.schema import SCHEMA, STATUS_FAILED, STATUS_OK, STATUS_QUARANTINED
+from tounum_tasks.metadata.fields import FIELDS
 from tounum_tasks.page_flags.flags import names_of
 from tounum_tasks.pages.wording import count, percent
 from tounum_tasks.plan import BatchPlan, RunPlan
@@ -36,6 +37,7 @@ COLUMNS = (
     "quality_flags_before",
     "quality_flags_after",
     "page_flags",
+    *FIELDS,
     "enhancement_accepted",
     "enhancement_operations",
     "label",
@@ -216,6 +218,14 @@ class RunFigures:
     def page_flags(self) -> list[tuple[str, int]]:
         """Flags of the pages as a person sees them, with the number of images, the most frequent first."""
         return Counter(name for flags in self.table["page_flags"].to_pylist() for name in names_of(flags)).most_common()
+
+    @cached_property
+    def described(self) -> list[tuple[str, int]]:
+        """What files and what lies beside them say, with the number of images of which it is said; no empty ones."""
+        told = {name: self.table[name] for name in FIELDS}
+        told["keywords"] = told["keywords"].filter(pc.greater(pc.list_value_length(told["keywords"]), 0))
+        numbers = {name.replace("_", " "): len(column) - column.null_count for name, column in told.items()}
+        return [(name, number) for name, number in numbers.items() if number]
 
     def routes(self, settings: Settings) -> dict[str, int]:
         """Images per place that they were put to, without the empty ones."""

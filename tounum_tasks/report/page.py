@@ -47,6 +47,7 @@ def render(figures: RunFigures, examples: Examples, settings: Settings, *, made_
         plots=[plot for metric in METRICS for plot in _plots(figures, metric)],
         flags=_flags(figures),
         page_flags=figures.page_flags,
+        described=figures.described,
         operations=figures.operations[:MAX_OPERATIONS],
         examples=examples,
         waiting=plan.waiting[:MAX_SENTENCES],

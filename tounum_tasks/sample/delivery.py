@@ -15,6 +15,7 @@ from tounum_tasks.names import READY_MARKER
 from tounum_tasks.sample import photos, texts
 from tounum_tasks.sample.batch import Pixels, jpeg
 from tounum_tasks.sample.dng import dng
+from tounum_tasks.sample.scans import as_scanned, negative
 
 DIFFERENT = "data/masters/0003.tif"
 MISSING = "data/masters/0004.tif"
@@ -27,8 +28,9 @@ def write_sample_delivery(folder: Path) -> list[Path]:
     """Write a bag into ``folder``, which is made if it is not there, and mark it as ready.
 
     Beside images it has a camera's raw, a HEIC file, a fax whose pixels are twice as high as wide, sidecars, a
-    checksum list of its own, the same file twice, a master with its access copy, and empty pages. After it was packed,
-    one file was changed (:data:`DIFFERENT`) and one lost (:data:`MISSING`).
+    checksum list of its own, the same file twice, a master with its access copy, empty pages, pages that lie crooked,
+    on their side and in the border of the scanner, a page of an album, and film. After it was packed, one file was
+    changed (:data:`DIFFERENT`) and one lost (:data:`MISSING`).
 
     Returns:
         The paths of its files, without the marker, in order.
@@ -65,8 +67,8 @@ def _payload() -> dict[str, bytes]:
     files["masters/0002 again.tif"] = files["masters/0002.tif"]
     files["pages/letter.jpg"] = jpeg(texts.scanned(texts.letter(), 1, skew_degrees=0.8), quality=80, dpi=(150, 150))
     files["pages/fax.tif"] = _fax(texts.letter())
-    for name, grey in (("white", 255), ("aged", 205)):
-        files[f"pages/{name} back.jpg"] = jpeg(np.full((700, 500, 3), grey, np.uint8))
+    files |= {f"pages/{name}.jpg": jpeg(page, dpi=(150, 150)) for name, page in as_scanned().items()}
+    files["film/0007.jpg"] = jpeg(negative(shown["coffee"]))
     checksums = "".join(f"{hashlib.md5(files[name]).hexdigest()} *{name}\r\n" for name in sorted(files))
     return files | {
         "METS.xml": b"<?xml version='1.0'?>\n<mets xmlns='http://www.loc.gov/METS/'/>\n",

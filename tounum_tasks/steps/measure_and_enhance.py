@@ -41,7 +41,7 @@ from tounum_tasks.thumbnails import thumbnail_path
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 COMMIT_EVERY = 64
 
 _metrics = [
@@ -75,6 +75,7 @@ SCHEMA = pa.schema(
         *_metrics,
         MANIFEST.field("page_flags"),
         MANIFEST.field("skew_degrees"),
+        MANIFEST.field("turn_degrees"),
         MANIFEST.field("content_box"),
         MANIFEST.field("photo_boxes"),
         pa.field("enhancement_operations", pa.list_(pa.string())),
@@ -243,6 +244,7 @@ def _measure_pixels(
         metadata_left_out=list(metadata.left_out),
         page_flags=[asdict(flag) for flag in look.flags],
         skew_degrees=look.skew_degrees,
+        turn_degrees=look.turn_degrees,
         content_box=look.content_box and list(look.content_box),
         photo_boxes=[list(box) for box in look.photo_boxes],
         **_quality(before, "before"),

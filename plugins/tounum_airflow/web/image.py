@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, asked
+from tounum_airflow.web.boxes import content_of, photographs_of
 from tounum_airflow.web.places import AskedPlace
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_airflow.web.tiles import item_of, key_of, picture_link, tiles
@@ -31,11 +32,11 @@ DELIVERED = (
     "metadata_left_out",
 )  # fmt: skip
 FACTS = (
-    "format", "colour_mode", "bit_depth", "dpi", "dpi_x", "dpi_y", "exif_orientation", "skew_degrees", "phash",
-    "duplicate_of", "duplicate_of_batch", "near_duplicate_of", "near_duplicate_of_page", "near_duplicate_of_batch",
-    "near_duplicate_distance", "sidecars", "checksum", "checksum_source", "enhancement_method",
-    "restorer_version", "classifier_version", "captioner_version", "extractor_version", "code_version", "image_id",
-    "original_uri", "destination_uri",
+    "format", "colour_mode", "bit_depth", "dpi", "dpi_x", "dpi_y", "exif_orientation", "skew_degrees", "turn_degrees",
+    "phash", "duplicate_of", "duplicate_of_batch", "near_duplicate_of", "near_duplicate_of_page",
+    "near_duplicate_of_batch", "near_duplicate_distance", "sidecars", "checksum", "checksum_source",
+    "enhancement_method", "restorer_version", "classifier_version", "captioner_version", "extractor_version",
+    "code_version", "image_id", "original_uri", "destination_uri",
 )  # fmt: skip
 
 
@@ -65,7 +66,7 @@ def image(
         following=following, previous=previous, unseen=unseen, copies=[(key_of(copy), copy) for copy in copies],
         back=link(request, "gallery", came_from.values),
         probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row, FACTS),
-        delivered=_facts(row, DELIVERED),
+        delivered=_facts(row, DELIVERED), content=content_of(row), photographs=photographs_of(row),
         before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
         history=effective.reviews_of(item["image_id"], item_of(item)), words=row.get("caption_words") or [],
         attention=link(request, f"attention/{item['image_id']}", place.key) if _has_attention(row) else "",

@@ -21,6 +21,8 @@ const zoom = () => viewer?.classList.toggle("full");
 document.getElementById("zoom")?.addEventListener("click", zoom);
 viewer?.addEventListener("dblclick", zoom);
 
+document.getElementById("outlines")?.addEventListener("change", (event) => viewer.querySelector(".outlines").toggleAttribute("hidden", !event.target.checked));
+
 // Where a word looked: an 8 x 8 map from the strip, stretched over the picture, dark where nobody looked.
 const overlay = viewer?.querySelector(".overlay");
 const words = [...document.querySelectorAll(".word")];
