@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from skimage.metrics import peak_signal_noise_ratio
 
-from tests.unit.printed import dithered, engraved, printed, stochastic, woven
+from tests.unit.printed import dithered, engraved, filmed, printed, stochastic, woven
 from tounum_tasks.datasets.pictures import Source, files_of, load_picture
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import enhance
@@ -51,6 +51,10 @@ PRINTS = {
     "dithered by a matrix": partial(dithered, ordered=True),
     "weave": woven,
     "engraving": engraved,
+    "film, grains of 0.05 pixels": partial(filmed, radius=0.05),
+    "film, grains of 0.1 pixels": filmed,
+    "film, scanned sharply": partial(filmed, spread=0.5),
+    "film, grains of 0.2 pixels": partial(filmed, radius=0.2),
 }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.unit.degraded import blurred, psnr, text_page, with_noise
-from tests.unit.printed import dithered, printed, stochastic, woven
+from tests.unit.printed import dithered, filmed, printed, stochastic, woven
 from tounum_tasks import threads
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import enhance
@@ -47,6 +47,14 @@ def test_noisy_photographs_gain(name, sigma, gain):
     assert [operation.split()[0] for operation in result.operations] == ["denoise"]
     assert psnr(clean, result.rgb) > psnr(clean, noisy) + gain
     assert result.after.noise_sigma < measure(noisy).noise_sigma / 2
+
+
+@pytest.mark.parametrize("colour", [True, False], ids=["colour", "black and white"])
+@pytest.mark.parametrize("spread", [0.5, 0.8])
+def test_the_grain_of_film_is_left_alone(spread, colour):
+    film = filmed(photo("chelsea")[:256, :320], spread=spread, colour=colour)
+    assert measure(film).noise_sigma > 0.5  # there is something that could be taken for noise
+    assert auto(film).rgb is film
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee"])

@@ -43,6 +43,13 @@ class AutoOptions:
         noisy_from: a doubtful page is noisy if the network would change its colours by so many grey levels (root
             mean square). Of 100 clean photographs none comes beyond 1.45; of 34 with noise like that of cameras one is
             not asked about, and the others begin at 1.51.
+        grain_from: a page is grainy from this strength and evenness of noise in the colours at half the scale, if
+            that is so many times as strong as in the finest detail.
+        grain_coarser: it is noise of a camera if it grows by more than the second figure towards the next scale, and
+            noise that was enlarged if by less than the first: grain of film has 0.94 to 1.84 in nine of ten drawn
+            pages, noise on a Bayer pattern 1.91 or more.
+        grain_whiteness: JPEG smears noise in the colours alone; grain is as smooth in the brightness, and has less
+            whiteness than this.
         white_from: whiteness from which fine detail counts as noise; sharp photographs stay below 0.8.
         blocky_from: from this figure the blocks of JPEG are removed. Quality 30 gives 1.5 or more, quality 50 1.26;
             clean photographs stay below 1.28, shaded drawings below 1.38.
@@ -61,6 +68,9 @@ class AutoOptions:
     asked_squares: int = 9
     noisy_from: float = 1.48
     grey_noise_from: float = 4.0
+    grain_from: tuple[float, float, float] = (2.0, 0.5, 1.7)
+    grain_coarser: tuple[float, float] = (0.9, 1.9)
+    grain_whiteness: float = 0.65
     white_from: float = 0.9
     blocky_from: float = 1.4
     blurred_below: float = 0.42
@@ -109,7 +119,9 @@ class AutoEngine:
             return None
         evidence = gather(rgb)
         needs = needs_of(evidence, self.options)
-        if (not needs.operations and not is_doubtful(evidence, self.options)) or is_screened(rgb):
+        if not needs.operations and not is_doubtful(evidence, self.options):
+            return None
+        if is_grainy(evidence, self.options) or is_screened(rgb):
             return None
         if needs.operations:
             return Proposal(self._restorer().restore(rgb, blur=needs.blur), needs.operations)
@@ -136,6 +148,25 @@ def is_doubtful(evidence: Evidence, options: AutoOptions) -> bool:
     found = zip(evidence.smeared, options.doubtful_from, strict=True)
     is_even = all(strength >= least and even >= least_even for (strength, even), (least, least_even) in found)
     return is_even and evidence.even_share < options.even_below[0]
+
+
+def is_grainy(evidence: Evidence, options: AutoOptions) -> bool:
+    """Whether what looks like noise is the grain of a colour film, which belongs to the photograph.
+
+    Grains are smaller than pixels, and the optics of the scanner spread each over some of them (Newson et al., A
+    Stochastic Film Grain Model for Resolution-Independent Rendering, Computer Graphics Forum 36, 2017): the noise is
+    smooth, alike in brightness and colours, and of one width. The noise of a sensor is white, or smeared over several
+    widths by demosaicking and JPEG, in the colours most.
+    """
+    (strength, evenness), (coarser, _) = evidence.smeared
+    least, least_even, times = options.grain_from
+    fewest, most = options.grain_coarser
+    return (
+        strength >= max(least, times * evidence.colour_noise)
+        and evenness >= least_even
+        and fewest * strength <= coarser <= most * strength
+        and evidence.whiteness <= options.grain_whiteness
+    )
 
 
 def _colour_change(before: list[NDArray[np.uint8]], after: list[NDArray[np.uint8]]) -> float:
