@@ -4,14 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage import data
 
 from tounum_tasks.classify.classifier import Classifier, class_probabilities, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import TAPS_OF, build_network, get_weights, weight_shapes
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import STARTERS
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.settings import load_settings
+from tounum_tasks.training.unknown_kinds import KINDS
 
 pytest.importorskip("keras")
 
@@ -60,6 +64,15 @@ def test_what_is_of_no_class_is_doubted_and_changes_no_verdict() -> None:
     assert of_none.sum() == pytest.approx(1) and of_none.argmax() == 0
     assert of_none.max() < 0.25 < 0.7 < of_a_class.max()
     np.testing.assert_allclose(class_probabilities(scores[:, :5]), softmax(scores[:, :5]))
+
+
+@pytest.mark.parametrize("kind", ["map", "stamp", "blank", "score", "target", "code", "plain"])
+def test_starter_doubts_kinds_that_are_none_of_the_classes(starter: Classifier, kind: str) -> None:
+    """Drawn anew, with pictures that it has not seen: at least three of four are below the confidence of the review."""
+    picture = data.astronaut()
+    drawn = [KINDS[kind](picture, np.random.default_rng((5, seed))) for seed in range(12)]
+    confidence = starter.predict(np.stack([to_model_input(one) for one in drawn])).max(axis=1)
+    assert (confidence < load_settings().review_confidence).mean() >= 0.75
 
 
 def test_no_images_give_no_rows(starter: Classifier) -> None:
