@@ -17,10 +17,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.labels import CLASSES, PHOTO
+from tounum_tasks.classify.labels import CLASSES, PHOTO, UNKNOWN
 from tounum_tasks.classify.network import CHANNELS, TAPS
 from tounum_tasks.cli import train_classifier
-from tounum_tasks.datasets.classes import Example
+from tounum_tasks.datasets.classes import LABELS, Example
 from tounum_tasks.evaluation.classifier import evaluate
 from tounum_tasks.training.classifier import leave_one_source_out, prepare_features
 from tounum_tasks.training.classifier_recipe import Recipe
@@ -45,7 +45,9 @@ def main() -> None:
     row("means alone", features, examples, recipe, spread=False)
     real = [not example.made_from for example in examples]
     row("no renderings", features[:, real], _only(examples, real), recipe)
-    for source in dict.fromkeys(example.source for example in examples if example.made_from):
+    known = [LABELS[example.label] != UNKNOWN for example in examples]
+    row("no unknown kinds", features[:, known], _only(examples, known), recipe)
+    for source in dict.fromkeys(example.source for example in _only(examples, known) if example.made_from):
         others = [example.source != source for example in examples]
         row(f"without {source}", features[:, others], _only(examples, others), recipe)
     for l2 in (3e-3, 3e-2):
@@ -71,7 +73,7 @@ def row(
     columns = np.concatenate([means, means + sum(WIDTHS)]) if spread else means
     rows, scores = leave_one_source_out(features[:, :, columns], examples, recipe, blocks)
     is_tested = ~np.isnan(scores[:, 0])
-    scores = scores[is_tested]
+    scores = scores[is_tested, : len(CLASSES)]
     labels = np.array([example.label for example in examples])[is_tested]
     measures = evaluate(scores, labels)
     worst = [

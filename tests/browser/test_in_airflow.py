@@ -87,7 +87,7 @@ def test_correction_outlives_a_new_model_and_a_restore_and_is_learnt_from(
     frame = until(olga, page, lambda frame: frame.get_by_role("button", name=restore).count() == 1)
     frame.get_by_role("button", name=restore).click()
     frame.get_by_role("button", name="Yes").click()
-    olga.frame("changes?").wait_for_function(f"location.search === '?date={date}&batch={batch}'")
+    frame.wait_for_function("search => location.search === search", arg=f"?date={date}&batch={batch}")
     restored = row_of(site, path)
     assert restored["manifest_version"] > new
     assert (restored["label"], restored["label_source"]) == ("Photo", "person")

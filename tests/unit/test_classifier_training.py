@@ -1,5 +1,6 @@
 """Training of the classifier: folders, augmentation, head, resuming, the version that comes out."""
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import build_network, get_weights, set_weights
-from tounum_tasks.datasets.classes import balanced_weights, data_fingerprint, load, read_class_folders, split
+from tounum_tasks.cli import train_classifier
+from tounum_tasks.cli.train_classifier import training_of
+from tounum_tasks.datasets.classes import LABELS, balanced_weights, data_fingerprint, load, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate
 from tounum_tasks.images.model_input import to_model_input
@@ -24,14 +27,16 @@ from tounum_tasks.training.augmentation import STEPS, augment, bitonal, without_
 from tounum_tasks.training.classifier import (
     HeadFitter,
     fine_tune,
+    leave_one_kind_out,
     leave_one_source_out,
     train,
     without_improvement,
 )
 from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes
-from tounum_tasks.training.rendered_sources import MANNERS, render_sources
+from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
 from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock
+from tounum_tasks.training.unknown_kinds import KINDS
 
 
 @pytest.fixture
@@ -75,6 +80,27 @@ def test_missing_class_is_named(data: Path) -> None:
 def test_extra_source_of_unknown_class_is_refused(data: Path) -> None:
     with pytest.raises(ConfigurationError, match="Unknown class"):
         read_class_folders(data, extra=[("Cartoon", data / "Photo")])
+
+
+def test_images_that_a_file_names_are_left_out(data: Path, tmp_path: Path) -> None:
+    """Names of images that are not there are a mistake, not nothing."""
+    listed = tmp_path / "left_out.txt"
+    listed.write_text("# looked at\nPhoto/one/one3.png  # a drawing\n\nText/two/two0.png\n")
+    examples, _, _ = training_of(classifier_arguments(data, "--leave-out-images", str(listed)))
+    names = {f"{example.source}/{example.path.name}" for example in read_class_folders(data)}
+    kept = {f"{example.source}/{example.path.name}" for example in examples}
+    assert names - kept == {"Photo/one/one3.png", "Text/two/two0.png"}
+    listed.write_text("Photo/one/one9.png\n")
+    with pytest.raises(ConfigurationError, match=r"no image Photo/one/one9\.png"):
+        training_of(classifier_arguments(data, "--leave-out-images", str(listed)))
+    with pytest.raises(ConfigurationError, match="Cannot read the list"):
+        training_of(classifier_arguments(data, "--leave-out-images", str(tmp_path / "none.txt")))
+
+
+def classifier_arguments(data: Path, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    train_classifier.add_parser(parser.add_subparsers())
+    return parser.parse_args(["classifier", "--data", str(data), *more])
 
 
 def test_split_is_by_bytes_and_complete(data: Path) -> None:
@@ -161,6 +187,37 @@ def test_averaged_heads_score_the_mean_and_what_one_does_not_read_counts_half() 
     np.testing.assert_allclose(old.averaged_with(new).scores(features), expected, atol=1e-5)
 
 
+def test_a_score_that_one_of_the_averaged_heads_lacks_is_that_of_the_other() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(6, 8)).astype(np.float16)
+    new = LinearHead(random.normal(size=(8, 6)).astype(np.float32), random.normal(size=6).astype(np.float32))
+    old = LinearHead(random.normal(size=(3, 5)).astype(np.float32), random.normal(size=5).astype(np.float32))
+    scores = new.averaged_with(old).scores(features)
+    np.testing.assert_allclose(scores[:, 5], new.scores(features)[:, 5], atol=1e-5)
+    np.testing.assert_allclose(
+        scores[:, :5], (new.scores(features)[:, :5] + old.scores(features[:, :3])) / 2, atol=1e-5
+    )
+
+
+def test_what_is_of_no_class_is_told_by_a_sixth_score_and_left_out_by_kind(data: Path, tmp_path: Path) -> None:
+    """Maps and stamps have a feature in common, blank pages one of their own, which nobody knows without them."""
+    examples = read_class_folders(data)
+    examples += render_sources(examples, UNKNOWN_KINDS[:3], 4, tmp_path / "drawn", seed=0)
+    labels = np.array([example.label for example in examples])
+    kinds = ["Unknown/rendered-map", "Unknown/rendered-stamp", "Unknown/rendered-blank"]
+    features = np.random.default_rng(0).normal(0, 0.1, (1, len(examples), 9)).astype(np.float16)
+    features[0, np.arange(len(examples)), labels] += 1
+    is_blank = [example.source == kinds[2] for example in examples]
+    features[0, is_blank, 5] -= 1
+    features[0, is_blank, 8] += 2
+    head = HeadFitter(features, examples, Recipe(l2=1e-3), [9]).fit()
+    assert (head.scores(features[0]).argmax(axis=1) == labels).all()
+    left_out = leave_one_kind_out(features, examples, Recipe(l2=1e-3), [9])
+    assert list(left_out) == kinds
+    assert (left_out[kinds[0]].argmax(axis=1) == 5).all()
+    assert not (left_out[kinds[2]].argmax(axis=1) == 5).all()
+
+
 def test_axes_have_the_spread_that_they_tell_and_leave_out_what_is_empty() -> None:
     values = np.random.default_rng(0).normal(3, 2, (200, 10)).astype(np.float16)
     values[:, 5:] = values[:, :5]
@@ -209,31 +266,33 @@ def test_the_only_source_of_a_class_is_not_left_out(data: Path) -> None:
 def test_what_was_rendered_from_a_source_is_left_out_with_it(data: Path, tmp_path: Path) -> None:
     """Features that only name the original's source tell nothing about it either."""
     examples = read_class_folders(data)
-    examples += render_sources(examples, 4, tmp_path / "rendered", seed=0)
+    manners = (*MANNERS, *UNKNOWN_KINDS)
+    examples += render_sources(examples, manners, 4, tmp_path / "rendered", seed=0)
     names = sorted({example.source for example in examples})
     features = np.zeros((1, len(examples), len(names)), np.float16)
     for index, example in enumerate(examples):
         features[0, index, names.index(example.made_from or example.source)] = 1
     rows, scores = leave_one_source_out(features, examples, Recipe(l2=1e-3, photo_cost=0), [features.shape[2]])
     assert len(rows) == 10
-    rendered = 4 * len(MANNERS)
+    rendered = 4 * len(manners)
     assert np.isnan(scores[-rendered:]).all()
     assert softmax(scores[:-rendered]).max() < 0.5
 
 
 def test_renderings_come_evenly_from_the_sources_and_repeat(data: Path, tmp_path: Path) -> None:
     examples = read_class_folders(data)
-    rendered = render_sources(examples, 4, tmp_path / "rendered", seed=0)
+    manners = (*MANNERS, *UNKNOWN_KINDS)
+    rendered = render_sources(examples, manners, 4, tmp_path / "rendered", seed=0)
     by_source = {source: [one for one in rendered if one.source == source] for source in {r.source for r in rendered}}
     assert {source: len(found) for source, found in by_source.items()} == {
-        f"{name}/rendered-{manner}": 4 for name, manner, _, _ in MANNERS
+        f"{name}/rendered-{manner}": 4 for name, manner, _, _ in manners
     }
-    assert all(CLASSES[one.label] == one.source.split("/")[0] for one in rendered)
+    assert all(LABELS[one.label] == one.source.split("/")[0] for one in rendered)
     painted = sorted(one.made_from for one in by_source["Painting/rendered-painted"])
     assert painted == ["Photo/one"] * 2 + ["Photo/two"] * 2
     assert len({one.made_from for one in by_source["Sketch/rendered-sketched"]}) == 4
     content = [example.path.read_bytes() for example in rendered]
-    again = render_sources(examples, 4, tmp_path / "again", seed=0)
+    again = render_sources(examples, manners, 4, tmp_path / "again", seed=0)
     assert [example.path.read_bytes() for example in again] == content
 
 
@@ -252,6 +311,18 @@ def test_prints_and_pages_are_pictures_of_their_own_size(rendering) -> None:  # 
         result = rendering(rgb, np.random.default_rng(seed))
         assert result.ndim == 3 and result.shape[2] == 3 and min(result.shape[:2]) >= 48
         assert result.dtype == np.uint8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawings_of_unknown_kinds_differ_and_take_pictures_of_any_size(kind: str) -> None:
+    for shape in ((60, 300, 3), (310, 80, 3)):
+        picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        drawn = [KINDS[kind](picture, np.random.default_rng(seed)) for seed in range(12)]
+        assert all(one.dtype == np.uint8 and one.ndim == 3 and one.shape[2] == 3 for one in drawn)
+        assert all(min(one.shape[:2]) >= 48 for one in drawn)
+        assert len({one.tobytes() for one in drawn}) == 12
+        again = KINDS[kind](picture, np.random.default_rng(3))
+        assert again.tobytes() == drawn[3].tobytes()
 
 
 def test_light_lines_lie_on_dark_ground() -> None:
@@ -353,17 +424,19 @@ def test_a_head_is_trained_on_features_that_are_computed_once(data: Path, tmp_pa
     starter = max(path for path in (STARTERS / "classifier").iterdir() if path.is_dir())
     layers = read_safetensors(starter / "weights.safetensors")
     examples = read_class_folders(data, limit_per_source=3)
-    recipe = Recipe(renderings=1, validation_share=0.2, passes=0)
+    recipe = Recipe(renderings=1, unknown=1, validation_share=0.2, passes=0)
     out = tmp_path / "out"
     card = train(examples, layers, recipe, out, version="test-1", validate_sources=True)
     assert set(card.metrics["leave_one_source_out"]["accuracy_per_source"]) == {one.source for one in examples}
-    assert "In review" in (out / "leave_one_source_out.md").read_text()
+    table = (out / "leave_one_source_out.md").read_text()
+    assert "In review (" in table and "screenshot" in table
+    assert set(card.metrics["leave_one_source_out"]["unknown_in_review"]) == set(KINDS)
     kept = {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npy")}
     again = train(examples, layers, recipe, out, version="test-2", validate_sources=True)
     assert {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npy")} == kept
     assert again.metrics == card.metrics
     classifier = Classifier.load(out / "classifier" / "test-1")
-    assert classifier.architecture == "inception-spread"
+    assert classifier.architecture == "inception-unknown"
     inputs = np.stack([to_model_input(load(example)) for example in examples])
     hits = classifier.predict(inputs).argmax(axis=1) == [example.label for example in examples]
     assert hits.mean() > 0.8

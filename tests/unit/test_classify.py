@@ -4,14 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skimage import data
 
-from tounum_tasks.classify.classifier import Classifier, resize_inputs, softmax
+from tounum_tasks.classify.classifier import Classifier, class_probabilities, resize_inputs, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import build_network, get_weights, weight_shapes
+from tounum_tasks.classify.network import TAPS_OF, build_network, get_weights, weight_shapes
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import STARTERS
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.settings import load_settings
+from tounum_tasks.training.unknown_kinds import KINDS
 
 pytest.importorskip("keras")
 
@@ -53,6 +57,24 @@ def test_probabilities_of_each_image_sum_to_one(starter: Classifier, images: np.
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
+def test_what_is_of_no_class_is_doubted_and_changes_no_verdict() -> None:
+    scores = np.array([[3.0, 1, 0, 0, 0, -9], [3.0, 1, 0, 0, 0, 6]])
+    of_a_class, of_none = class_probabilities(scores)
+    np.testing.assert_allclose(of_a_class, softmax(scores[0, :5]), atol=1e-4)
+    assert of_none.sum() == pytest.approx(1) and of_none.argmax() == 0
+    assert of_none.max() < 0.25 < 0.7 < of_a_class.max()
+    np.testing.assert_allclose(class_probabilities(scores[:, :5]), softmax(scores[:, :5]))
+
+
+@pytest.mark.parametrize("kind", ["map", "stamp", "blank", "score", "target", "code", "plain"])
+def test_starter_doubts_kinds_that_are_none_of_the_classes(starter: Classifier, kind: str) -> None:
+    """Drawn anew, with pictures that it has not seen: at least three of four are below the confidence of the review."""
+    picture = data.astronaut()
+    drawn = [KINDS[kind](picture, np.random.default_rng((5, seed))) for seed in range(12)]
+    confidence = starter.predict(np.stack([to_model_input(one) for one in drawn])).max(axis=1)
+    assert (confidence < load_settings().review_confidence).mean() >= 0.75
+
+
 def test_no_images_give_no_rows(starter: Classifier) -> None:
     assert starter.predict(np.zeros((0, 299, 299, 3), np.uint8)).shape == (0, len(CLASSES))
 
@@ -87,7 +109,7 @@ def test_version_on_disk_says_its_architecture(tmp_path: Path, images: np.ndarra
     assert classifier.digest == card.digest
 
 
-@pytest.mark.parametrize("architecture", ["inception-spread", "inception", "inception-mixed8", "notebook"])
+@pytest.mark.parametrize("architecture", [*TAPS_OF, "notebook"])
 def test_graph_computes_what_the_network_computes(images: np.ndarray, architecture: str) -> None:
     network = build_network(architecture, "float32")
     weights = get_weights(network)
@@ -99,7 +121,7 @@ def test_graph_computes_what_the_network_computes(images: np.ndarray, architectu
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["inception-spread", "inception", "inception-mixed8"])
+@pytest.mark.parametrize("architecture", TAPS_OF)
 def test_version_looks_at_the_layers_that_it_was_trained_with(
     tmp_path: Path, images: np.ndarray, architecture: str
 ) -> None:

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from tounum_tasks.classify import graph
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import architecture_of, build_network, input_size, set_weights, weight_shapes
+from tounum_tasks.classify.network import (
+    architecture_of,
+    build_network,
+    input_size,
+    outputs,
+    set_weights,
+    weight_shapes,
+)
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import WEIGHTS_FILE, read_files
 from tounum_tasks.models.compute import Precision, best_precision, keras_policy
@@ -69,13 +76,16 @@ class Classifier:
         return cls(weights, architecture=architecture_of(weights), digest=card.digest, precision=precision)
 
     def scores(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores (calibrated logits) of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5."""
+        """Scores (calibrated logits) of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5 or 6.
+
+        A sixth says that an image is of none of the classes.
+        """
         scores = self._network.each(resize_inputs(inputs, self.architecture))
-        return np.array(scores, np.float32).reshape(-1, len(CLASSES)) / np.float32(self._temperature)
+        return np.array(scores, np.float32).reshape(-1, outputs(self.architecture)) / np.float32(self._temperature)
 
     def predict(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5, in the order of ``CLASSES``."""
-        return softmax(self.scores(inputs)).astype(np.float32)
+        return class_probabilities(self.scores(inputs)).astype(np.float32)
 
 
 def _reference(
@@ -91,6 +101,16 @@ def resize_inputs(inputs: NDArray[np.uint8], architecture: str) -> NDArray[np.ui
     side = input_size(architecture)
     resized = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in inputs]
     return np.stack(resized) if resized else np.zeros((0, side, side, 3), np.uint8)
+
+
+def class_probabilities(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probabilities of the five classes, N x 5, from their scores, N x 5 or, with that of none of them behind, N x 6.
+
+    What belongs to none is given to all five alike: it is doubt, which lowers the confidence and changes no verdict.
+    """
+    probabilities = softmax(scores)
+    unknown = probabilities[:, len(CLASSES) :].sum(axis=1, keepdims=True)
+    return probabilities[:, : len(CLASSES)] + unknown / len(CLASSES)
 
 
 def softmax(scores: NDArray[np.floating]) -> NDArray[np.float64]:

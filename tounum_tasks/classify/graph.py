@@ -1,7 +1,7 @@
 """The classifier's networks for inference, as graphs of OpenVINO operations.
 
 They compute what :mod:`~tounum_tasks.classify.network` computes: from pixels, uint8 1 x side x side x 3 (RGB), to
-float32 1 x 5 scores.
+float32 1 x 5 or 6 scores.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.network import NOTEBOOK_LAYERS, NOTEBOOK_SIZE, SMALLEST_VARIANCE, SPREAD, TAPS_OF
+from tounum_tasks.classify.network import NOTEBOOK_LAYERS, NOTEBOOK_SIZE, SMALLEST_VARIANCE, TAPS_OF, WITH_SPREAD
 from tounum_tasks.features.graph import Inception
 from tounum_tasks.models.layers import Node, channels_first, constant, convolution, dense, indices, operations, same
 from tounum_tasks.models.runtime import load_openvino
@@ -28,7 +28,7 @@ def scores(weights: Weights, architecture: str) -> openvino.Model:
     if architecture == "notebook":
         pixels, values = _notebook(weights)
     else:
-        pixels, values = _inception(weights, TAPS_OF[architecture], spread=architecture == SPREAD)
+        pixels, values = _inception(weights, TAPS_OF[architecture], spread=architecture in WITH_SPREAD)
     output = dense(values, weights["scores/kernel"], weights["scores/bias"])
     return load_openvino().Model([output], [pixels], f"{architecture}_classifier")
 

@@ -1,11 +1,12 @@
 """The classifier's networks: images in, one score per class out.
 
-``inception-spread`` (the default) is InceptionV3 up to ``mixed5``, with batch normalisation folded in, looked at from
+``inception-unknown`` (the default) is InceptionV3 up to ``mixed5``, with batch normalisation folded in, looked at from
 three heights: the means over the image of the outputs of ``mixed2``, ``mixed4`` and ``mixed5``, and their standard
 deviations, are joined, and read by one dense layer. Low layers see paper, grain and line, high ones see objects; a
 drawing and a photograph of the same dog differ in the first and agree in the second. The classifier has its own copy of
 these layers, so that a new feature extractor for captions never changes a class.
 
+A sixth score, behind those of the classes, says that the image is of none of them. ``inception-spread`` lacks it, and
 ``inception`` reads the means alone, as earlier versions did; ``inception-mixed8`` looks at ``mixed6`` and ``mixed8`` in
 place of ``mixed5``, too, as the first versions did: that takes longer and brings nothing.
 
@@ -39,10 +40,12 @@ CHANNELS = {"mixed0": 256, "mixed2": 288, "mixed4": 768, "mixed5": 768, "mixed6"
 TAPS = ("mixed2", "mixed4", "mixed5")
 """Layers that are looked at."""
 FORMER_TAPS = ("mixed2", "mixed4", "mixed6", "mixed8")
-SPREAD = "inception-spread"
-"""The architecture that looks at standard deviations, too."""
+DOUBTING = "inception-unknown"
+"""The architecture that scores :data:`~tounum_tasks.classify.labels.UNKNOWN`, too."""
+WITH_SPREAD = frozenset({DOUBTING, "inception-spread"})
+"""The architectures that look at standard deviations, too."""
 SMALLEST_VARIANCE = 1e-6
-TAPS_OF = {"inception-spread": TAPS, "inception": TAPS, "inception-mixed8": FORMER_TAPS}
+TAPS_OF = {DOUBTING: TAPS, "inception-spread": TAPS, "inception": TAPS, "inception-mixed8": FORMER_TAPS}
 """By architecture: layers that are looked at."""
 LAST_OF_MIXED8 = f"{convolution_name(CONVOLUTIONS['mixed8'] - 1)}/kernel"
 INCEPTION_SIZE = 299
@@ -74,8 +77,8 @@ def build_pooled(policy: str, names: Sequence[str], *, spread: bool) -> keras.Mo
 def _inception(policy: str, architecture: str) -> keras.Model:
     import keras
 
-    pooled = build_pooled(policy, TAPS_OF[architecture], spread=architecture == SPREAD)
-    scores = keras.layers.Dense(len(CLASSES), dtype="float32", name="scores")(pooled.output)
+    pooled = build_pooled(policy, TAPS_OF[architecture], spread=architecture in WITH_SPREAD)
+    scores = keras.layers.Dense(outputs(architecture), dtype="float32", name="scores")(pooled.output)
     return keras.Model(pooled.inputs, scores, name="inception_classifier")
 
 
@@ -106,13 +109,20 @@ def architecture_of(weights: Mapping[str, Any]) -> str:
         return "notebook"
     if LAST_OF_MIXED8 in weights:
         return "inception-mixed8"
-    has_spread = "scores/kernel" in weights and len(weights["scores/kernel"]) == width(SPREAD)
-    return SPREAD if has_spread else "inception"
+    rows, columns = np.shape(weights.get("scores/kernel", np.zeros((0, 0))))
+    if rows != width(DOUBTING):
+        return "inception"
+    return DOUBTING if columns > len(CLASSES) else "inception-spread"
 
 
 def width(architecture: str) -> int:
     """How many values an architecture of InceptionV3 reads from its layers."""
-    return sum(CHANNELS[name] for name in TAPS_OF[architecture]) * (2 if architecture == SPREAD else 1)
+    return sum(CHANNELS[name] for name in TAPS_OF[architecture]) * (2 if architecture in WITH_SPREAD else 1)
+
+
+def outputs(architecture: str) -> int:
+    """How many scores an architecture gives: those of the classes, and perhaps that of none of them."""
+    return len(CLASSES) + (architecture == DOUBTING)
 
 
 def input_size(architecture: str) -> int:
@@ -138,7 +148,8 @@ def weight_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
     else:
         shapes = inception_shapes(TAPS_OF[architecture][-1])
         values = width(architecture)
-    return shapes | {"scores/kernel": (values, len(CLASSES)), "scores/bias": (len(CLASSES),)}
+    count = outputs(architecture)
+    return shapes | {"scores/kernel": (values, count), "scores/bias": (count,)}
 
 
 def _require_known(architecture: str) -> None:
@@ -149,10 +160,10 @@ def _require_known(architecture: str) -> None:
 
 
 def build_network(architecture: str, policy: str) -> keras.Model:
-    """Network of that name without weights: N x side x side x 3 values 0..255 -> N x 5 scores (logits, float32).
+    """Network of that name without weights: N x side x side x 3 values 0..255 -> N x 5 or 6 scores (logits, float32).
 
     Args:
-        architecture: ``inception-spread``, ``inception``, ``inception-mixed8`` or ``notebook``.
+        architecture: ``inception-unknown``, ``inception-spread``, ``inception``, ``inception-mixed8`` or ``notebook``.
         policy: Keras dtype policy, ``float32`` or ``mixed_bfloat16``; weights and scores are float32 in both.
 
     Raises:

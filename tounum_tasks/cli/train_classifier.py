@@ -38,6 +38,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--limit-per-source", type=int, metavar="N", help="use at most N images of each source")
     parser.add_argument("--leave-out", action="append", default=[], metavar="SOURCE", help="not this CLASS/SOURCE")
     parser.add_argument(
+        "--leave-out-images",
+        type=Path,
+        metavar="FILE",
+        help="not the images that this file names, one on each line: CLASS/SOURCE/NAME, and anything behind a #",
+    )
+    parser.add_argument(
         "--initial",
         default="production",
         metavar="WEIGHTS",
@@ -97,7 +103,10 @@ def training_of(arguments: argparse.Namespace) -> "tuple[list[Example], dict[str
     from tounum_tasks.datasets.classes import read_class_folders
 
     examples = read_class_folders(
-        arguments.data, extra=[_extra(text) for text in arguments.extra], limit_per_source=arguments.limit_per_source
+        arguments.data,
+        extra=[_extra(text) for text in arguments.extra],
+        left_out=_names_in(arguments.leave_out_images) if arguments.leave_out_images else (),
+        limit_per_source=arguments.limit_per_source,
     )
     examples = [example for example in examples if example.source not in arguments.leave_out]
     initial = {} if arguments.architecture == "notebook" else _initial(arguments.initial)
@@ -109,6 +118,15 @@ def _extra(text: str) -> tuple[str, Path]:
     if not separator or not Path(folder).is_dir():
         raise ConfigurationError(f"--extra {text}: expected CLASS=DIR with an existing folder.")
     return name, Path(folder)
+
+
+def _names_in(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"Cannot read the list of images to leave out, {file}: {error}") from error
+    names = [line.partition("#")[0].strip() for line in lines]
+    return [name for name in names if name]
 
 
 def _initial(choice: str) -> dict[str, NDArray[Any]]:

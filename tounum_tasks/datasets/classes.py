@@ -8,25 +8,27 @@ lie directly in a class folder belong to the source ``CLASS/.``.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.classify.labels import CLASSES, UNKNOWN
 from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
 
+LABELS = (*CLASSES, UNKNOWN)
+"""What the labels of examples mean; images of none of the classes are only drawn, for training."""
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled image: ``label`` is an index into ``CLASSES``, ``source`` is ``Class/first sub-folder``.
+    """One labelled image: ``label`` is an index into ``LABELS``, ``source`` is ``Class/first sub-folder``.
 
     ``made_from`` names the source of the image that this one was rendered from; empty for a real one.
     """
@@ -38,16 +40,22 @@ class Example:
 
 
 def read_class_folders(
-    root: Path, *, extra: Sequence[tuple[str, Path]] = (), limit_per_source: int | None = None
+    root: Path,
+    *,
+    extra: Sequence[tuple[str, Path]] = (),
+    left_out: Collection[str] = (),
+    limit_per_source: int | None = None,
 ) -> list[Example]:
     """List the images below ``root/CLASS`` for each of the five classes, in a fixed order.
 
     Args:
         extra: further folders as (class name, folder); each is one source named after the folder's path.
+        left_out: images that are not used, each as ``CLASS/SOURCE/NAME``.
         limit_per_source: keep at most so many images of a source, chosen by the hash of their names.
 
     Raises:
-        ConfigurationError: a class has no images, or ``extra`` names an unknown class.
+        ConfigurationError: a class has no images, ``extra`` names an unknown class, or ``left_out`` an image that is
+            not there.
     """
     examples = list_examples(root)
     for name, folder in extra:
@@ -55,6 +63,7 @@ def read_class_folders(
             raise ConfigurationError(f"Unknown class {name!r}; the classes are {', '.join(CLASSES)}.")
         source = f"{name}/{'-'.join(folder.resolve().parts[-2:])}"
         examples += [Example(path, CLASSES.index(name), source) for path in _images_below(folder)]
+    examples = _without(examples, left_out)
     missing = [name for label, name in enumerate(CLASSES) if all(example.label != label for example in examples)]
     if missing:
         raise ConfigurationError(f"{root} has no images of class {', '.join(missing)}; expected one folder per class.")
@@ -66,6 +75,13 @@ def read_class_folders(
         keep = set(sorted(members, key=_name_hash)[:limit_per_source])
         chosen += [example for example in members if example in keep]
     return chosen
+
+
+def _without(examples: Sequence[Example], left_out: Collection[str]) -> list[Example]:
+    names = [f"{example.source}/{example.path.name}" for example in examples]
+    if strangers := sorted(set(left_out) - set(names)):
+        raise ConfigurationError(f"There is no image {strangers[0]} to leave out ({len(strangers)} such names).")
+    return [example for example, name in zip(examples, names, strict=True) if name not in left_out]
 
 
 def list_examples(root: Path) -> list[Example]:

@@ -87,9 +87,19 @@ def source_rows(
 
 
 def source_table(
-    rows: Sequence[Mapping[str, Any]], measures: Mapping[str, Any], review: Mapping[str, float] | None = None
+    rows: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, Any],
+    review: Mapping[str, float] | None = None,
+    unknown: Mapping[str, float] | None = None,
 ) -> str:
-    """Write :func:`source_rows` as Markdown, with what they come to: ``measures`` are of all their images."""
+    """Write :func:`source_rows` as Markdown, with what they come to.
+
+    Args:
+        rows: of the sources.
+        measures: of all their images.
+        review: result of :func:`review_shares`.
+        unknown: which share of the images of each kind that is none of the classes is in review.
+    """
     lines = [f"| left out | images | accuracy | {' | '.join(CLASSES)} |", "|---|---|---|" + "---|" * len(CLASSES)]
     for row in rows:
         counts = " | ".join(str(count) for count in row["classified_as"].values())
@@ -102,6 +112,9 @@ def source_table(
             f"In review (confidence below {review['limit']:g}): {review['wrong']:.1%} of the wrong ones, "
             f"{review['right']:.1%} of the right ones"
         )
+    if unknown:
+        shares = ", ".join(f"{kind} {share:.0%}" for kind, share in unknown.items())
+        lines.append(f"In review, of kinds that are none of the classes, each while it was left out: {shares}")
     return "\n".join(lines) + "\n"
 
 

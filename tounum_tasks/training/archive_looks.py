@@ -108,13 +108,14 @@ def _mounted(rgb: Pixels, rng: Rng) -> Pixels:
     height, width = rgb.shape[:2]
     if rng.random() < 0.5:
         edge = max(int(rng.uniform(0.01, 0.05) * min(height, width)), 1)
-        rgb = _framed(rgb, [edge] * 4, rng.uniform(215, 255) * np.array([1, 0.98, rng.uniform(0.85, 1)]))
+        rgb = framed(rgb, [edge] * 4, rng.uniform(215, 255) * np.array([1, 0.98, rng.uniform(0.85, 1)]))
     sides = [int(side * rng.uniform(0, 0.12)) for side in (height, height, width, width)]
     tint = np.array([1, rng.uniform(0.88, 1), rng.uniform(0.7, 1)])
-    return _framed(rgb, sides, float(rng.choice([rng.uniform(0, 60), rng.uniform(110, 245)])) * tint)
+    return framed(rgb, sides, float(rng.choice([rng.uniform(0, 60), rng.uniform(110, 245)])) * tint)
 
 
-def _framed(rgb: Pixels, sides: list[int], colour: NDArray[np.float64]) -> Pixels:
+def framed(rgb: Pixels, sides: list[int], colour: NDArray[np.float64]) -> Pixels:
+    """Return the picture with a frame of one colour: so many pixels at the top, the bottom, the left and the right."""
     top, bottom, left, right = sides
     framed = cv2.copyMakeBorder(rgb, top, bottom, left, right, cv2.BORDER_CONSTANT, value=colour.tolist())
     return np.asarray(framed, np.uint8)
@@ -122,17 +123,15 @@ def _framed(rgb: Pixels, sides: list[int], colour: NDArray[np.float64]) -> Pixel
 
 def _typeset(rng: Rng) -> Tones:
     """A page of type: a heading, one to three columns of paragraphs, a number at the foot."""
-    import matplotlib
-
     width, height = 600, int(rng.uniform(700, 900))
     page = Image.new("L", (width, height), 255)
     draw = ImageDraw.Draw(page)
     size = int(rng.integers(9, 20))
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{rng.choice(FONTS)}.ttf"
-    font, heading = (ImageFont.truetype(str(path), pixels) for pixels in (size, size * 2))
+    name = str(rng.choice(FONTS))
+    type_, heading = font(name, size), font(name, size * 2)
     margin, top = int(rng.uniform(25, 90)), int(rng.uniform(30, 120))
     if rng.random() < 0.5:
-        draw.text((margin + rng.uniform(0, 150), top), _words(18, rng), fill=0, font=heading)
+        draw.text((margin + rng.uniform(0, 150), top), words(18, rng), fill=0, font=heading)
         top += size * 4
     columns = int(rng.choice([1, 1, 1, 2, 3]))
     room = (width - 2 * margin) / columns
@@ -141,13 +140,21 @@ def _typeset(rng: Rng) -> Tones:
         while line < height - margin:
             share = 1.0 if rng.random() < 0.8 else rng.uniform(0.2, 0.9)
             letters = int(share * (room - 10) / (size * 0.52))
-            draw.text((left, line), _words(letters, rng), fill=int(rng.integers(0, 60)), font=font)
+            draw.text((left, line), words(letters, rng), fill=int(rng.integers(0, 60)), font=type_)
             line += size * (1.3 if rng.random() < 0.93 else 2.4)
-    draw.text((width / 2, height - margin / 2), str(rng.integers(1, 400)), fill=0, font=font)
+    draw.text((width / 2, height - margin / 2), str(rng.integers(1, 400)), fill=0, font=type_)
     return np.asarray(page, np.float32) / 255
 
 
-def _words(letters: int, rng: Rng) -> str:
+def font(name: str, pixels: int) -> ImageFont.FreeTypeFont:
+    """One of the ``FONTS``, which come with matplotlib, in a size."""
+    import matplotlib
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"), pixels)
+
+
+def words(letters: int, rng: Rng) -> str:
+    """Return so many letters and spaces that look like words."""
     text = ""
     while len(text) < letters:
         text += "".join(rng.choice(list(LETTERS), int(rng.integers(1, 11)))) + " "

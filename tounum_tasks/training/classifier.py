@@ -1,6 +1,7 @@
 """Training of the classifier: a head on frozen features, then every layer, then calibration.
 
-1. Training images are rendered in manners that data sets lack (:mod:`~tounum_tasks.training.rendered_sources`).
+1. Training images are rendered in manners that data sets lack, and kinds that are none of the classes are drawn
+   (:mod:`~tounum_tasks.training.rendered_sources`).
 2. The features of each training image, and of damaged copies of it (:mod:`~tounum_tasks.training.augmentation`) where
    the recipe asks for them, are computed once with the layers as they came, and a linear head is fitted to them. That
    is also what leave-one-source-out validation uses: the head is fitted once for every source, without it, and tested
@@ -27,10 +28,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.classifier import TEMPERATURE, resize_inputs, softmax
-from tounum_tasks.classify.labels import CLASSES, PHOTO
-from tounum_tasks.classify.network import CHANNELS, SPREAD, TAPS, build_network, get_weights, set_weights
-from tounum_tasks.datasets.classes import Example, balanced_weights, data_fingerprint, split
+from tounum_tasks.classify.classifier import TEMPERATURE, class_probabilities, resize_inputs, softmax
+from tounum_tasks.classify.labels import CLASSES, PHOTO, UNKNOWN
+from tounum_tasks.classify.network import (
+    CHANNELS,
+    TAPS,
+    WITH_SPREAD,
+    architecture_of,
+    build_network,
+    get_weights,
+    set_weights,
+)
+from tounum_tasks.datasets.classes import LABELS, Example, balanced_weights, data_fingerprint, split
 from tounum_tasks.datasets.lots import hashes_of_files
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import (
@@ -54,7 +63,7 @@ from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.curve import figures_of, write_curve
 from tounum_tasks.training.features import features_of, prepared
 from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature, main_axes
-from tounum_tasks.training.rendered_sources import render_sources
+from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
 
 if TYPE_CHECKING:
     import keras
@@ -63,6 +72,7 @@ BATCH_SIZE = 32  # of scores: one shape is compiled once
 WIDTHS = [CHANNELS[tap] for tap in TAPS] * 2  # means, then standard deviations
 AXES = 400
 LOADERS = 2
+UNKNOWN_LABEL = LABELS.index(UNKNOWN)
 CURVE_STEPS = 10
 CHECKPOINT_STEPS = 50
 VALIDATION_SAMPLE = 256
@@ -91,7 +101,11 @@ def batches(
 
 
 class HeadFitter:
-    """Fits heads to the features of some sources or of all, classes and sources balanced."""
+    """Fits heads to the features of some sources or of all, classes and sources balanced.
+
+    Attributes:
+        outputs: of the heads: five, and a sixth where some examples are of none of the classes.
+    """
 
     def __init__(
         self,
@@ -101,6 +115,7 @@ class HeadFitter:
         blocks: Sequence[int] = WIDTHS,
     ) -> None:
         """Take views x N x D features of N examples of all classes; they consist of blocks of so many columns."""
+        self.outputs = len(CLASSES) + any(example.label == UNKNOWN_LABEL for example in examples)
         self._examples, self._recipe, self._views = examples, recipe, len(features)
         self._axes = main_axes(features[0], balanced_weights(examples), blocks, AXES, recipe.seed)
         self._groups: dict[tuple[str, str], list[int]] = {}
@@ -120,7 +135,7 @@ class HeadFitter:
         members = [index for chosen in kept.values() for index in chosen]
         shares = dict(zip(members, balanced_weights([self._examples[index] for index in members]), strict=True))
         left = np.zeros_like(next(iter(self._moments.values())))
-        right = np.zeros((len(left), len(CLASSES)))
+        right = np.zeros((len(left), self.outputs))
         for group, chosen in kept.items():
             part = self._moments[group] * shares[chosen[0]] / self._views
             left += part
@@ -142,20 +157,34 @@ def leave_one_source_out(
 
     Returns:
         One row per tested source (source, images, accuracy, and how its images were classified), and the scores
-        (float32 N x 5) that each image got when its source was left out; not a number where it was not tested.
+        (float32 N x 5 or 6) that each image got when its source was left out; not a number where it was not tested.
     """
     fitter = HeadFitter(features, examples, recipe, blocks)
     sources = np.array([example.source for example in examples])
     classes = {example.source: example.label for example in examples if not example.made_from}
-    scores = np.full((len(examples), len(CLASSES)), np.nan, np.float32)
+    scores = np.full((len(examples), fitter.outputs), np.nan, np.float32)
     rows = []
     for source, label in classes.items():
         if list(classes.values()).count(label) == 1:
             continue
         inside = sources == source
         scores[inside] = fitter.fit(without=source).scores(features[0, inside])
-        rows += source_rows(scores[inside], [source] * int(inside.sum()), np.full(int(inside.sum()), label))
+        count = int(inside.sum())
+        rows += source_rows(scores[inside, : len(CLASSES)], [source] * count, np.full(count, label))
     return rows, scores
+
+
+def leave_one_kind_out(
+    features: NDArray[np.float16],
+    examples: Sequence[Example],
+    recipe: Recipe,
+    blocks: Sequence[int] = WIDTHS,
+) -> dict[str, NDArray[np.float32]]:
+    """Scores (float32 N x 6) of what was drawn of each kind that is no class, by a head that was fitted without it."""
+    fitter = HeadFitter(features, examples, recipe, blocks)
+    sources = np.array([example.source for example in examples])
+    kinds = dict.fromkeys(example.source for example in examples if example.label == UNKNOWN_LABEL)
+    return {kind: fitter.fit(without=kind).scores(features[0, sources == kind]) for kind in kinds}
 
 
 def fine_tune(
@@ -193,7 +222,7 @@ def fine_tune(
     generator = np.random.default_rng(recipe.seed)
     draws = generator.choice(len(examples), steps * recipe.batch_size, p=balanced_weights(examples))
     seeds = [(recipe.seed, 1_000_000 + position) for position in range(len(draws))]
-    targets = np.eye(len(CLASSES), dtype=np.float32)[[examples[index].label for index in draws]]
+    targets = np.eye(network.output_shape[-1], dtype=np.float32)[[examples[index].label for index in draws]]
     if without_improvement(curve) >= recipe.patience:
         steps = first
     rest = draws[first * recipe.batch_size : steps * recipe.batch_size]
@@ -265,14 +294,16 @@ def prepare_features(
     out: Path,
     names: Sequence[str] = TAPS,
 ) -> tuple[NDArray[np.float16], list[Example]]:
-    """Features (float16 views x N x D) of the examples and of renderings of those to be trained on, and all of these.
+    """Features (float16 views x N x D) of the examples, of renderings of those to be trained on and of unknown kinds.
 
     The features are the means of the layers ``names``, then their standard deviations. All are kept in ``out``.
     Renderings are made from training images only: none shows what validation is to judge.
     """
     folder = out / f"rendered-{fingerprint(data=data_fingerprint(examples), seed=recipe.seed)[:16]}"
     training, _ = split(examples, recipe.validation_share)
-    examples = [*examples, *render_sources(training, recipe.renderings, folder, recipe.seed)]
+    rendered = render_sources(training, MANNERS, recipe.renderings, folder, recipe.seed)
+    unknown = render_sources(training, UNKNOWN_KINDS, recipe.unknown, folder, recipe.seed)
+    examples = [*examples, *rendered, *unknown]
     layers = {name: initial[name] for name in inception_shapes(names[-1])}
     features = features_of(examples, layers, names, out / "features", views=recipe.views, seed=recipe.seed)
     return features, examples
@@ -318,15 +349,14 @@ def train(
     data = data_fingerprint(examples)
     metrics: dict[str, Any] = {}
     learnt = None
-    if recipe.architecture == SPREAD:
+    if recipe.architecture in WITH_SPREAD:
         layers = _layers(initial)
         features, examples = prepare_features(examples, layers, recipe, out)
         is_validation = np.isin(np.arange(len(examples)), _positions(validation, examples))
         training = [example for example, held_out in zip(examples, is_validation, strict=True) if not held_out]
         temperature: float | None = None
         if validate_sources:
-            left_out = leave_one_source_out(features, examples, recipe)
-            metrics["leave_one_source_out"], temperature = _write_source_table(*left_out, examples, out)
+            metrics["leave_one_source_out"], temperature = _validate_sources(features, examples, recipe, out)
         older = None if average_with is None else _head_on_the_same(layers, average_with)
         learnt = _train_head(features, is_validation, training, validation, layers, recipe, temperature, older)
     sources = _sources(examples)
@@ -393,7 +423,7 @@ def _train_head(
     head = HeadFitter(features[:, ~is_validation], training, recipe).fit()
     if temperature is None:
         frozen = head.scores(features[0, is_validation])
-        temperature = fit_temperature(frozen, _labels(validation), balanced_weights(validation))
+        temperature = fit_temperature(frozen[:, : len(CLASSES)], _labels(validation), balanced_weights(validation))
     head = head.divided_by(temperature)
     if older is not None:
         head = head.averaged_with(older)
@@ -411,7 +441,8 @@ def _train_all_layers(
     folder: Path,
 ) -> _Learnt:
     """Train every layer, from the weights ``begun_with`` if there are any; ``folder`` holds the checkpoints."""
-    network = build_network(recipe.architecture, keras_policy(best_precision()))
+    architecture = architecture_of(begun_with) if begun_with else recipe.architecture
+    network = build_network(architecture, keras_policy(best_precision()))
     if begun_with:
         set_weights(network, begun_with)
     curve = fine_tune(network, training, validation, recipe, folder)
@@ -427,7 +458,7 @@ def _train_all_layers(
 
 def _measure(learnt: _Learnt, validation: Sequence[Example], out: Path) -> dict[str, Any]:
     """Write figures and pictures of a training to ``out``; return the figures that its card shows."""
-    probabilities = softmax(learnt.scores / learnt.temperature)
+    probabilities = class_probabilities(learnt.scores / learnt.temperature)
     measures = evaluate(probabilities, _labels(validation), [example.source for example in validation])
     (out / "validation.json").write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
     plot_confusion(measures, out / "confusion.png")
@@ -442,7 +473,10 @@ def _measure(learnt: _Learnt, validation: Sequence[Example], out: Path) -> dict[
 
 
 def _accuracy(scores: NDArray[np.float32], examples: Sequence[Example]) -> float:
-    return float(np.mean(scores.argmax(axis=1) == _labels(examples)))
+    """Of the examples of classes."""
+    labels = _labels(examples)
+    hits = scores[:, : len(CLASSES)].argmax(axis=1) == labels
+    return float(hits[labels != UNKNOWN_LABEL].mean())
 
 
 def _head_on_the_same(layers: Mapping[str, NDArray[Any]], weights: Mapping[str, NDArray[Any]]) -> LinearHead:
@@ -493,10 +527,10 @@ def _figures(measures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: measures[name] for name in names}
 
 
-def _write_source_table(
-    rows: Sequence[Mapping[str, Any]], scores: NDArray[np.float32], examples: Sequence[Example], out: Path
+def _validate_sources(
+    features: NDArray[np.float16], examples: Sequence[Example], recipe: Recipe, out: Path
 ) -> tuple[dict[str, Any], float]:
-    """Write the result of :func:`leave_one_source_out` as JSON and Markdown to ``out``.
+    """Leave out one source after the other, then one unknown kind, and write the results as JSON and Markdown.
 
     Returns:
         The figures for the card, and the temperature that makes the probabilities of unseen sources honest.
@@ -504,25 +538,32 @@ def _write_source_table(
     Raises:
         ConfigurationError: no class has two sources.
     """
+    rows, scores = leave_one_source_out(features, examples, recipe)
     if not rows:
         raise ConfigurationError("Leaving one source out needs a class with two sources (sub-folders of its folder).")
     is_tested = ~np.isnan(scores[:, 0])
     tested = [example for example, wanted in zip(examples, is_tested, strict=True) if wanted]
     scores = scores[is_tested]
-    temperature = fit_temperature(scores, _labels(tested), balanced_weights(tested))
-    probabilities = softmax(scores / temperature)
+    temperature = fit_temperature(scores[:, : len(CLASSES)], _labels(tested), balanced_weights(tested))
+    probabilities = class_probabilities(scores / temperature)
     measures = evaluate(probabilities, _labels(tested))
     limit = load_settings().review_confidence
     review = review_shares(probabilities, _labels(tested), limit, balanced_weights(tested))
+    doubted = {
+        kind.partition("-")[2]: round(float((class_probabilities(of / temperature).max(axis=1) < limit).mean()), 4)
+        for kind, of in leave_one_kind_out(features, examples, recipe).items()
+    }
     mean = round(float(np.mean([row["accuracy"] for row in rows])), 4)
     content = {"sources": rows, "all_images": measures, "review": review, "temperature": round(temperature, 4)}
+    content["unknown_in_review"] = doubted
     (out / "leave_one_source_out.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (out / "leave_one_source_out.md").write_text(source_table(rows, measures, review), encoding="utf-8")
+    (out / "leave_one_source_out.md").write_text(source_table(rows, measures, review, doubted), encoding="utf-8")
     figures = {
         "mean_accuracy": mean,
         "macro_f1": measures["macro_f1"],
         "calibration_error": measures["calibration_error"],
         "review": review,
+        "unknown_in_review": doubted,
         "accuracy_per_source": {row["source"]: row["accuracy"] for row in rows},
     }
     return figures, temperature

@@ -28,6 +28,11 @@ class Recipe:
     renderings: int = option(
         120, "images rendered in each manner: old prints, pencil, blueprints, ...", metavar="N"
     )  # of training.rendered_sources
+    unknown: int = option(
+        80,
+        "images drawn of each kind that is none of the classes, to be doubted: maps, stamps, blank pages, ...; 0: none",
+        metavar="N",
+    )
     l2: float = option(7e-3, "of the head's weights", metavar="PENALTY")
     photo_cost: float = option(
         0.03,

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify import graph
-from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import CHANNELS
-from tounum_tasks.datasets.classes import Example, load
+from tounum_tasks.datasets.classes import LABELS, Example, load
 from tounum_tasks.files import whole_file
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.model_input import to_model_input
@@ -28,7 +27,8 @@ from tounum_tasks.models.weights import hashes_of
 from tounum_tasks.threads import in_threads
 from tounum_tasks.training.augmentation import augment, without_bars
 
-INK_ON_PAPER = frozenset({"Schematics", "Sketch", "Text"})
+FILLS_THE_IMAGE = frozenset({"Painting", "Photo"})
+"""Classes of which no bare ground belongs to the image."""
 AUGMENTATION = 2
 """Of what :func:`prepared` makes of an image; features of other ones are not used."""
 BLOCK = 256
@@ -38,10 +38,11 @@ log = logging.getLogger(__name__)
 def prepared(example: Example, seed: Sequence[int] | None) -> NDArray[np.uint8]:
     """One image as the network takes it: uint8 299 x 299 x 3; damaged at random unless ``seed`` is None."""
     rgb = load(example)
-    if CLASSES[example.label] not in INK_ON_PAPER:
+    has_ground = LABELS[example.label] not in FILLS_THE_IMAGE
+    if not has_ground:
         rgb = without_bars(rgb)
     if seed is not None:
-        rgb = augment(rgb, np.random.default_rng(seed), ink_on_paper=CLASSES[example.label] in INK_ON_PAPER)
+        rgb = augment(rgb, np.random.default_rng(seed), ink_on_paper=has_ground)
     return to_model_input(rgb)
 
 

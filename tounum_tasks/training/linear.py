@@ -34,10 +34,16 @@ class LinearHead:
         """The head whose scores are the mean of both heads' scores.
 
         One that reads the first columns alone, as of a version that knew no more of them, says nothing of the others.
+        A last score that one of them lacks is that of the other.
         """
-        kernels = np.zeros((2, max(len(self.kernel), len(other.kernel)), self.kernel.shape[1]), np.float32)
-        kernels[0, : len(self.kernel)], kernels[1, : len(other.kernel)] = self.kernel, other.kernel
-        return LinearHead(kernels.mean(axis=0, dtype=np.float32), (self.bias + other.bias) / np.float32(2))
+        rows, columns = np.maximum(self.kernel.shape, other.kernel.shape)
+        kernel, bias = np.zeros((rows, columns), np.float32), np.zeros(columns, np.float32)
+        givers = np.zeros(columns, np.float32)
+        for head in (self, other):
+            kernel[: len(head.kernel), : len(head.bias)] += head.kernel
+            bias[: len(head.bias)] += head.bias
+            givers[: len(head.bias)] += 1
+        return LinearHead((kernel / givers).astype(np.float32), (bias / givers).astype(np.float32))
 
     def divided_by(self, temperature: float) -> "LinearHead":
         """The head whose scores are divided by ``temperature``."""

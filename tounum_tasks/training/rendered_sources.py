@@ -1,4 +1,4 @@
-"""More sources, made from the training images: what archives hold and data sets lack."""
+"""More sources, made from the training images: what archives hold and data sets lack, and what is of no class."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -8,19 +8,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.datasets.classes import Example, load
+from tounum_tasks.classify.labels import UNKNOWN
+from tounum_tasks.datasets.classes import LABELS, Example, load
 from tounum_tasks.files import whole_file
 from tounum_tasks.images.encode import encode
 from tounum_tasks.training.archive_looks import light_on_dark, old_photograph, small_page
 from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock
+from tounum_tasks.training.unknown_kinds import KINDS
 
 RENDERED = "rendered"
 log = logging.getLogger(__name__)
 
 Rendering = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 
-MANNERS: tuple[tuple[str, str, Rendering, tuple[str, ...]], ...] = (
+Manner = tuple[str, str, Rendering, tuple[str, ...]]
+"""The label that comes out, the manner, the function, and the classes of what it is made from."""
+MANNERS: tuple[Manner, ...] = (
     ("Painting", "painted", painted, ("Photo",)),
     ("Painting", "woodblock", woodblock, ("Photo", "Painting")),
     ("Photo", "old", old_photograph, ("Photo",)),
@@ -32,30 +35,34 @@ MANNERS: tuple[tuple[str, str, Rendering, tuple[str, ...]], ...] = (
     ("Text", "small", small_page, ("Text",)),
     ("Text", "light", light_on_dark, ("Text",)),
 )
-"""What is rendered: the class that comes out, the manner, the function, and the classes of what it is made from.
+"""What is rendered of each class.
 
 A print in colours from wooden blocks is a painting, as in the collections of paintings that are trained on; a print in
 black lines alone, engraved or cut, is a sketch.
 """
+UNKNOWN_KINDS: tuple[Manner, ...] = tuple((UNKNOWN, kind, draw, ("Photo", "Painting")) for kind, draw in KINDS.items())
+"""What is drawn of none of them; some of it contains a picture."""
 
 
-def render_sources(examples: Sequence[Example], count: int, folder: Path, seed: int) -> list[Example]:
-    """Render ``count`` images in each of the ``MANNERS``.
+def render_sources(
+    examples: Sequence[Example], manners: Sequence[Manner], count: int, folder: Path, seed: int
+) -> list[Example]:
+    """Render ``count`` images in each of the manners.
 
     The originals are drawn at random, every source alike. Renderings are kept in ``folder``, which belongs to these
     examples and this seed. Each names the source that it was made from, so that a validation without that source can
     do without its renderings, too.
     """
     rendered = []
-    for number, (name, manner, rendering, classes) in enumerate(MANNERS):
-        fitting = [example for example in examples if CLASSES[example.label] in classes]
+    for number, (name, manner, rendering, classes) in enumerate(manners):
+        fitting = [example for example in examples if LABELS[example.label] in classes]
         originals = _drawn_evenly(fitting, count, np.random.default_rng((seed, count, number)))
         source = f"{name}/{RENDERED}-{manner}"
         for index, original in enumerate(originals):
             path = folder / source / f"{index:05}.png"
             if not path.exists():
                 _render(original, rendering, np.random.default_rng((seed, number, index)), path)
-            rendered.append(Example(path, CLASSES.index(name), source, made_from=original.source))
+            rendered.append(Example(path, LABELS.index(name), source, made_from=original.source))
         log.info("rendered: %s, %d images", source, len(originals))
     return rendered
 

@@ -35,7 +35,7 @@ def painted(rgb: Pixels, rng: Rng) -> Pixels:
         return _watercolour(rgb, rng)
     if kind < 0.9:
         return _block_print(rgb, rng)
-    return _flat_colours(rgb, rng)
+    return flat_colours(rgb, rng)
 
 
 def sketched(rgb: Pixels, rng: Rng) -> Pixels:
@@ -52,11 +52,11 @@ def sketched(rgb: Pixels, rng: Rng) -> Pixels:
     elif kind < 0.6:
         tones = _shading(grey, rng) * np.sqrt(_pencil(grey, rng))
     elif kind < 0.8:
-        tones = _outlines(grey, rng)
+        tones = outlines(grey, rng)
     else:
-        tones = _hatching(grey, rng) * _outlines(grey, rng)
+        tones = _hatching(grey, rng) * outlines(grey, rng)
     if rng.random() < 0.25:
-        tones = np.minimum(tones, _outlines(grey, rng))
+        tones = np.minimum(tones, outlines(grey, rng))
     if rng.random() < 0.7:
         height, width = grey.shape
         tones = np.maximum(tones, _fading(height, width, rng))
@@ -119,7 +119,7 @@ def _graphite(grey: Pixels, rng: Rng) -> Tones:
     return np.clip(np.minimum(tones, 1) * np.sqrt(_pencil(grey, rng)), 0, 1).astype(np.float32)
 
 
-def _outlines(grey: Pixels, rng: Rng) -> Tones:
+def outlines(grey: Pixels, rng: Rng) -> Tones:
     """Draw outlines: an extended difference of Gaussians (Winnemoeller 2011, "XDoG")."""
     values, spread = grey.astype(np.float32) / 255, rng.uniform(0.6, 1.6)
     fine, coarse = (cv2.GaussianBlur(values, (0, 0), spread * factor) for factor in (1.0, 1.6))
@@ -200,11 +200,11 @@ def _block_print(rgb: Pixels, rng: Rng) -> Pixels:
     grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     height, width = grey.shape
     sheet = paper(height, width, rng) / 255 * np.array([1, rng.uniform(0.92, 1), rng.uniform(0.75, 0.95)])
-    inks = _flat_colours(rgb, rng) * rng.uniform(0.7, 1) + 255 * rng.uniform(0, 0.3)
-    return np.clip(np.clip(inks, 0, 255) * sheet * _outlines(grey, rng)[..., None], 0, 255).astype(np.uint8)
+    inks = flat_colours(rgb, rng) * rng.uniform(0.7, 1) + 255 * rng.uniform(0, 0.3)
+    return np.clip(np.clip(inks, 0, 255) * sheet * outlines(grey, rng)[..., None], 0, 255).astype(np.uint8)
 
 
-def _flat_colours(rgb: Pixels, rng: Rng) -> Pixels:
+def flat_colours(rgb: Pixels, rng: Rng) -> Pixels:
     """Reduce to between 5 and 13 colours in large areas, as posters and prints have them."""
     spread, contrast = float(rng.uniform(20, 60)), float(rng.uniform(0.2, 0.5))
     smooth = cv2.edgePreservingFilter(rgb, flags=1, sigma_s=spread, sigma_r=contrast)
@@ -234,7 +234,7 @@ def realistic_pencil(rgb: Pixels, rng: Rng) -> Pixels:
     tooth = tooth / tooth.std() * rng.uniform(0.01, 0.09)
     strokes = _strokes(height, width, rng) * rng.uniform(0, 0.09)
     tones = tones + (tooth + strokes) * np.sqrt(np.clip(tones * (1 - tones), 0, 1)) * 2
-    tones = np.minimum(tones, 1 - (1 - _outlines(np.asarray(smooth * 255, np.uint8), rng)) * rng.uniform(0, 0.4))
+    tones = np.minimum(tones, 1 - (1 - outlines(np.asarray(smooth * 255, np.uint8), rng)) * rng.uniform(0, 0.4))
     if rng.random() < 0.65:
         tones = np.maximum(tones, _fading(height, width, rng))
     is_charcoal = rng.random() < 0.25
@@ -258,7 +258,7 @@ def engraved(rgb: Pixels, rng: Rng) -> Pixels:
     rows, columns = np.mgrid[0:height, 0:width]
     relief = cv2.GaussianBlur(tones, (0, 0), rng.uniform(3, 8)) * rng.uniform(0, 14)
     pitch, first = rng.uniform(2.2, 3.6), rng.uniform(0, np.pi)
-    result = _outlines(cv2.bilateralFilter(grey, 7, 50, 7).astype(np.uint8), rng).astype(np.float64)
+    result = outlines(cv2.bilateralFilter(grey, 7, 50, 7).astype(np.uint8), rng).astype(np.float64)
     for layer, share in enumerate((1.0, rng.uniform(0.4, 0.8), rng.uniform(0, 0.5))):
         angle = first + layer * rng.uniform(0.6, 1.2)
         phase = (columns * np.cos(angle) + rows * np.sin(angle) + relief) / pitch
@@ -272,7 +272,7 @@ def woodblock(rgb: Pixels, rng: Rng) -> Pixels:
     """Return the picture as a colour print from wooden blocks: flat inks of few hues, black contours, fibrous paper."""
     grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
     height, width = grey.shape
-    flat = _flat_colours(rgb, rng)
+    flat = flat_colours(rgb, rng)
     hsv = cv2.cvtColor(flat, cv2.COLOR_RGB2HSV).astype(np.float32)
     inks = np.array([rng.choice([8, 14, 20, 24]), rng.choice([105, 110, 100]), rng.choice([35, 80, 3, 20])])
     nearest = inks[np.abs(hsv[..., :1] - inks).argmin(axis=2)]
@@ -283,7 +283,7 @@ def woodblock(rgb: Pixels, rng: Rng) -> Pixels:
     fibres = _strokes(height, width, rng)[..., None] * rng.uniform(0, 0.05)
     sheet = paper(height, width, rng) / 255 * np.array([1, rng.uniform(0.9, 0.98), rng.uniform(0.72, 0.92)])
     even = cv2.bilateralFilter(cv2.medianBlur(grey, 5), 9, 60, 9).astype(np.uint8)
-    lines = _outlines(even, rng)[..., None] ** rng.uniform(0.4, 1.2)
+    lines = outlines(even, rng)[..., None] ** rng.uniform(0.4, 1.2)
     shading = np.ones((height, 1, 1))
     if rng.random() < 0.4:  # a band of ink wiped towards the edge, as in skies
         shading = (
