@@ -98,9 +98,13 @@ def test_correction_outlives_a_new_model_and_a_restore_and_is_learnt_from(
     frame.locator("#retrain [name=data]").fill("archive")
     frame.locator("#retrain").get_by_role("button", name="Start").click()
     olga.page.wait_for_url("**/dags/tounum_retrain/runs/**")
-    question = asked(airflow)
-    assert "`archive` and what people corrected" in question["body"]
-    assert "| **macro F1" in question["body"]
+    plan = prepared(airflow)
+    assert (plan["data"], plan["corrections"]) == ("archive", True)
+    assert sum(plan["images"].values()) > 30  # those of the archive, and what was corrected
+    (learnt,) = (site / "training" / "retrain" / plan["work"] / "corrections").rglob(
+        f"{row_of(site, path)['image_id']}.*"
+    )
+    assert "Photo" in learnt.parts
 
 
 def apply_now(person: Person, site: Path, airflow: LocalAirflow, path: str) -> str:
@@ -146,7 +150,7 @@ def promote(person: Person, model: str, button: str) -> None:
 
 @pytest.fixture
 def retraining(site: Path, airflow: LocalAirflow) -> Iterator[None]:
-    """A data set and the DAG that learns from it; what is still asked afterwards is rejected."""
+    """A data set and the DAG that learns from it; the training itself is ended, other tests do that."""
     write_class_images(site / "datasets" / "archive")
     airflow.api.set_paused("tounum_reprocess", True)
     airflow.api.set_paused("tounum_retrain", False)
@@ -157,19 +161,18 @@ def retraining(site: Path, airflow: LocalAirflow) -> Iterator[None]:
             airflow.api.set_run_state("tounum_retrain", run["dag_run_id"], "failed")
 
 
-def asked(airflow: LocalAirflow) -> dict[str, Any]:
-    """Wait until the retraining asks a person, and return what it shows."""
+def prepared(airflow: LocalAirflow) -> dict[str, Any]:
+    """Wait until the retraining knows what it learns from, and return its plan."""
     (run,) = airflow.api.runs("tounum_retrain")
-    place = f"dags/tounum_retrain/dagRuns/{run['dag_run_id']}"
     deadline = time.monotonic() + RUN_SECONDS
     while time.monotonic() < deadline:
         states = {task["task_id"]: task["state"] for task in airflow.api.tasks("tounum_retrain", run["dag_run_id"])}
-        if states["approve"] == "awaiting_input":
-            question: dict[str, Any] = airflow.api.request("GET", f"{place}/taskInstances/approve/-1/hitlDetails")
-            return question
+        if states["prepare"] == "success":
+            plan: dict[str, Any] = airflow.api.xcom("tounum_retrain", run["dag_run_id"], "prepare")
+            return plan
         assert "failed" not in states.values(), states
         time.sleep(2)
-    raise AssertionError(f"nobody was asked: {states}")
+    raise AssertionError(f"nothing was prepared: {states}")
 
 
 def until_known(person: Person, page: str) -> Any:
