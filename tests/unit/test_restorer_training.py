@@ -52,7 +52,7 @@ def test_prints_are_to_stay_as_they_are():
     assert 0.02 < len(prints) / len(pairs) < 0.1
     untouched = [pair for pair in prints if np.array_equal(pair.given, np.rint(pair.wanted))]
     assert 0.3 < len(untouched) / len(prints) < 0.9
-    assert all(psnr(pair.given, np.rint(pair.wanted)) > 20 for pair in prints)  # the others were compressed a little
+    assert all(psnr(pair.given, np.rint(pair.wanted)) > 18 for pair in prints)  # the others were compressed a little
 
 
 def test_softness_stays_where_the_network_is_told_of_no_blur():
