@@ -74,8 +74,8 @@ def hostile_input(format_name: str) -> Iterator[None]:
     batch.
 
     Raises:
-        ItemError: TOO_COSTLY if memory is short, UNSUPPORTED or TRUNCATED if the decoder says that it does not read such
-            files or that data is missing, else CORRUPT.
+        ItemError: TOO_COSTLY if memory is short, UNSUPPORTED or TRUNCATED if the decoder says that it does not read
+            such files or that data is missing, else CORRUPT.
     """
     try:
         yield
