@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tounum_tasks.errors import DamagedFile, ErrorCode
 from tounum_tasks.store.base import Storage
@@ -33,6 +32,7 @@ SCHEMA = pa.schema(
         pa.field("checksum_source", pa.string()),
     ]
 )
+GROUP_ROWS = 4_096  # read at once: a task that works on a shard reads its part of the register, however long that is
 LATER_COLUMNS = ("checksum", "checksum_source")  # registers of version 0.1 do not have them
 SIDECAR_SCHEMA = pa.schema(
     [
@@ -47,7 +47,7 @@ SIDECAR_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a batch has many
 class Item:
     """One page of one file.
 
@@ -103,7 +103,8 @@ def commit_items(lake: Storage, items: Iterable[Item]) -> bool:
     """Write the register of a batch; return False, changing nothing, if the batch has one already."""
     rows = [asdict(item) for item in items]
     path = register_path(rows[0]["batch_date"], rows[0]["batch_id"])
-    return lake.create_exclusively(path, parquet_bytes(pa.Table.from_pylist(rows, schema=SCHEMA)))
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    return lake.create_exclusively(path, parquet_bytes(table, row_group_size=GROUP_ROWS))
 
 
 def read_items(lake: Storage, batch_date: str, batch_id: str, shard: int | None = None) -> list[Item]:
@@ -113,15 +114,22 @@ def read_items(lake: Storage, batch_date: str, batch_id: str, shard: int | None 
         DamagedFile: the register does not hold what was written.
     """
     path = register_path(batch_date, batch_id)
-    table = read_table(lake, path)
+    table = read_table(lake, path, only=None if shard is None else ("shard", shard))
     earlier = pa.schema([field for field in SCHEMA if field.name not in LATER_COLUMNS])
     if not (table.schema.equals(SCHEMA) or table.schema.equals(earlier)) or table.num_rows == 0:
         raise DamagedFile(
             f"{lake.url(path)} is damaged (it has other columns): restore it from a backup, then run again."
         )
-    if shard is not None:
-        table = table.filter(pc.equal(table["shard"], shard))
     return [Item(**row) for row in table.to_pylist()]
+
+
+def originals_of(lake: Storage, batch_date: str, batch_id: str) -> list[str]:
+    """Return where the bytes of each item of a batch lie below the lake.
+
+    Raises:
+        DamagedFile: the register does not hold what was written.
+    """
+    return read_table(lake, register_path(batch_date, batch_id), ["original"])["original"].to_pylist()
 
 
 def sidecars_path(batch_date: str, batch_id: str) -> str:

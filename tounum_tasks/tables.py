@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tounum_tasks.errors import DamagedFile
@@ -39,11 +40,14 @@ def parquet_bytes(table: pa.Table, *, row_group_size: int | None = None) -> byte
     return content[:at] + _seal(content[at:]) + content[at:]
 
 
-def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(
+    storage: Storage, path: str, columns: Sequence[str] | None = None, *, only: tuple[str, int] | None = None
+) -> pa.Table:
     """Return a Parquet file of ours.
 
     Args:
         columns: which; those that the file does not have are left out.
+        only: a column and the value of it that the rows must have. Groups of rows without it are not read.
 
     Raises:
         DamagedFile: it does not hold what was written.
@@ -54,9 +58,23 @@ def read_table(storage: Storage, path: str, columns: Sequence[str] | None = None
         if columns is not None:
             there = set(file.schema_arrow.names)
             columns = [name for name in columns if name in there]
-        table = file.read(columns=columns)
+        if only is None or only[0] not in file.schema_arrow.names:
+            table = file.read(columns=columns)
+            table.validate(full=True)
+            return table
+        table = file.read_row_groups(_groups_that_may_hold(file, *only), columns=columns)
         table.validate(full=True)
-        return table
+        return table.filter(pc.equal(table[only[0]], only[1]))
+
+
+def _groups_that_may_hold(file: pq.ParquetFile, column: str, value: int) -> list[int]:
+    """The numbers of the groups of rows in which the value may stand, by what the file says of their extremes."""
+    at, found = file.schema_arrow.names.index(column), []
+    for number in range(file.num_row_groups):
+        extremes = file.metadata.row_group(number).column(at).statistics
+        if extremes is None or not extremes.has_min_max or extremes.min <= value <= extremes.max:
+            found.append(number)
+    return found
 
 
 def read_rows(

@@ -18,6 +18,7 @@ from tounum_tasks.manifest.schema import ITEM_COLUMNS, RUN_COLUMNS, SCHEMA, with
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.publish import stage as publish
 from tounum_tasks.publish import verdict
+from tounum_tasks.publish.rows import rows_of, to_table
 from tounum_tasks.publish.verdict import Overtaken
 from tounum_tasks.report.figures import read_figures
 from tounum_tasks.steps.pins import pin_models
@@ -41,6 +42,16 @@ def test_a_row_for_every_item_in_the_published_columns(night: Night) -> None:
     assert Path(row["destination_uri"].removeprefix("file://")).read_bytes() == night.lake.read_bytes(
         night.lake.relative(row["original_uri"])
     )
+
+
+def test_a_long_batch_is_the_same_rows_in_the_same_order(night: Night) -> None:
+    plan = night.plan("a")
+    process(plan, night.settings)
+    night.publish(plan)
+    few = night.table(plan).to_pylist()
+    many = [{**few[number % len(few)], "page": number + 1} for number in range(2_500)]
+    table = to_table(iter(many))
+    assert table.to_pylist() == many == list(rows_of(table))
 
 
 def test_every_column_is_described() -> None:

@@ -64,6 +64,21 @@ def test_a_column_is_checked_without_the_others(lake: Storage) -> None:
     assert read_table(lake, "a.parquet", [second.path_in_schema]).num_rows == len(ROWS)
 
 
+def test_a_part_is_read_without_the_others(lake: Storage) -> None:
+    rows = [{"shard": number // 4, "name": f"{number}.png"} for number in range(12)]
+    content = bytearray(parquet_bytes(pa.Table.from_pylist(rows), row_group_size=5))
+    lake.write_bytes("a.parquet", bytes(content))
+    for shard in range(4):
+        found = read_table(lake, "a.parquet", only=("shard", shard)).to_pylist()
+        assert found == [row for row in rows if row["shard"] == shard]
+    last = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(2).column(1)
+    content[last.dictionary_page_offset + last.total_compressed_size - 2] ^= 1
+    lake.write_bytes("a.parquet", bytes(content))
+    assert len(read_table(lake, "a.parquet", only=("shard", 0))) == 4
+    with pytest.raises(DamagedFile, match=r"a\.parquet is damaged"):
+        read_table(lake, "a.parquet", only=("shard", 2))
+
+
 def test_files_of_the_first_releases_are_read(lake: Storage) -> None:
     buffer = io.BytesIO()
     pq.write_table(TABLE, buffer, compression="zstd")

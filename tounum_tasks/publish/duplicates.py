@@ -6,7 +6,7 @@ does not depend on what came later.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,15 +45,17 @@ class LakeHashes:
         self._lake = lake
         self._tables: dict[BatchRef, pa.Table] = {}
 
-    def mark(self, batch: BatchRef, rows: Sequence[dict]) -> list[dict]:
-        """Return the rows of a batch, in its order, with what each of them repeats.
+    def mark(self, batch: BatchRef, rows: Iterable[dict], digests: Collection[str]) -> Iterator[dict]:
+        """Yield the rows of a batch, in its order, with what each of them repeats.
 
         An image that has the bytes of another is not compared with what only looks like it.
+
+        Args:
+            digests: the sha256 of all images of the batch, at least of the rows.
         """
         earlier = [(other, self._of(other)) for other in published_batches(self._lake) if other < batch]
-        first_with = _first_with_bytes(earlier, [row["sha256"] for row in rows])
-        before = _Looks.of(earlier, room=len(rows))
-        marked = []
+        first_with = _first_with_bytes(earlier, digests)
+        before = _Looks.of(earlier, room=len(digests))
         for row in rows:
             found: dict = {"duplicate_of_batch": None, **dict.fromkeys(NEAR_COLUMNS)}
             if row.get("duplicate_of_batch"):  # of an earlier version, which may have known other batches
@@ -67,8 +69,7 @@ class LakeHashes:
                 if not row["duplicate_of"] and row.get("label") in _LOOKED_FOR:
                     row |= before.nearest(look)
                 before.add(look, row["source_path"], row["page"])
-            marked.append(row)
-        return marked
+            yield row
 
     def keep(self, batch: BatchRef, table: pa.Table) -> None:
         """Write the hashes of a manifest for batches to come, unless they lie there already."""
@@ -119,7 +120,9 @@ def _look(phash: str | None, flags: Sequence[str] | None) -> int | None:
     return None if phash is None or _EMPTY_PAGE in (flags or ()) else int(phash, 16)
 
 
-def _first_with_bytes(earlier: Sequence[tuple[BatchRef, pa.Table]], wanted: list[str]) -> dict[str, tuple[str, str]]:
+def _first_with_bytes(
+    earlier: Sequence[tuple[BatchRef, pa.Table]], wanted: Collection[str]
+) -> dict[str, tuple[str, str]]:
     """Path and batch of the first file with the bytes of each of ``wanted``, hex sha256, if there is one."""
     values = pa.array({sha256 for sha256 in wanted if sha256}, pa.string())
     first: dict[str, tuple[str, str]] = {}

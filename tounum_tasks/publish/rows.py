@@ -1,11 +1,12 @@
 """Building the rows of a manifest: one per registered item, whatever happened to it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
 import tounum_tasks
+from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import ErrorCode
 from tounum_tasks.items import Item, read_sidecars
 from tounum_tasks.manifest.schema import (
@@ -24,27 +25,43 @@ from tounum_tasks.steps.shard import ShardWork, load_step
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.open import open_storage
 
+ROWS_AT_ONCE = 1_024  # as dictionaries: a row takes ten times the memory then that it takes in a table
 
-def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int) -> list[dict]:
-    """Return one row per item of a batch that the run works on, in the order of the register."""
-    rows: list[dict] = []
+
+def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int) -> Iterator[dict]:
+    """Yield one row per item of a batch that the run works on, in the order of the register, shard by shard."""
     lake = open_storage(settings.lake_root)
     sidecars = read_sidecars(lake, batch.batch_date, batch.batch_id)
-    for number in range(batch.shards):
-        shard = ShardRef(batch_id=batch.batch_id, batch_date=batch.batch_date, shard=number)
-        rows.extend(_shard_rows(ShardWork(plan, shard, settings), version))
     beside: dict[str, list[str]] = defaultdict(list)
     for sidecar in sidecars:
         for image in sidecar.describes:
             beside[image].append(sidecar.source_path)
-    images = list(dict.fromkeys(row["source_path"] for row in rows))
+    images = list(dict.fromkeys(item.source_path for work in _shards(plan, batch, settings) for item in work.items))
     said = described(lake, sidecars, images, settings.metadata_mapping)
-    return [said.laid_over({**row, "sidecars": beside.get(row["source_path"], [])}) for row in rows]
+    for work in _shards(plan, batch, settings):
+        for row in _shard_rows(work, version):
+            yield said.laid_over({**row, "sidecars": beside.get(row["source_path"], [])})
 
 
-def to_table(rows: list[dict]) -> pa.Table:
+def _shards(plan: RunPlan, batch: BatchPlan, settings: Settings) -> Iterator[ShardWork]:
+    for number in range(batch.shards):
+        shard = ShardRef(batch_id=batch.batch_id, batch_date=batch.batch_date, shard=number)
+        yield ShardWork(plan, shard, settings)
+
+
+def to_table(rows: Iterable[dict]) -> pa.Table:
     """Return rows as a table with the published columns, floats rounded as the columns state."""
-    return pa.Table.from_pylist([round_floats(row) for row in rows], schema=SCHEMA)
+    parts = [
+        pa.Table.from_pylist([round_floats(row) for row in part], schema=SCHEMA)
+        for part in in_batches(rows, ROWS_AT_ONCE)
+    ]
+    return pa.concat_tables([SCHEMA.empty_table(), *parts]).combine_chunks()
+
+
+def rows_of(table: pa.Table) -> Iterator[dict]:
+    """Yield the rows of a table, of which few are unpacked at a time."""
+    for part in table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        yield from part.to_pylist()
 
 
 def _shard_rows(work: ShardWork, version: int) -> Iterable[dict]:

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ItemError
 from tounum_tasks.images.decode import decode
@@ -21,6 +22,7 @@ from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.items import Item, ItemKey, Sidecar, read_items, read_sidecars
 from tounum_tasks.manifest.schema import EARLIER_NAMES
+from tounum_tasks.publish.rows import ROWS_AT_ONCE, rows_of
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import AUTO_ENGINE, enhance
@@ -110,16 +112,21 @@ class BatchFiles:
         Args:
             table: the rows of the manifest that is current: that were committed.
         """
-        named = list(self._named(table))
-        missing = [(row, place) for row, place in named if place.uri not in self._present]
+        kept: set[str] = set()
+        missing: list[tuple[dict, Place]] = []
+        others: list[tuple[dict, Place]] = []
+        known = self._sha256(table)
         with self._originals:
-            others = self._others(named, self._sha256(table))
+            for named in in_batches(self._named(table), ROWS_AT_ONCE):
+                kept.update(place.uri for _, place in named)
+                missing += [(row, place) for row, place in named if place.uri not in self._present]
+                others += self._others(named, known)
             for row, place in missing:
                 self._put(row, place)
             for row, place in others:
                 place.storage.write_bytes(place.path, self._made(row, place))
         put, replaced = len(missing), len(others)
-        removed = self._remove_others({place.uri for _, place in named})
+        removed = self._remove_others(kept)
         if put or replaced or removed:
             log.info(
                 "%d copies put where the manifest says, %d replaced, %d of earlier classes or settings removed.",
@@ -179,7 +186,7 @@ class BatchFiles:
     def _named(self, table: pa.Table) -> Iterator[tuple[dict, Place]]:
         """Yield the rows of a manifest with the place that each names, if it is one of today's buckets."""
         columns = [name for name in (*COLUMNS, *SAID_IN_SIDECARS) if name in table.column_names]
-        for row in table.select(list(dict.fromkeys(columns))).to_pylist():
+        for row in rows_of(table.select(list(dict.fromkeys(columns)))):
             item = self._items[row["source_path"], row["page"]]
             place = next((place for place in self._places.all_of(item) if place.uri == row["destination_uri"]), None)
             if place is not None:

@@ -6,10 +6,13 @@ becomes a row with status failed, and the batch is published all the same.
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, TounumError
+from tounum_tasks.items import register_path
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import StaleRun, batch_lock, commit_version, install_latest
 from tounum_tasks.manifest.published import BatchRef
@@ -18,7 +21,7 @@ from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, ST
 from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.duplicates import LakeHashes
 from tounum_tasks.publish.overtaken import other_publishers
-from tounum_tasks.publish.rows import build_rows, to_table
+from tounum_tasks.publish.rows import ROWS_AT_ONCE, build_rows, rows_of, to_table
 from tounum_tasks.publish.settle import BatchFiles
 from tounum_tasks.reviews.compaction import compact
 from tounum_tasks.search.vectors import keep_vectors
@@ -26,6 +29,7 @@ from tounum_tasks.settings import Settings
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
+from tounum_tasks.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -109,11 +113,13 @@ def _commit(
     """
     current = latest_version(lake, batch.batch_date, batch.batch_id)
     earlier = read_version(lake, batch.batch_date, batch.batch_id, current) if current else None
-    rows = build_rows(plan, batch, files.settings, current + 1)
-    _log_reuse(rows)
+    reuse = _Reuse()
+    rows: Iterable[dict] = reuse.counted(build_rows(plan, batch, files.settings, current + 1))
     if earlier is not None:
-        rows = _keep_earlier_rows(rows, earlier, current + 1)
-    table = to_table(hashes.mark(BatchRef(batch.batch_date, batch.batch_id), rows))
+        rows = _keep_earlier_rows(to_table(rows), earlier, current + 1)
+    digests = read_table(lake, register_path(batch.batch_date, batch.batch_id), ["sha256"])["sha256"].to_pylist()
+    table = to_table(hashes.mark(BatchRef(batch.batch_date, batch.batch_id), rows, digests))
+    log.info("%s.", reuse.told)
     if earlier is not None and _same_items(table, earlier):
         return "unchanged", earlier
     if others := other_publishers(lake, plan, batch):
@@ -126,29 +132,44 @@ def _commit(
     return "published", table
 
 
-def _log_reuse(rows: list[dict]) -> None:
-    """Say how many results each stage computed in this run, and how many were taken as they were."""
-    told = []
-    for step in STEPS:
-        found = [row for row in rows if row.get(f"seconds_{step.name}") is not None]
-        reused = sum(step.name in row["reused_stages"] for row in found)
-        told.append(f"{step.name} {len(found) - reused} computed, {reused} reused")
-    log.info("%s.", "; ".join(told))
+class _Reuse:
+    """How many results each stage computed in this run, and how many were taken as they were."""
+
+    def __init__(self) -> None:
+        self._found: Counter[str] = Counter()
+        self._reused: Counter[str] = Counter()
+
+    def counted(self, rows: Iterable[dict]) -> Iterator[dict]:
+        """Yield the rows, and count what they say."""
+        for row in rows:
+            stages = [step.name for step in STEPS if row.get(f"seconds_{step.name}") is not None]
+            self._found.update(stages)
+            self._reused.update(name for name in stages if name in row["reused_stages"])
+            yield row
+
+    @property
+    def told(self) -> str:
+        return "; ".join(
+            f"{step.name} {self._found[step.name] - self._reused[step.name]} computed, {self._reused[step.name]} reused"
+            for step in STEPS
+        )
 
 
-def _keep_earlier_rows(rows: list[dict], earlier: pa.Table, version: int) -> list[dict]:
-    """Return a row for every row of ``earlier``, in its order (that of the register).
+def _keep_earlier_rows(made: pa.Table, earlier: pa.Table, version: int) -> Iterator[dict]:
+    """Yield a row for every row of ``earlier``, in its order (that of the register).
 
     Rows of items that the run did not work on stay, and an ok row is never replaced by a failed one.
     """
-    made = {(row["source_path"], row["page"]): row for row in rows}
-    merged = []
-    for before in earlier.to_pylist():
-        row = made.get((before["source_path"], before["page"]))
-        if row is None or (row["status"] == STATUS_FAILED and before["status"] == STATUS_OK):
-            row = {**before, "manifest_version": version}
-        merged.append(row)
-    return merged
+    keys = zip(made["source_path"].to_pylist(), made["page"].to_pylist(), strict=True)
+    place = {key: number for number, key in enumerate(keys)}
+    for part in in_batches(rows_of(earlier), ROWS_AT_ONCE):
+        places = [place.get((before["source_path"], before["page"])) for before in part]
+        new = iter(made.take([at for at in places if at is not None]).to_pylist())
+        for before, at in zip(part, places, strict=True):
+            row = None if at is None else next(new)
+            if row is None or (row["status"] == STATUS_FAILED and before["status"] == STATUS_OK):
+                row = {**before, "manifest_version": version}
+            yield row
 
 
 def _same_items(table: pa.Table, earlier: pa.Table) -> bool:

@@ -17,7 +17,7 @@ from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode, extension
 from tounum_tasks.images.formats import ImageFormat
 from tounum_tasks.images.limits import ImageLimits
-from tounum_tasks.items import Item, read_items
+from tounum_tasks.items import Item, originals_of
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
 from tounum_tasks.page_flags.flags import BLANK
 from tounum_tasks.settings import Settings
@@ -70,8 +70,7 @@ class Places:
     @classmethod
     def of_batch(cls, settings: Settings, batch_date: str, batch_id: str) -> "Places":
         """Return the places in a batch that was registered."""
-        items = read_items(open_storage(settings.lake_root), batch_date, batch_id)
-        return cls(settings, frozenset(item.original for item in items))
+        return cls(settings, frozenset(originals_of(open_storage(settings.lake_root), batch_date, batch_id)))
 
     @property
     def lake(self) -> Storage:
@@ -132,8 +131,9 @@ class Places:
     @cached_property
     def _folders(self) -> frozenset[str]:
         """All folders in which originals of the batch lie."""
+        parents = {original.rpartition("/")[0] for original in self.originals}
         return frozenset(
-            original[: slash.start()] for original in self.originals for slash in re.finditer("/", original)
+            f"{parent}/"[: slash.start()] for parent in parents for slash in re.finditer("/", f"{parent}/")
         )
 
 

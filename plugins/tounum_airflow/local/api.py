@@ -36,15 +36,31 @@ class AirflowApi:
             NotFoundError, ApiError: the status is 404, or any other of 400 and above.
             httpx.TransportError: nobody answers.
         """
-        answer = self._client.request(method, f"/api/v2/{path}", **options)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            self._log_in()
-            answer = self._client.request(method, f"/api/v2/{path}", **options)
+        answer = self._answer(method, f"/api/v2/{path}", **options)
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(f"{method} {path}: {answer.text[:1000]}")
         if answer.is_error:
             raise ApiError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
         return answer.json() if answer.content else None
+
+    def page(self, address: str) -> str:
+        """Return the text of a page of the UI, such as ``/tounum/gallery``.
+
+        Raises:
+            ApiError: there is no such page, or none for this user.
+            httpx.TransportError: nobody answers.
+        """
+        answer = self._answer("GET", address, headers={"Accept": "text/html"})
+        if not answer.is_success:
+            raise ApiError(f"GET {address}: {answer.status_code} {answer.text[:1000]}")
+        return answer.text
+
+    def _answer(self, method: str, address: str, **options: Any) -> httpx.Response:
+        answer = self._client.request(method, address, **options)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._log_in()
+            answer = self._client.request(method, address, **options)
+        return answer
 
     def _log_in(self) -> None:
         answer = self._client.post("/auth/token", json=self._credentials)
