@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 
 from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import build_network, get_weights, set_weights
+from tounum_tasks.classify.network import RANGES, build_network, get_weights, set_weights
 from tounum_tasks.cli import train_classifier
 from tounum_tasks.cli.train_classifier import training_of
 from tounum_tasks.datasets.classes import LABELS, balanced_weights, data_fingerprint, load, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.classifier import evaluate
 from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.models.card import read_version, write_card
 from tounum_tasks.models.registry import STARTERS
-from tounum_tasks.models.weights import read_safetensors
+from tounum_tasks.models.trained_on import read_trained_on, write_trained_on
+from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.training.archive_looks import light_on_dark, old_photograph, small_page
 from tounum_tasks.training.augmentation import STEPS, augment, bitonal, without_bars
 from tounum_tasks.training.classifier import (
@@ -34,6 +36,7 @@ from tounum_tasks.training.classifier import (
 )
 from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes
+from tounum_tasks.training.ranges import add_ranges
 from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
 from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock
 from tounum_tasks.training.unknown_kinds import KINDS
@@ -419,6 +422,31 @@ def test_training_writes_a_version_that_can_be_loaded(data: Path, tmp_path: Path
     assert json.loads((tmp_path / "out" / "validation.json").read_text())["accuracy_per_source"]
 
 
+def test_a_version_of_an_earlier_release_is_given_ranges_and_stays_what_it_is(data: Path, tmp_path: Path) -> None:
+    starter = max(path for path in (STARTERS / "classifier").iterdir() if path.is_dir())
+    weights = read_safetensors(starter / "weights.safetensors")
+    weights.pop(RANGES, None)
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    write_safetensors(earlier / "weights.safetensors", weights)
+    write_trained_on(earlier, [b"12345678"])
+    write_card(earlier, name="classifier", version="earlier", metrics={"temperature": 1.5}, notes="kept")
+    command = classifier_arguments(
+        data, "--ranges-of", str(earlier), "--version", "later", "--out", str(tmp_path), "--limit-per-source", "2"
+    )
+    assert command.run(command) == 0
+    later = tmp_path / "classifier" / "later"
+    found = read_safetensors(later / "weights.safetensors")
+    assert found.pop(RANGES).shape == (49,)
+    assert {name: array.tobytes() for name, array in found.items()} == {
+        name: array.tobytes() for name, array in weights.items()
+    }
+    card = read_version(later, name="classifier")
+    assert card.metrics == {"temperature": 1.5}
+    assert card.notes == "kept earlier with ranges for int8; its figures were measured in float."
+    assert read_trained_on(later) == {b"12345678"}
+
+
 def test_a_head_is_trained_on_features_that_are_computed_once(data: Path, tmp_path: Path) -> None:
     """Plain colours are told apart by the version that was trained on them, and nothing is computed twice."""
     starter = max(path for path in (STARTERS / "classifier").iterdir() if path.is_dir())
@@ -435,7 +463,12 @@ def test_a_head_is_trained_on_features_that_are_computed_once(data: Path, tmp_pa
     again = train(examples, layers, recipe, out, version="test-2", validate_sources=True)
     assert {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npy")} == kept
     assert again.metrics == card.metrics
-    classifier = Classifier.load(out / "classifier" / "test-1")
+    folder = out / "classifier" / "test-1"
+    ranges = read_safetensors(folder / "weights.safetensors")[RANGES]
+    assert ranges.shape == (49,) and ranges.dtype == np.float16 and (ranges > 0).all()
+    with pytest.raises(ConfigurationError, match="takes no ranges"):
+        add_ranges(folder, examples, recipe, out, version="test-3")
+    classifier = Classifier.load(folder)
     assert classifier.architecture == "inception-unknown"
     inputs = np.stack([to_model_input(load(example)) for example in examples])
     hits = classifier.predict(inputs).argmax(axis=1) == [example.label for example in examples]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tounum_tasks.classify import graph
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.classify.network import (
+    activation_ranges,
     architecture_of,
     build_network,
     input_size,
@@ -42,6 +43,8 @@ class Classifier:
     ) -> None:
         """Take the weights of the network, among them ``temperature``, by which scores are divided.
 
+        With ``activation_ranges`` among them most convolutions are computed in int8, by Keras in float all the same.
+
         Args:
             precision: overrides the choice of :func:`~tounum_tasks.models.compute.best_precision`.
 
@@ -51,6 +54,7 @@ class Classifier:
         self.architecture = architecture
         self.digest = digest
         check_weights(weights, weight_shapes(architecture), model="classifier")
+        activation_ranges(weights, architecture)
         precision = precision or best_precision()
         self._network = network(
             lambda: graph.scores(weights, architecture),

@@ -30,7 +30,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.features.inception import CONVOLUTIONS, convolution_name
 from tounum_tasks.features.inception import weight_shapes as inception_shapes
 from tounum_tasks.features.network import build_network as build_inception
-from tounum_tasks.models.weights import assign_weights
+from tounum_tasks.models.weights import assign_weights, check_weights
 
 if TYPE_CHECKING:
     import keras
@@ -45,6 +45,8 @@ DOUBTING = "inception-unknown"
 WITH_SPREAD = frozenset({DOUBTING, "inception-spread"})
 """The architectures that look at standard deviations, too."""
 SMALLEST_VARIANCE = 1e-6
+RANGES = "activation_ranges"
+"""Name of the largest inputs of all convolutions of InceptionV3 but the first: with it, they are computed in int8."""
 TAPS_OF = {DOUBTING: TAPS, "inception-spread": TAPS, "inception": TAPS, "inception-mixed8": FORMER_TAPS}
 """By architecture: layers that are looked at."""
 LAST_OF_MIXED8 = f"{convolution_name(CONVOLUTIONS['mixed8'] - 1)}/kernel"
@@ -157,6 +159,21 @@ def _require_known(architecture: str) -> None:
         raise ConfigurationError(
             f"Unknown classifier architecture {architecture!r}; there are {', '.join(ARCHITECTURES)}."
         )
+
+
+def activation_ranges(weights: Mapping[str, NDArray[Any]], architecture: str) -> NDArray[Any] | None:
+    """Return the ranges among the weights; None where there are none: then everything is computed in float.
+
+    Raises:
+        ConfigurationError: they are not one positive number for each convolution but the first.
+    """
+    if architecture not in TAPS_OF or RANGES not in weights:
+        return None
+    ranges = weights[RANGES]
+    check_weights(weights, {RANGES: (CONVOLUTIONS[TAPS_OF[architecture][-1]] - 1,)}, model="classifier")
+    if not (np.isfinite(ranges) & (ranges > 0)).all():
+        raise ConfigurationError(f"The classifier's {RANGES} hold what is no positive number: train the model again.")
+    return ranges
 
 
 def build_network(architecture: str, policy: str) -> keras.Model:

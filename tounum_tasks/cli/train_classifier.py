@@ -60,6 +60,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="WEIGHTS",
         help="average the head with that of an earlier version on the same layers: production, or a .safetensors file",
     )
+    parser.add_argument(
+        "--ranges-of",
+        type=Path,
+        metavar="FOLDER",
+        help="train nothing: write the version in this folder once more, with the ranges of activations that versions "
+        "of earlier releases lack, measured on the images; then it computes in int8",
+    )
     parser.add_argument("--data-licence", default="", metavar="TEXT", help="for the card")
     parser.add_argument("--notes", default="", metavar="TEXT", help="for the card")
     add_training_options(parser, Recipe)
@@ -70,8 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, write the version, print its figures."""
     require_keras("Training")
     from tounum_tasks.training.classifier import train
+    from tounum_tasks.training.ranges import add_ranges
 
     examples, initial, recipe = training_of(arguments)
+    if arguments.ranges_of:
+        card = add_ranges(arguments.ranges_of, examples, recipe, arguments.out, version=arguments.version)
+        log.info("classifier %s lies in %s", card.version, arguments.out / "classifier" / card.version)
+        return 0
     card = train(
         examples,
         initial,

@@ -7,7 +7,7 @@ bfloat16: the graph takes (value - 128) / 128, which is, and the first convoluti
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,18 @@ class Inception:
     Attributes:
         pixels: the input, uint8 1 x 299 x 299 x 3 (RGB).
         blocks: output of each block by name (``mixed0`` ... ), 1 x C x H x W.
+        inputs: of each convolution but the first, in order.
     """
 
-    def __init__(self, weights: Weights, last_layer: str) -> None:
-        """Build the network up to a block, from weights whose shapes were checked."""
+    def __init__(self, weights: Weights, last_layer: str, highest: NDArray[Any] | None = None) -> None:
+        """Build the network up to a block, from weights whose shapes were checked.
+
+        Args:
+            highest: of the values of each of ``inputs``, if those convolutions are to be computed in int8.
+        """
         self._weights = weights
+        self._highest = highest
+        self.inputs: list[Node] = []
         self._names = (convolution_name(index) for index in range(CONVOLUTIONS[last_layer]))
         self.pixels = operations().parameter([1, INPUT_SIZE, INPUT_SIZE, 3], np.uint8, "pixels")
         self.blocks = dict(self._build(last_layer))
@@ -89,7 +96,9 @@ class Inception:
     def _conv(self, x: Node, *, stride: int = 1, padded: bool = True) -> Node:
         kernel, bias = self._next()
         padding = same(kernel) if padded else (0, 0)
-        return operations().relu(convolution(x, kernel, bias, stride=stride, padding=padding))
+        highest = None if self._highest is None else float(self._highest[len(self.inputs)])
+        self.inputs.append(x)
+        return operations().relu(convolution(x, kernel, bias, stride=stride, padding=padding, highest=highest))
 
     def _next(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         name = next(self._names)

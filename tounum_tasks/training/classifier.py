@@ -10,6 +10,8 @@
    sources balanced, until the validation loss no longer falls. That suits a new task; it costs accuracy on sources
    that were left out (docs/classifier.md has the figures). The network of the notebooks is trained in this way alone.
 4. One temperature makes the probabilities honest.
+5. The ranges of activations are measured, by which the version computes in int8
+   (:mod:`~tounum_tasks.training.ranges`).
 
 Features and checkpoints lie in the working folder; a training that was interrupted goes on from there.
 """
@@ -32,7 +34,9 @@ from tounum_tasks.classify.classifier import TEMPERATURE, class_probabilities, r
 from tounum_tasks.classify.labels import CLASSES, PHOTO, UNKNOWN
 from tounum_tasks.classify.network import (
     CHANNELS,
+    RANGES,
     TAPS,
+    TAPS_OF,
     WITH_SPREAD,
     architecture_of,
     build_network,
@@ -63,6 +67,7 @@ from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.curve import figures_of, write_curve
 from tounum_tasks.training.features import features_of, prepared
 from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature, main_axes
+from tounum_tasks.training.ranges import measure_ranges
 from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
 
 if TYPE_CHECKING:
@@ -369,6 +374,7 @@ def train(
     folder = out / "classifier" / version
     folder.mkdir(parents=True, exist_ok=True)
     weights = learnt.weights | {TEMPERATURE: np.array([learnt.temperature], np.float32)}
+    weights |= _ranges(weights, training, recipe)
     write_safetensors(folder / "weights.safetensors", weights)
     write_trained_on(folder, [*map(prefix_of, seen), *trained_before])
     return write_card(
@@ -502,6 +508,14 @@ def _layers(initial: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     layers = {name: initial[name] for name in shapes if name in initial}
     check_weights(layers, shapes, model="classifier")
     return layers
+
+
+def _ranges(weights: Mapping[str, NDArray[Any]], training: Sequence[Example], recipe: Recipe) -> dict[str, Any]:
+    """The ranges of activations, where an architecture has them."""
+    architecture = architecture_of(weights)
+    if architecture not in TAPS_OF:
+        return {}
+    return {RANGES: measure_ranges(weights, architecture, training, seed=recipe.seed)}
 
 
 def _rounded(weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -56,7 +56,7 @@ def render_sources(
     rendered = []
     for number, (name, manner, rendering, classes) in enumerate(manners):
         fitting = [example for example in examples if LABELS[example.label] in classes]
-        originals = _drawn_evenly(fitting, count, np.random.default_rng((seed, count, number)))
+        originals = drawn_evenly(fitting, count, np.random.default_rng((seed, count, number)))
         source = f"{name}/{RENDERED}-{manner}"
         for index, original in enumerate(originals):
             path = folder / source / f"{index:05}.png"
@@ -67,7 +67,7 @@ def render_sources(
     return rendered
 
 
-def _drawn_evenly(examples: Sequence[Example], count: int, generator: np.random.Generator) -> list[Example]:
+def drawn_evenly(examples: Sequence[Example], count: int, generator: np.random.Generator) -> list[Example]:
     """At most ``count`` different examples, from each source about as many as from any other."""
     orders = []
     for source in dict.fromkeys(example.source for example in examples):
