@@ -452,7 +452,7 @@ def test_a_head_is_trained_on_features_that_are_computed_once(data: Path, tmp_pa
     starter = max(path for path in (STARTERS / "classifier").iterdir() if path.is_dir())
     layers = read_safetensors(starter / "weights.safetensors")
     examples = read_class_folders(data, limit_per_source=3)
-    recipe = Recipe(renderings=1, unknown=1, validation_share=0.2, passes=0)
+    recipe = Recipe(renderings=1, unknown=1, validation_share=0.2, passes=0, int8=True)
     out = tmp_path / "out"
     card = train(examples, layers, recipe, out, version="test-1", validate_sources=True)
     assert set(card.metrics["leave_one_source_out"]["accuracy_per_source"]) == {one.source for one in examples}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,32 +11,44 @@ from skimage import data
 
 from tests.conftest import REPOSITORY
 from tounum_tasks.classify import graph
-from tounum_tasks.classify.classifier import Classifier
+from tounum_tasks.classify.classifier import Classifier, resize_inputs
 from tounum_tasks.classify.network import RANGES, architecture_of
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.images.model_input import to_model_input
+from tounum_tasks.models.card import write_card
 from tounum_tasks.models.registry import STARTERS
-from tounum_tasks.models.runtime import load_openvino
-from tounum_tasks.models.weights import read_safetensors
+from tounum_tasks.models.runtime import OpenVinoNetwork, load_openvino
+from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.settings import load_settings
+from tounum_tasks.training.ranges import ranges_of
 from tounum_tasks.training.renderings import engraved, painted, sketched
 from tounum_tasks.training.unknown_kinds import KINDS
 
 STARTER = max((STARTERS / "classifier").iterdir()) / "weights.safetensors"
 
-# Prints the starter's scores in int8 as hex digits.
-SCORES = f"""
+# Prints a version's scores of three images as hex digits.
+SCORES = """
+import sys
+from pathlib import Path
+
 import numpy as np
 from tounum_tasks.classify.classifier import Classifier
 
 images = np.random.default_rng(0).integers(0, 256, (3, 299, 299, 3), np.uint8)
-print(Classifier.load(Path({str(STARTER.parent)!r}), precision="float32").scores(images).tobytes().hex())
+print(Classifier.load(Path(sys.argv[1]), precision="float32").scores(images).tobytes().hex())
 """
 
 
 @pytest.fixture(scope="module")
-def weights() -> dict[str, np.ndarray]:
-    return read_safetensors(STARTER)
+def weights(images: np.ndarray) -> dict[str, np.ndarray]:
+    """The starter's, with ranges of activations that were measured on the images."""
+    found = read_safetensors(STARTER)
+    network = OpenVinoNetwork(lambda: graph.largest_inputs(found, architecture_of(found)), "float32")
+    return found | {RANGES: ranges_of(np.stack([network(image[None])[0] for image in resized(images, found)]))}
+
+
+def resized(images: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
+    return resize_inputs(images, architecture_of(weights))
 
 
 def classifier(weights: dict[str, np.ndarray]) -> Classifier:
@@ -72,11 +85,13 @@ def test_convolutions_are_computed_in_whole_numbers(weights: dict[str, np.ndarra
     assert precisions.count("u8") == 49 and len(precisions) == 50
 
 
-def test_older_instructions_overflow_nothing(weights: dict[str, np.ndarray]) -> None:
+def test_older_instructions_overflow_nothing(weights: dict[str, np.ndarray], tmp_path: Path) -> None:
     """Without VNNI two products are added in 16 bits; were they too large, scores would differ by more than .01."""
+    write_safetensors(tmp_path / "weights.safetensors", weights)
+    write_card(tmp_path, name="classifier", version="int8", metrics={})
 
     def scores(**variables: str) -> np.ndarray:
-        command = [sys.executable, "-c", SCORES]
+        command = [sys.executable, "-c", SCORES, str(tmp_path)]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **variables}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
         return np.frombuffer(bytes.fromhex(done.stdout), np.float32)

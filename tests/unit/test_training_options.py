@@ -24,9 +24,9 @@ NAMES = {
     "--licence --notes --lake",
     "classifier": "--data --out --version --extra --limit-per-source --leave-out --initial --architecture --views "
     "--renderings --unknown --l2 --photo-cost --passes --learning-rate --patience --seed --leave-one-source-out "
-    "--leave-out-images --average-with --ranges-of --data-licence --notes",
+    "--leave-out-images --average-with --int8 --ranges-of --data-licence --notes",
     "restorer": "--data --reduced --out --version --validate-on --steps --batch-size --patch --learning-rate "
-    "--drawn-share --checkpoint-steps --seed --data-licence --notes",
+    "--drawn-share --checkpoint-steps --continue --lake --seed --data-licence --notes",
 }
 
 

@@ -10,7 +10,7 @@
    sources balanced, until the validation loss no longer falls. That suits a new task; it costs accuracy on sources
    that were left out (docs/classifier.md has the figures). The network of the notebooks is trained in this way alone.
 4. One temperature makes the probabilities honest.
-5. The ranges of activations are measured, by which the version computes in int8
+5. If asked for, the ranges of activations are measured, by which the version computes in int8
    (:mod:`~tounum_tasks.training.ranges`).
 
 Features and checkpoints lie in the working folder; a training that was interrupted goes on from there.
@@ -511,9 +511,9 @@ def _layers(initial: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 
 def _ranges(weights: Mapping[str, NDArray[Any]], training: Sequence[Example], recipe: Recipe) -> dict[str, Any]:
-    """The ranges of activations, where an architecture has them."""
+    """The ranges of activations, if they are asked for and the architecture has them."""
     architecture = architecture_of(weights)
-    if architecture not in TAPS_OF:
+    if not recipe.int8 or architecture not in TAPS_OF:
         return {}
     return {RANGES: measure_ranges(weights, architecture, training, seed=recipe.seed)}
 

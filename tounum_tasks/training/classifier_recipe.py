@@ -48,6 +48,9 @@ class Recipe:
         metavar="RATE",
     )
     patience: int = option(5, "stop after N checkpoints that were not better", metavar="N")
+    int8: bool = option(
+        False, "measure the ranges of activations, so that the version computes in int8: faster, a little less exact"
+    )
     label_smoothing: float = 0.05
     validation_share: float = 0.15
     seed: int = option(0, "of drawing and damaging", metavar="N")
