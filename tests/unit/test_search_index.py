@@ -1,5 +1,6 @@
 """The index of the web pages, made from real manifests."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,20 @@ def test_a_damaged_manifest_is_named_and_the_others_are_there(settings: Settings
         assert faults["other-0123456789"] is None
         assert "manifest.parquet" in faults["scans-0123456789"]
     assert len(_paths(settings, Filter())) == 5
+
+
+def test_a_batch_whose_version_is_gone_from_the_history_is_shown_all_the_same(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for file in Path(settings.index_cache).iterdir():
+        file.unlink()
+    shutil.rmtree(tmp_path / "lake" / "manifests_history")
+    assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
+    assert len(_paths(settings, Filter())) == 5
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        (night,) = nights(index, 30)
+        assert (night["items"], night["published_at"], night["fault"]) == (5, None, None)
+    assert refresh(settings) == Refreshed(written=0, removed=0, damaged=0)
 
 
 def test_a_deleted_index_is_made_anew(settings: Settings) -> None:

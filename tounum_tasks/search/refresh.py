@@ -172,7 +172,12 @@ def _read(lake: Storage, batch_date: str, batch_id: str) -> tuple[list[dict[str,
     for row in rows:
         if (key := (row["source_path"], row["page"])) in shards:
             row["shard"] = shards[key]
-    return rows, read_publication(lake, batch_date, batch_id, rows[0]["manifest_version"])
+    version = rows[0]["manifest_version"]
+    try:
+        return rows, read_publication(lake, batch_date, batch_id, version)
+    except FileNotFoundError:  # the manifest can be shown all the same
+        log.warning("Version %s of the manifest of %s/%s is gone from the history.", version, batch_date, batch_id)
+        return rows, None
 
 
 def _shards(lake: Storage, batch_date: str, batch_id: str) -> dict[tuple[str, int], int]:
