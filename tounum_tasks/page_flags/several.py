@@ -10,16 +10,24 @@ _WORKED_ON = 700  # pixels of the longer side: enough for a box to be right with
 _FRAME = 0.02  # of the shorter side: the outermost part of the sheet, where its ground is seen
 _EVEN_FROM = 0.7  # share of the frame that must look alike, or there is no ground to lie on
 _FARTHEST, _NEAREST = 40.0, 14.0  # grey levels between the frame's middle colour and what is surely no ground
-_FAINTEST = 2.0  # levels beyond the ground's own unevenness: white sky on white paper differs by no more
+_FAINTEST = 1.0  # levels beyond the ground's own unevenness: white sky on white paper differs by no more
 _LEVELS = (1.0, 2.0, 4.0)  # of the faintest difference: faint edges are seen first, and shadows fall away last
 _SMALLEST_SHARE = 0.005  # of the sheet
 _SMALL_SHARE = 0.02  # of the sheet: a smaller thing may be a stamp or a word, and must be a better rectangle
+_SHORTEST = 36.0  # pixels: in less, nothing can be told
 _LARGEST_SHARE = 0.9
 _NARROWEST = 0.3  # width to length: lines of writing are narrower than photographs
 _FILLED_FROM = 0.8  # share of a box that differs from the ground: photographs do nearly everywhere, writing does not
-_RECTANGLE_FROM = 0.93  # share of its box that a thing fills whose four sides are seen
+_RECTANGLE_FROM = 0.9  # share of its box that a thing fills whose four sides are seen
+_WHOLE_FROM = 0.97  # likewise, of a thing that cannot be two which lie side by side
 _MOST_ALIKE = 0.4  # share of a thing that has nearly the same grey: paper and drawn boxes have more, photographs less
-_MOST_ALIKE_RECTANGLE = 0.9  # likewise, of a thing with four sides: much of a photograph may be sky or wall
+_MOST_ALIKE_RECTANGLE = 0.8  # likewise, of a thing with four sides on a scan: much of a photograph may be sky or wall
+_MOST_FLAT = 0.28  # share of such a thing that has the very same grey: drawn boxes are flatter than sky
+_QUIET = 0.3  # levels: the ground of a page that was drawn, and not scanned, is more even
+_FEWEST_GROUND = 0.3  # share of the sheet
+_WRITING = 40.0  # levels from the ground: between lines of writing there is less, as narrow gaps
+_GAP = 7  # pixels: the widest gap between close lines
+_MOST_GAPS = 0.12  # share of a thing: writing has more
 _MOST_GROUND = (
     0.2  # share of a thing that looks like the ground: between lines of writing and of drawings there is more
 )
@@ -27,6 +35,7 @@ _AROUND = 3  # pixels outside a side in which its edge is looked for
 _MOVED_BY = 0.02  # of the length: as far inwards, so that a photograph's white border is not lost
 _NEARLY_RIGHT = 0.22  # cosine of the angle: 13 degrees beside a right one
 _FEWEST_CORNERS = 5  # that point outwards, of two rectangles that touch
+_SMALLEST_JOINED = 0.06  # of the sheet: smaller steps are those of charts and tables
 _JOINED_FROM = 0.72  # share of their hull that rectangles which touch fill
 
 
@@ -67,8 +76,9 @@ def photographs_on(rgb: np.ndarray) -> Sheet:
     if limits is None:
         return Sheet()
     departure, lowest = limits
+    is_scan = bool(lowest[0] > _QUIET + _FAINTEST)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    things = [thing for level in _LEVELS for thing in _things(departure, level * lowest, grey)]
+    things = [thing for level in _LEVELS for thing in _things(departure, level * lowest, grey, is_scan=is_scan)]
     chosen = _chosen([thing for thing in things if not thing.is_joined])
     is_joined = any(thing.is_joined and not _is_told(thing, chosen) for thing in things)
     found = [_fitted(thing.box, departure) / scale for thing in chosen]
@@ -124,7 +134,7 @@ def _rise(profile: np.ndarray) -> float:
     return float(np.diff(profile[:farthest]).argmax() + 0.5 - _AROUND)
 
 
-def _things(departure: np.ndarray, limit: np.ndarray, grey: np.ndarray) -> Iterator[_Thing]:
+def _things(departure: np.ndarray, limit: np.ndarray, grey: np.ndarray, *, is_scan: bool) -> Iterator[_Thing]:
     """What differs from the ground by more than a limit (float 3, in Lab), and may be a photograph or several."""
     apart = cv2.bitwise_not(cv2.inRange(departure, (0, 0, 0), tuple(np.minimum(limit, _FARTHEST).tolist())))
     apart = cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
@@ -133,7 +143,8 @@ def _things(departure: np.ndarray, limit: np.ndarray, grey: np.ndarray) -> Itera
         rectangle = cv2.minAreaRect(outline)
         area = rectangle[1][0] * rectangle[1][1]
         share = area / apart.size
-        if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE or min(rectangle[1]) < _NARROWEST * max(rectangle[1]):
+        shortest = max(_SHORTEST, _NARROWEST * max(rectangle[1]))
+        if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE or min(rectangle[1]) < shortest:
             continue
         filled = cv2.contourArea(outline) / area
         if _touches_edge(outline, apart.shape) or (share < _SMALL_SHARE and filled < _RECTANGLE_FROM):
@@ -141,21 +152,32 @@ def _things(departure: np.ndarray, limit: np.ndarray, grey: np.ndarray) -> Itera
         left, top, width, height = cv2.boundingRect(outline)
         here = np.s_[top : top + height, left : left + width]
         inside = cv2.drawContours(np.zeros((height, width), np.uint8), [outline - (left, top)], -1, 255, cv2.FILLED)
-        is_even = share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM
-        if _share_alike(grey[here], inside) > (_MOST_ALIKE_RECTANGLE if is_even else _MOST_ALIKE):
+        is_even = is_scan and share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM
+        if not _is_varied(grey[here], inside, is_even=is_even):
             continue
         if (apart[here][inside > 0] == 0).mean() > _MOST_GROUND:
             continue
         box = cv2.boxPoints(rectangle)
-        is_joined = filled < _RECTANGLE_FROM and _is_joined(outline)
+        if 2 * limit[0] < _WRITING and _share_of_gaps(departure[here], inside) > _MOST_GAPS:
+            continue
+        is_joined = share >= _SMALLEST_JOINED and filled < _WHOLE_FROM and _is_joined(outline)
         if is_joined or filled >= _FILLED_FROM:
             yield _Thing(box, filled, is_joined)
 
 
-def _share_alike(grey: np.ndarray, inside: np.ndarray) -> float:
-    """The largest share of a thing that lies within nine neighbouring grey levels."""
+def _is_varied(grey: np.ndarray, inside: np.ndarray, *, is_even: bool) -> bool:
+    """Whether a thing has many greys; one with four sides on a scan may be even, but for noise, in most of it."""
     histogram = cv2.calcHist([grey], [0], inside, [256], [0, 256]).ravel()
-    return float(np.convolve(histogram, np.ones(9), "same").max() / histogram.sum())
+    histogram /= histogram.sum()
+    alike = np.convolve(histogram, np.ones(9), "same").max()
+    return bool(alike <= _MOST_ALIKE or (is_even and alike <= _MOST_ALIKE_RECTANGLE and histogram.max() <= _MOST_FLAT))
+
+
+def _share_of_gaps(departure: np.ndarray, inside: np.ndarray) -> float:
+    """The share of a thing that is light as the ground, and narrow: between lines and letters."""
+    ground = (departure[..., 0] < _WRITING).astype(np.uint8) & (inside > 0)
+    wide = cv2.morphologyEx(ground, cv2.MORPH_OPEN, np.ones((_GAP, _GAP), np.uint8))
+    return float((ground.sum() - wide.sum()) / np.count_nonzero(inside))
 
 
 def _touches_edge(outline: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -177,15 +199,17 @@ def _limits(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     limit = float(np.clip(1.5 * np.percentile(departures, 90), _NEAREST, _FARTHEST))
     if (departures < limit / 1.4).mean() < _EVEN_FROM:
         return None
-    step = max(max(lab.shape[:2]) // 80, 1)
+    step = max(max(lab.shape[:2]) // 60, 1)
     seen = lab[::step, ::step].astype(np.float32)
     terms = _terms(*seen.shape[:2])
     is_ground = np.linalg.norm(seen - middle, axis=2) < limit
     for _ in range(3):
-        surface = np.linalg.lstsq(terms[is_ground], seen[is_ground], rcond=None)[0]
+        _, surface = cv2.solve(terms[is_ground], seen[is_ground], flags=cv2.DECOMP_NORMAL | cv2.DECOMP_CHOLESKY)
         left = np.abs(seen - terms @ surface)
         spread = np.median(left[is_ground], axis=0)
         is_ground &= (left <= 4 * spread + 1).all(axis=2)
+    if is_ground.mean() < _FEWEST_GROUND:
+        return None
     ground = (terms @ surface).astype(np.float32)
     uneven = np.percentile(left[is_ground], 95, axis=0)
     whole = cv2.resize(np.clip(ground, 0, 255).round().astype(np.uint8), lab.shape[1::-1])
@@ -202,8 +226,13 @@ def _is_joined(outline: np.ndarray) -> bool:
     """Whether an outline is that of several rectangles: straight sides, right angles, corners that point inwards."""
     if cv2.contourArea(outline) < _JOINED_FROM * cv2.contourArea(cv2.convexHull(outline)):
         return False
+    return any(_is_stepped(outline, coarseness) for coarseness in (0.01, 0.02))
+
+
+def _is_stepped(outline: np.ndarray, coarseness: float) -> bool:
+    """Likewise, of the polygon that stays within a share of the outline's length: a coarse one has no notches."""
     length = cv2.arcLength(outline, True)
-    corners = cv2.approxPolyDP(outline, 0.01 * length, True)[:, 0].astype(np.float64)
+    corners = cv2.approxPolyDP(outline, coarseness * length, True)[:, 0].astype(np.float64)
     if not 6 <= len(corners) <= 14:
         return False
     before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
