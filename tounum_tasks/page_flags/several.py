@@ -66,8 +66,8 @@ def photographs_on(rgb: np.ndarray) -> Sheet:
 
     What differs from the colour of the sheet's frame, fills its smallest rotated rectangle, and is varied within, is a
     photograph. It is looked for with several limits: where its own edge is nearly as light as the sheet, the lowest
-    shows all of it; where it throws a shadow, or a stain lies beside it, the highest does. A sheet without an even frame
-    has none: it is a photograph itself.
+    shows all of it; where it throws a shadow, or a stain lies beside it, the highest does. A sheet without an even
+    frame has none: it is a photograph itself.
     """
     scale = min(_WORKED_ON / max(rgb.shape[:2]), 1.0)
     small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
