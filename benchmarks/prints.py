@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from skimage.metrics import peak_signal_noise_ratio
 
-from tests.unit.printed import dithered, engraved, filmed, printed, stochastic, woven
 from tounum_tasks.datasets.pictures import Source, files_of, load_picture
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import enhance
+from tounum_tasks.training.prints import dithered, engraved, filmed, printed, stochastic, woven
 
 ANGLES = {"15/75/0": (15, 75, 0), "45/15/75": (45, 15, 75), "equal": (45, 45, 45)}
 SCANS = (

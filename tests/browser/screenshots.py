@@ -17,6 +17,7 @@ from tounum_tasks.sample.batch import write_sample_batch
 
 PICTURES = PROJECT / "docs" / "images" / "pages"
 QUALITY = 72
+ARE_SHOWN = """() => [...document.querySelectorAll(".canvas img")].every(i => i.complete && i.naturalWidth)"""
 
 
 def main() -> None:
@@ -65,7 +66,8 @@ def _draw(airflow: LocalAirflow, folder: Path) -> None:
             context.add_cookies([{"name": "_token", "value": token, "url": base_url}])
             person = Person(context.new_page(), airflow)
             for name, page in pages.items():
-                person.open(page)
+                frame = person.open(page)
+                frame.wait_for_function(ARE_SHOWN)  # the larger views of an image are made when it is looked at
                 person.page.wait_for_timeout(3000)
                 _write(PICTURES / f"{name}_{colours}.webp", person.page.screenshot())
             context.close()

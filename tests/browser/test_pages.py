@@ -364,6 +364,12 @@ def test_phone_shows_all_of_a_page_in_its_width(person: LogIn) -> None:
         assert frame.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), page
 
 
+def test_batches_made_with_the_models_in_production_are_done(person: LogIn) -> None:
+    frame = person("vera").open("changes")
+    assert "1 of 1 batch was made with these models." in frame.locator("main").inner_text()
+    assert frame.locator("tbody tr", has_text="Sample").get_by_text("done").is_visible()
+
+
 def test_thumbnails_that_are_gone_are_made_again(person: LogIn, site: Path) -> None:
     for file in (site / "lake" / "thumbnails").rglob("*.webp"):
         file.unlink()

@@ -148,6 +148,30 @@ def test_of_captions_that_are_as_good_the_one_with_the_rarest_words_is_said():
         assert np.mean(said) == max(np.mean(numbers) for numbers in rarest if numbers)
 
 
+def test_a_search_that_prefers_rare_words_finds_more_of_them_and_tells_the_same_log_probability():
+    captioner, _ = make_captioner()
+    words = len(captioner.vocabulary) - len(SPECIAL)
+    rare = Judge({**judge_arrays(words), "rarity": np.arange(words + 1, dtype=np.float32)})
+    base = captioner.with_options(replace(captioner.options, candidates=3), rare)
+    bold = base.with_options(replace(base.options, search_rarity=1.0), rare)
+    numbers = []
+    for plain, found, every in zip(
+        base.candidates(features(6), beam=3),
+        bold.candidates(features(6), beam=3),
+        base.candidates(features(6), beam=400),
+        strict=True,
+    ):
+        numbers.append([np.mean([word for said in one.words for word in said]) for one in (plain, found)])
+        known = {tuple(said): value for said, value in zip(every.words, every.log_probability, strict=True)}
+        of_both = [number for number, said in enumerate(found.words) if tuple(said) in known]
+        assert [float(found.log_probability[number]) for number in of_both] == pytest.approx(
+            [float(known[tuple(found.words[number])]) for number in of_both], abs=1e-4
+        )
+        assert of_both
+    shy, bolder = np.mean(numbers, axis=0)
+    assert bolder > shy + 0.4
+
+
 def test_a_judged_caption_does_not_depend_on_its_batch():
     captioner, _ = make_captioner()
     images = features(7)
@@ -194,7 +218,14 @@ def test_a_judge_that_the_card_tells_of_must_be_there(tmp_path, training):
 
 
 @pytest.mark.parametrize(
-    "options", [{"judgement": -1.0}, {"judgement": float("nan")}, {"rarity": -1.0}, {"candidates": 0}]
+    "options",
+    [
+        {"judgement": -1.0},
+        {"judgement": float("nan")},
+        {"rarity": -1.0},
+        {"search_rarity": float("inf")},
+        {"candidates": 0},
+    ],
 )
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -21,7 +21,7 @@ from tests.image_files import (
     tiff,
     tiff_pages,
 )
-from tests.profiles import grey_profile
+from tests.profiles import grey_profile, rgb_profile
 from tounum_tasks.errors import ErrorCode, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
@@ -343,6 +343,15 @@ def test_an_srgb_profile_leaves_every_pixel_as_it_is():
 
 @pytest.mark.parametrize("profile", [b"no profile", wide_profile()[:200], cmyk.profile()])
 def test_a_profile_that_is_broken_or_for_other_colours_is_ignored(profile):
+    assert largest_difference(saved(RGB, "PNG", icc_profile=profile), RGB) == 0
+
+
+def test_a_profile_that_opens_but_turns_greys_into_stripes_is_ignored():
+    damaged = b"".join(struct.pack(">i", value << 16) for value in (-32768, 0, 0))
+    profile = rgb_profile(1.0)
+    at = [struct.unpack_from(">I", profile, profile.index(tag) + 4)[0] + 8 for tag in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    for start in at:
+        profile = profile[:start] + damaged + profile[start + 12 :]
     assert largest_difference(saved(RGB, "PNG", icc_profile=profile), RGB) == 0
 
 

@@ -60,6 +60,18 @@ def directories(*tables: list[tuple[int, int, int]], order: str = "<") -> bytes:
         (bytes(128) + b"DICM" + bytes(9), "DICOM"),
         (b"8BPS\0\2" + bytes(30), "PSB"),
         (b"AT&TFORM" + bytes(9), "DjVu"),
+        (saved(RGB, "TGA"), "Targa"),
+        (saved(RGB, "TGA", compression="tga_rle")[:200], "Targa"),
+        (saved(RGB, "SGI"), "SGI"),
+        (saved(RGB, "DDS"), "DDS"),
+        (saved(Image.new("RGB", (32, 32)), "ICNS"), "ICNS"),
+        (b"\0\0\2\0\1\0" + bytes(30), "cursor"),
+        (b"\x8bJNG\r\n\x1a\n" + bytes(9), "JNG"),
+        (b"id=ImageMagick  version=1.0\n", "MIFF"),
+        (b"/* XPM */\nstatic char *a[] = {", "XPM"),
+        (b"\x80\x2a\x5f\xd7" + bytes(30), "Cineon"),
+        (bytes(522) + b"\0\x11\2\xff\x0c\0" + bytes(9), "PICT"),
+        (b"\6\6\xed\xf5\xd8\x1d\x46\xe5" + bytes(9), "InDesign"),
     ],
 )
 def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
@@ -278,3 +290,35 @@ def test_a_16_bit_png_that_is_too_wide_for_its_library_is_unsupported() -> None:
     with pytest.raises(ItemError) as refused:
         decode(png16(np.full((1, 1_000_001), 9, np.uint16)))
     assert refused.value.code == ErrorCode.UNSUPPORTED
+
+
+def test_a_bmp_of_a_kind_that_is_not_read_is_not_called_damaged() -> None:
+    data = bytearray(saved(RGB, "BMP"))
+    data[28] = 2  # bits per pixel
+    with pytest.raises(ItemError) as refused:
+        decode(bytes(data))
+    assert refused.value.code is ErrorCode.UNSUPPORTED
+    assert str(refused.value).endswith("convert it to TIFF or PNG")
+
+
+def test_a_bmp_with_the_short_header_of_os2_is_named() -> None:
+    data = saved(RGB, "BMP")
+    short = data[:14] + struct.pack("<I", 16) + data[18:30] + data[54:]
+    with pytest.raises(ItemError) as refused:
+        decode(short)
+    assert refused.value.code is ErrorCode.UNSUPPORTED and "header" in str(refused.value)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.uint32, np.int32, np.float64, np.uint64])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_colours_of_any_kind_of_number_are_read(kind: type, alpha: bool, compression: str | None) -> None:
+    low, high = (0, 1) if kind is np.float64 else (np.iinfo(kind).min, np.iinfo(kind).max)
+    samples = np.full((20, 30, 4 if alpha else 3), low, kind)
+    samples[:10, :, 0] = samples[:, 15:, 1] = high
+    expected = np.where(samples[..., :3] == high, 255, 0)
+    if alpha:
+        samples[..., 3], samples[:5, :5, 3] = high, low
+        expected[:5, :5] = 255
+    data = tiff(samples, photometric="rgb", compression=compression, extrasamples=["unassalpha"] if alpha else None)
+    assert np.array_equal(decode(data).rgb, expected)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.unit.degraded import blurred, psnr, text_page, with_noise
-from tests.unit.printed import dithered, filmed, printed, stochastic, woven
 from tounum_tasks import threads
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.restore.evidence import gather
 from tounum_tasks.restore.gate import compare
+from tounum_tasks.training.prints import dithered, filmed, printed, stochastic, woven
 
 PHOTOS = ["astronaut", "chelsea", "coffee", "rocket"]
 

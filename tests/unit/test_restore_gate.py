@@ -6,12 +6,12 @@ import pytest
 import skimage.data
 
 from tests.unit.degraded import blurred, text_page, with_noise
-from tests.unit.printed import printed
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.auto import AutoEngine
 from tounum_tasks.restore.engine import Proposal
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.restore.gate import GateLimits, objection
+from tounum_tasks.training.prints import printed
 
 
 class Filter:

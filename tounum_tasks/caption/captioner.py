@@ -74,6 +74,8 @@ class SearchOptions:
         length_power: how much longer ones are preferred.
         judgement: how much the CIDEr that the judge expects of a caption counts beside its log-probability; 0 without
             a judge.
+        rarity: how much the mean rarity of a caption's rarest words, as the judge knows it, counts beside both.
+        search_rarity: how much the rarity of each word counts while beam search looks for the judge's candidates.
         candidates: captions that beam search finds for the judge, if there is one.
     """
 
@@ -81,6 +83,7 @@ class SearchOptions:
     length_power: float = 0.7
     judgement: float = 0.0
     rarity: float = 0.0
+    search_rarity: float = 0.0
     candidates: int = 20
 
     def __post_init__(self) -> None:
@@ -90,7 +93,7 @@ class SearchOptions:
             raise ValueError(
                 f"length_power must be a number from {-STRONGEST_POWER} to {STRONGEST_POWER}, not {self.length_power!r}"
             )
-        for name in ("judgement", "rarity"):
+        for name in ("judgement", "rarity", "search_rarity"):
             say = getattr(self, name)
             if not math.isfinite(say) or say < 0:
                 raise ValueError(f"{name} must be a number from 0 on, not {say!r}")
@@ -161,6 +164,10 @@ class Captioner:
         self._decoder = decoder
         self._judge = judge
         self._estimates = estimates or {}
+        self._preference = None
+        if judge and self.options.search_rarity:
+            rarity = judge.rarity_of_words(len(vocabulary))
+            self._preference = (rarity * self.options.search_rarity).astype(np.float32)
 
     @classmethod
     def load(cls, folder: Path, *, extractor_digest: str, precision: Precision | None = None) -> Captioner:
@@ -263,7 +270,12 @@ class Captioner:
         if width == 1:
             return [[found] for found in greedy_search(self._decoder, features, max_words=options.max_words)]
         return beam_search(
-            self._decoder, features, beam=width, max_words=options.max_words, length_power=options.length_power
+            self._decoder,
+            features,
+            beam=width,
+            max_words=options.max_words,
+            length_power=options.length_power,
+            preference=self._preference,
         )
 
     def _caption(self, found: Candidates, count: int, estimate: Confidence | None) -> Caption:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.metrics import LONGEST, ngrams
-from tounum_tasks.caption.vocabulary import PAD
+from tounum_tasks.caption.vocabulary import PAD, SPECIAL
 from tounum_tasks.errors import ConfigurationError
 
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
@@ -109,6 +109,12 @@ class Judge:
         expected = dict(zip(rows, (np.einsum("gr,r->g", kernel[rows], image) + bias[rows]).tolist(), strict=True))
         figures = [sum(weight * expected[row] for part in parts for row, weight in part.items()) for parts in weights]
         return np.array(figures, np.float32) * (10 / LONGEST)
+
+    def rarity_of_words(self, vocabulary: int) -> NDArray[np.float32]:
+        """Rarity of each word of a vocabulary of that size, natural logarithms; 0 of the start, the end and such."""
+        rows, rarity = self._rows, self._rarity
+        known = [rarity[rows.get((word,), -1)] for word in range(len(SPECIAL), vocabulary)]
+        return np.array([*[0.0] * len(SPECIAL), *known], np.float32)
 
     def rarity_of(self, captions: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Mean rarity of the rarest different words of captions, natural logarithms: float32 K; 0 where none is said.

@@ -166,12 +166,22 @@ class _Said:
 
 
 def beam_search(
-    decoder: Decoder, features: NDArray[np.floating], *, beam: int, max_words: int, length_power: float
+    decoder: Decoder,
+    features: NDArray[np.floating],
+    *,
+    beam: int,
+    max_words: int,
+    length_power: float,
+    preference: Floats | None = None,
 ) -> list[list[Found]]:
     """Return for each image the best captions, at most ``beam``, best first.
 
     They are compared by log-probability divided by length to the power ``length_power`` (Wu et al. 2016 without their
     constant).
+
+    Args:
+        preference: of each word, added to its log-probability while captions are compared; the log-probabilities of
+            what is found are without it.
 
     Raises:
         ConfigurationError: the network gives no numbers.
@@ -188,6 +198,8 @@ def beam_search(
             break
         state, scores, attention = decoder.step(last, images, state, memory)
         scores += (totals - _rule_out(scores, words))[:, None]
+        if preference is not None:
+            scores += preference
         history.append(_Said(attention))
         origins, last, totals = _advance(scores, owners, ended, beam, step, float(step + 1) ** length_power)
         history[-1].origins, history[-1].words = origins, last
@@ -200,7 +212,7 @@ def beam_search(
     if not all(ended):
         raise ConfigurationError("The captioner gives no numbers: its weights, or the features, hold what is none.")
     best_first = [sorted(found, key=lambda caption: -caption.merit)[:beam] for found in ended]
-    return [[_trace(caption, history) for caption in found] for found in best_first]
+    return [[_trace(caption, history, preference) for caption in found] for found in best_first]
 
 
 def _advance(
@@ -258,8 +270,8 @@ def largest(values: Floats, count: int) -> Whole:
     return places[np.argsort(-values[places], kind="stable")[:count]]
 
 
-def _trace(caption: _Ended, history: list[_Said]) -> Found:
-    """Follow a caption back to its first word."""
+def _trace(caption: _Ended, history: list[_Said], preference: Floats | None) -> Found:
+    """Follow a caption back to its first word; its log-probability is without the preference."""
     words: list[int] = []
     maps: list[Floats] = []
     row = caption.row
@@ -269,4 +281,5 @@ def _trace(caption: _Ended, history: list[_Said]) -> Found:
         maps.append(said.attention[row])
     positions = history[0].attention.shape[1]
     attention = np.stack(maps[::-1]) if maps else np.empty((0, positions), np.float32)
-    return Found(words[::-1], caption.total, attention)
+    preferred = 0.0 if preference is None else float(preference[words].sum())
+    return Found(words[::-1], caption.total - preferred, attention)

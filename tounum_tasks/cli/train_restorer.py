@@ -9,6 +9,7 @@ from tounum_tasks.cli.training_options import add_training_options, settings_giv
 from tounum_tasks.cli.version import version_name
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.runtime import require_keras
+from tounum_tasks.settings import load_settings
 from tounum_tasks.training.restorer_recipe import Recipe
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--version", type=version_name, default="trained-1", help="name of the new version (default: trained-1)"
     )
     parser.add_argument(
+        "--continue",
+        dest="going_on",
+        metavar="VERSION",
+        help="go on with the weights of this restorer (production, or a version) in place of new ones",
+    )
+    parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
+    parser.add_argument(
         "--validate-on",
         type=Path,
         metavar="FILE",
@@ -61,10 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, write the version, print its figures."""
     require_keras("Training")
     from tounum_tasks.datasets.pictures import load_pictures, read_stems
+    from tounum_tasks.models.card import WEIGHTS_FILE
+    from tounum_tasks.models.trained_on import read_trained_on
+    from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.training.degradation import MARGIN
     from tounum_tasks.training.restorer import train
 
     recipe = settings_given(arguments, Recipe)
+    begun_with = _begun_with(arguments)
     sources = [_source(text, reduced=False) for text in arguments.data]
     reduced = [_source(text, reduced=True) for text in arguments.reduced]
     kept_back = read_stems(arguments.validate_on) if arguments.validate_on else set()
@@ -82,12 +94,22 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         version=arguments.version,
         validation=validation,
-        trained_on=_learnt([*sources, *reduced], kept_back),
+        initial=read_safetensors(begun_with / WEIGHTS_FILE) if begun_with else None,
+        trained_on=[*_learnt([*sources, *reduced], kept_back), *((begun_with and read_trained_on(begun_with)) or ())],
         data_licence=arguments.data_licence,
         notes=arguments.notes,
     )
     log.info("restorer %s: %s; it lies in %s", card.version, card.metrics, arguments.out / "restorer" / card.version)
     return 0
+
+
+def _begun_with(arguments: argparse.Namespace) -> Path | None:
+    """The folder of the version to go on with, if one is asked for."""
+    from tounum_tasks.models.registry import Registry
+
+    if not arguments.going_on:
+        return None
+    return Registry.of(load_settings(lake_root=arguments.lake)).resolve("restorer", arguments.going_on).folder
 
 
 def _learnt(sources: "list[Source]", kept_back: set[str]) -> list[bytes]:

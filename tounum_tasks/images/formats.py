@@ -41,7 +41,7 @@ _MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
 )
 _IN_EXTRA = {ImageFormat.RAW: "rawpy", ImageFormat.HEIC: "pi_heif"}
 _JPEG2000_BOX = b"\0\0\0\x0cjP  \r\n\x87\n"
-_BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
+_BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 _PNM = re.compile(rb"(P[1-6]|P[Ff])[ \t\r\n#]|P7\n")
 _UNREAD: tuple[tuple[bytes, int, str], ...] = (
     (b"8BPS\0\1", 0, "Photoshop (PSD)"),
@@ -68,6 +68,16 @@ _UNREAD: tuple[tuple[bytes, int, str], ...] = (
     (b"SDPX", 0, "DPX"),
     (b"XPDS", 0, "DPX"),
     (b"\0\0\1\0", 0, "icon (ICO)"),
+    (b"icns\0", 0, "icon (ICNS)"),
+    (b"\x8bJNG\r\n\x1a\n", 0, "JNG"),
+    (b"\x01\xda\0", 0, "SGI"),
+    (b"\x01\xda\1", 0, "SGI"),
+    (b"DDS |\0\0\0", 0, "DirectDraw surface (DDS)"),
+    (b"id=ImageMagick", 0, "MIFF"),
+    (b"/* XPM */", 0, "XPM"),
+    (b"\x80\x2a\x5f\xd7", 0, "Cineon"),
+    (b"\0\x11\2\xff\x0c\0", 522, "Macintosh picture (PICT)"),
+    (b"\6\6\xed\xf5\xd8\x1d\x46\xe5", 0, "InDesign"),
     (b"\xd7\xcd\xc6\x9a", 0, "Windows metafile (WMF)"),
     (b" EMF", 40, "Windows metafile (EMF)"),
 )
@@ -116,6 +126,8 @@ def detect_format(data: bytes, name: str = "") -> ImageFormat:
     if found:
         _check_is_installed(found, data)
         return found
+    if _is_targa(data):
+        raise ItemError(ErrorCode.UNSUPPORTED, "Targa (TGA) files are not read; convert it to TIFF or PNG")
     if not data.strip(b"\0"):
         raise ItemError(ErrorCode.NOT_AN_IMAGE, "the file holds nothing but zero bytes; was it copied completely?")
     suffix = PurePosixPath(name).suffix.lower()
@@ -174,6 +186,15 @@ def _is_pcx(data: bytes) -> bool:
     return len(data) >= 128 and data[0] == 10 and data[1] in (0, 2, 3, 4, 5) and data[2] == 1 and data[64] == 0
 
 
+def _is_targa(data: bytes) -> bool:
+    """Whether the footer, or what a header may say (kind, palette, depth, size), is that of a Targa file."""
+    if data[-18:].startswith(b"TRUEVISION-XFILE"):
+        return True
+    if len(data) < 18 or data[2] not in (1, 2, 3, 9, 10, 11) or data[1] != (data[2] in (1, 9)):
+        return False
+    return data[16] in (8, 15, 16, 24, 32) and data[17] < 64 and any(data[12:14]) and any(data[14:16])
+
+
 def _unread_format(data: bytes, brands: tuple[str, ...]) -> str | None:
     """Return the name of a format that is known but not read."""
     for magic, offset, known in _UNREAD:
@@ -183,6 +204,8 @@ def _unread_format(data: bytes, brands: tuple[str, ...]) -> str | None:
         for known_brands, known in _BRANDS:
             if set(brands[:1] if data.startswith(_JPEG2000_BOX) else brands) & set(known_brands):
                 return known
+    if data.startswith(b"\0\0\2\0") and any(data[4:6]):  # the number of pictures; a Targa file has none there
+        return "cursor (CUR)"
     return "SVG" if _is_svg(data[:_TEXT_HEAD]) else None
 
 

@@ -74,7 +74,8 @@ def hostile_input(format_name: str) -> Iterator[None]:
     batch.
 
     Raises:
-        ItemError: TOO_COSTLY if memory is short, TRUNCATED if the decoder says that data is missing, else CORRUPT.
+        ItemError: TOO_COSTLY if memory is short, UNSUPPORTED or TRUNCATED if the decoder says that it does not read
+            such files or that data is missing, else CORRUPT.
     """
     try:
         yield
@@ -86,6 +87,11 @@ def hostile_input(format_name: str) -> Iterator[None]:
             raise ItemError(
                 ErrorCode.TOO_COSTLY,
                 f"the {format_name} decoder asks for more memory than it may use; convert the file",
+            ) from error
+        if "unsupported" in reason.lower():
+            raise ItemError(
+                ErrorCode.UNSUPPORTED,
+                f"{format_name} files of this kind are not read ({reason}); convert it to TIFF or PNG",
             ) from error
         code = ErrorCode.TRUNCATED if "truncated" in reason.lower() else ErrorCode.CORRUPT
         raise ItemError(code, f"the {format_name} data cannot be decoded ({reason})") from error

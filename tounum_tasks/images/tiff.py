@@ -154,7 +154,7 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
     """
     is_half = header.sample_format == 3 and header.bits < 32
     by_opencv = (
-        header.is_deep
+        header.bits > 8  # of signed bytes it takes RGBA for something else
         and not header.planar
         and not is_half
         and header.samples in (1, 3, 4)
@@ -183,8 +183,10 @@ def _opencv_samples(data: Any) -> NDArray[np.generic]:
     if samples is None:
         raise ItemError(ErrorCode.CORRUPT, "the TIFF data cannot be decoded")
     if samples.ndim == 3:
-        order = cv2.COLOR_BGR2RGB if samples.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        samples = cv2.cvtColor(samples, order) if samples.dtype != np.float64 else samples[..., [2, 1, 0]]
+        if samples.dtype in (np.uint8, np.uint16, np.float32):
+            samples = cv2.cvtColor(samples, cv2.COLOR_BGR2RGB if samples.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+        else:  # it does not convert other types
+            samples = samples[..., [2, 1, 0, 3][: samples.shape[2]]]
     return np.asarray(samples)
 
 

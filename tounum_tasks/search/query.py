@@ -16,7 +16,7 @@ from tounum_tasks.search.text import fts_query
 
 Sort = Literal["newest", "unsure", "caption"]
 SORTED_BY = {"unsure": "confidence", "caption": "caption_confidence"}
-FEW = 20_000  # so many items are sorted at once rather than met in order
+FEW = 8_000  # so many items are sorted at once rather than met in order
 COUNTED = 2_000  # results beyond these are "more than"
 
 
@@ -49,7 +49,7 @@ def page(
     """
     query = _Query(index, wanted)
     query.go_on(after, backwards)
-    return index.execute(query.statement("items.*", order=True, backwards=backwards), [*query.values, count]).fetchall()
+    return index.execute(query.statement("items.*", backwards=backwards), [*query.values, count]).fetchall()
 
 
 def count(index: sqlite3.Connection, wanted: Filter) -> tuple[int, bool]:
@@ -57,8 +57,8 @@ def count(index: sqlite3.Connection, wanted: Filter) -> tuple[int, bool]:
     stored = _stored_count(index, wanted)
     if stored is not None:
         return stored, True
-    query = _Query(index, wanted)
-    inner = query.statement("1", order=False)
+    query = _Query(index, wanted, is_in_order=False)
+    inner = query.counted()
     number = index.execute(f"SELECT count(*) FROM ({inner})", [*query.values, COUNTED + 1]).fetchone()[0]
     return min(number, COUNTED), number <= COUNTED
 
@@ -130,9 +130,13 @@ def of_image(index: sqlite3.Connection, image_id: str) -> list[sqlite3.Row]:
 
 
 class _Query:
-    """Tables, conditions and order of one query; ``values`` are those of its question marks, but for the limit."""
+    """What is walked along, and conditions of one query; ``values`` are those of its question marks, but for the limit.
 
-    def __init__(self, index: sqlite3.Connection, wanted: Filter) -> None:
+    Args:
+        is_in_order: whether items are wanted in their order, or only their number.
+    """
+
+    def __init__(self, index: sqlite3.Connection, wanted: Filter, *, is_in_order: bool = True) -> None:
         self.index = index
         self.column = SORTED_BY.get(wanted.sort)
         name = wanted.text.strip().lower()
@@ -141,18 +145,20 @@ class _Query:
         self.conditions: list[str] = []
         self.values: list[Any] = []
         tags = sorted(set(wanted.tags), key=lambda tag: (_total(index, tag), tag))
-        is_met_in_order = self.column is not None and not text and (not tags or _total(index, tags[0]) > FEW)
-        self.tables, self.number = "items", "items.id"
+        is_many = not tags or (is_in_order and _total(index, tags[0]) > FEW)
+        is_met_in_order = self.column is not None and not text and is_many
+        # What is walked along, and the number of an item there: rows of items are large, and read for what is left.
+        self.walked, self.number = "items", "items.id"
         if text:
-            self.tables, self.number = "texts CROSS JOIN items ON items.id = texts.rowid", "texts.rowid"
+            self.walked, self.number = "texts", "texts.rowid"
             self._require("texts MATCH ?", text)
         elif is_name:
             self._require("items.file_name = ?", name)
         elif tags and not is_met_in_order:
-            self.tables, self.number = "tags CROSS JOIN items ON items.id = tags.item", "tags.item"
+            self.walked, self.number = "tags", "tags.item"
             self._require("tags.tag = ?", tags.pop(0))
         for tag in tags:
-            self._require("EXISTS (SELECT 1 FROM tags AS o WHERE o.tag = ? AND o.item = items.id)", tag)
+            self._require(f"EXISTS (SELECT 1 FROM tags AS o WHERE o.tag = ? AND o.item = {self.number})", tag)
         if self.column:
             self._require(f"items.{self.column} IS NOT NULL")
         if span := _span(index, wanted):
@@ -174,12 +180,20 @@ class _Query:
         if found and found[0] is not None:
             self._require(f"(items.{self.column}, items.id) {beyond} (?, ?)", found[0], after)
 
-    def statement(self, columns: str, *, order: bool, backwards: bool = False) -> str:
-        where = f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+    def statement(self, columns: str, *, backwards: bool = False) -> str:
         down = " DESC" if backwards else ""
         keys = [f"items.{self.column}{down}", f"items.id{down}"] if self.column else [f"{self.number}{down}"]
-        ordered = f" ORDER BY {', '.join(keys)}" if order else ""
-        return f"SELECT {columns} FROM {self.tables}{where}{ordered} LIMIT ?"
+        return f"SELECT {columns} FROM {self._joined()}{self._where()} ORDER BY {', '.join(keys)} LIMIT ?"
+
+    def counted(self) -> str:
+        """Return the statement whose rows are to be counted; only an order by a column of items needs items."""
+        return f"SELECT 1 FROM {self._joined() if self.column else self.walked}{self._where()} LIMIT ?"
+
+    def _joined(self) -> str:
+        return "items" if self.walked == "items" else f"{self.walked} CROSS JOIN items ON items.id = {self.number}"
+
+    def _where(self) -> str:
+        return f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
 
 
 def _total(index: sqlite3.Connection, tag: str) -> int:

@@ -39,6 +39,7 @@ from tounum_tasks.training.mixture import merit, try_shares
 LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1, 1.4, 1.7)
 JUDGEMENTS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 RARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
+SEARCH_RARITIES = (0.0, 0.1, 0.2)
 ENOUGH_TO_CHOOSE = 100
 log = logging.getLogger(__name__)
 
@@ -140,14 +141,32 @@ def _write_images_learnt(training: CaptionerTraining, folder: Path) -> None:
 
 
 def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOptions, dict[str, dict[str, Any]]]:
-    """How much long captions are preferred, how much the captioner's judge has to say, and then how much rare words do.
+    """How captions are searched for, and which of those that are found is chosen.
 
-    All ways choose from the same captions of the dev images, so they cost no more than one.
+    That is how much long captions are preferred, how much the captioner's judge has to say, and then how much rare
+    words do; all ways choose from the same captions of the dev images. It is tried with captions that were looked for
+    with and without a preference for rare words, each of which costs a search.
 
     Returns:
         the best options, and for the card the figures for every say of the judge and of rare words, with the others as
         they are best.
     """
+    tried = {}
+    for search_rarity in SEARCH_RARITIES:
+        options = replace(captioner.options, search_rarity=search_rarity)
+        best, figures, tables = _choose_among_found(captioner.with_options(options), cache)
+        tried[best] = figures, tables
+        if not best.judgement:
+            break  # it is the judge who knows what is rare
+    chosen = max(tried, key=lambda way: merit(tried[way][0]))
+    by_search = {way.search_rarity: figures for way, (figures, _) in tried.items()}
+    return chosen, {**tried[chosen][1], "dev_by_search_rarity": _by_text(by_search)}
+
+
+def _choose_among_found(
+    captioner: Captioner, cache: FeatureCache
+) -> tuple[SearchOptions, dict[str, float], dict[str, dict[str, Any]]]:
+    """The best way to choose among the captions that one search finds, its figures, and tables for the card."""
     found = [one for shard in range(cache.shards) for one in captioner.candidates(cache.read(shard), beam=3)]
     vocabulary, images = captioner.vocabulary, cache.images
 
@@ -161,16 +180,21 @@ def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOpti
     ]
     judged = tried(ways)
     best = max(judged, key=lambda way: merit(judged[way]))
-    rarities = RARITIES if best.judgement else RARITIES[:1]  # it is the judge who knows what is rare
+    rarities = RARITIES if best.judgement else RARITIES[:1]
     with_rarity = tried([replace(best, rarity=rarity) for rarity in rarities])
     for way, figures in [*judged.items(), *with_rarity.items()]:
         log.info("%s: BLEU-4 %.4f, CIDEr %.4f, %d words", way, *figures.values())
-    return max(with_rarity, key=lambda way: merit(with_rarity[way])), {
-        "dev_by_judgement": _by_text(
-            {way.judgement: figures for way, figures in judged.items() if way.length_power == best.length_power}
-        ),
-        "dev_by_rarity": _by_text({way.rarity: figures for way, figures in with_rarity.items()}),
-    }
+    chosen = max(with_rarity, key=lambda way: merit(with_rarity[way]))
+    return (
+        chosen,
+        with_rarity[chosen],
+        {
+            "dev_by_judgement": _by_text(
+                {way.judgement: figures for way, figures in judged.items() if way.length_power == best.length_power}
+            ),
+            "dev_by_rarity": _by_text({way.rarity: figures for way, figures in with_rarity.items()}),
+        },
+    )
 
 
 def _best(found: Candidates, options: SearchOptions, vocabulary: Vocabulary) -> str:

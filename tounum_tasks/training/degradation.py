@@ -2,7 +2,8 @@
 
 Every draw gives what the network takes (a degraded picture and how much blur it is to undo) and what it should make of
 it. Where it is told of no blur it must leave softness alone, so the wanted picture is then as blurred as the given one:
-a picture that is soft by nature, or by a camera that wrote its noise after it, is not sharpened.
+a picture that is soft by nature, or by a camera that wrote its noise after it, is not sharpened. Screens, weaves and
+the grain of film are to stay as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.restore.colours import OPPONENT
+from tounum_tasks.training.prints import dithered, engraved, filmed, printed, stochastic, woven
 
 Pixels = np.ndarray
 """float32 HxWx3, 0 to 255."""
@@ -132,6 +134,10 @@ def _compressed(clean: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]
     return jpeg(clean, rng), 0.0
 
 
+def _compressed_little(clean: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
+    return jpeg(clean, rng, least=70, most=97), 0.0
+
+
 def _of_camera(clean: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
     noisy = camera_noise(clean, rng)
     return (jpeg(noisy, rng, least=70, most=97) if rng.random() < 0.6 else noisy), 0.0
@@ -148,24 +154,50 @@ def _clean(clean: Pixels, rng: np.random.Generator) -> tuple[Pixels, float]:
 
 
 KINDS: tuple[tuple[float, Callable[[Pixels, np.random.Generator], tuple[Pixels, float]]], ...] = (
-    (0.38, _noisy),
-    (0.20, _blurred),
-    (0.13, _blurred_and_noisy),
-    (0.11, _compressed),
-    (0.10, _of_camera),
+    (0.34, _noisy),
+    (0.17, _blurred),
+    (0.11, _blurred_and_noisy),
+    (0.20, _compressed),
+    (0.09, _of_camera),
     (0.04, _mixed),
-    (0.04, _clean),
+    (0.05, _clean),
 )
 """How often each is drawn."""
+
+PRINTED = 0.06
+"""How often a picture is printed, woven or filmed before, which is to stay; then it is clean or compressed."""
 
 LEFT_SOFT = 0.15
 """How often the network is not told of a blur, and must leave it."""
 
 
+def _in_print(clean: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture as a print, a weave, lines of an engraving or film show it."""
+    kind = rng.choice(["screen", "screen of one ink", "dots at random", "weave", "engraving", "dithering", "film"])
+    if kind == "weave":
+        return woven(clean, float(rng.uniform(3, 8)))
+    if kind == "engraving":
+        return engraved(clean, float(rng.uniform(3, 8)))
+    if kind == "dithering":
+        return dithered(clean, ordered=True)
+    if kind == "dots at random":
+        return stochastic(clean, float(rng.uniform(1.4, 2.5)))
+    if kind == "film":
+        radius, spread, colour = float(rng.uniform(0.1, 0.2)), float(rng.uniform(0.5, 1.0)), bool(rng.random() < 0.5)
+        return filmed(clean, radius, spread, colour=colour, seed=int(rng.integers(1 << 31)))
+    first = float(rng.uniform(0, 90))
+    inks = (first, first + 60, first - 15) if kind == "screen" else (first,) * 3
+    if kind != "screen":
+        clean = np.repeat(cv2.cvtColor(clean, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    return printed(clean, float(rng.uniform(2.2, 9)), inks)
+
+
 def degrade(clean: NDArray[np.uint8], rng: np.random.Generator) -> Pair:
     """Degrade a clean picture (uint8, with ``MARGIN`` pixels around what is returned) in a way drawn at random."""
-    picture: Pixels = clean.astype(np.float32)
     kind = KINDS[rng.choice(len(KINDS), p=[share for share, _ in KINDS])][1]
+    if rng.random() < PRINTED:
+        clean, kind = _in_print(clean, rng), _clean if rng.random() < 0.6 else _compressed_little
+    picture: Pixels = clean.astype(np.float32)
     if kind in (_of_camera, _compressed, _noisy) and rng.random() < (0.5 if kind is _of_camera else 0.12):
         # Soft by nature: the wanted picture is soft, too.
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.2))

@@ -59,7 +59,7 @@ def _progress(request: Request, user: Any) -> Response:
         batches = [dict(row) for row in query.nights(index, MOST_NIGHTS)]
         wanted = _wanted(index)
     for row in batches:
-        row["outdated"] = _outdated(row, wanted)
+        row["outdated"] = outdated(row["models"], wanted)
     done = sum(not row["outdated"] for row in batches)
     return render(
         request, "retrained.html", title="After a retrain", user=user, batches=batches, wanted=wanted, done=done
@@ -96,15 +96,16 @@ def _wanted(index: Any) -> dict[str, str]:
     return {row["name"]: row["version"] for row in rows}
 
 
-def _outdated(row: dict[str, Any], wanted: dict[str, str]) -> list[str]:
-    """What a batch was made with that is not in production: ``captioner starter-7``."""
-    used = json.loads(row["models"] or "{}")
-    return [
-        f"{name} {version}"
-        for name, versions in used.items()
-        for version in versions
-        if name in wanted and version.split(" ")[0] != wanted[name]
-    ]
+def outdated(models: str | None, wanted: dict[str, str]) -> list[str]:
+    """Return what a batch was made with that is not in production: ``captioner starter-7``.
+
+    Args:
+        models: of the batch, as the index has them: JSON of the names that its manifest gives each model.
+        wanted: the versions in production, by model.
+    """
+    used = json.loads(models or "{}")
+    made_with = [(name, full.partition("@")[0]) for name, versions in used.items() for full in versions]
+    return [f"{name} {version}" for name, version in made_with if name in wanted and version != wanted[name]]
 
 
 def _difference(

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from tounum_airflow.web.asked import SWITCHES, TAGGED, Asked, asked
 from tounum_airflow.web.boxes import content_of, photographs_of
 from tounum_airflow.web.places import AskedPlace
+from tounum_airflow.web.quarantine import advice
 from tounum_airflow.web.render import lake_of, link, render
 from tounum_airflow.web.tiles import item_of, key_of, picture_link, tiles
 from tounum_tasks.classify.labels import CLASSES
@@ -67,6 +68,7 @@ def image(
         back=link(request, "gallery", came_from.values),
         probabilities=_probabilities(row), measures=_measures(row), facts=_facts(row, FACTS),
         delivered=_facts(row, DELIVERED), content=content_of(row), photographs=photographs_of(row),
+        advice=advice(row.get("error_code")),
         before=_view(request, item, "before"), after=_view(request, item, "after") if row.get("is_photo") else "",
         history=effective.reviews_of(item["image_id"], item_of(item)), words=row.get("caption_words") or [],
         attention=link(request, f"attention/{item['image_id']}", place.key) if _has_attention(row) else "",

@@ -55,7 +55,7 @@ def quarantine(
         shown = tiles(request, index, rows, {**asked.values, "no_result": "yes"})
         for tile in shown:
             tile["message"] = query.row_of(index, tile["id"]).get("error_message", "")
-            tile["advice"] = WHAT_TO_DO.get(tile["error_code"], OTHERWISE)
+            tile["advice"] = advice(tile["error_code"])
     reasons = sorted(
         ((tag.removeprefix("error:"), number) for tag, number in facets.items() if tag.startswith("error:")),
         key=lambda pair: (-pair[1], pair[0]),
@@ -64,3 +64,8 @@ def quarantine(
         request, "quarantine.html", title="Quarantine", user=user, tiles=shown, reasons=reasons, asked=asked,
         next=rows[-1]["id"] if len(found) > AT_ONCE else None,
     )  # fmt: skip
+
+
+def advice(error_code: str | None) -> str:
+    """Return what to do about a file without a result, as one sentence."""
+    return WHAT_TO_DO.get(error_code or "", OTHERWISE)

@@ -52,10 +52,10 @@ def sample(
         if sample_id and chosen is None:
             raise HTTPException(404, f"There is no sample {sample_id} of this batch.")
         shown, said, left = _looked_through(request, index, chosen)
-    sizes = [(width, size_for(population, width)) for width in WIDTHS] if population else []
+    sizes = [(width, size_for(population, width).images) for width in WIDTHS] if population else []
     return render(
         request, "sample.html", title="Sample", user=user, batch=dict(described), drawn=drawn, chosen=chosen,
-        tiles=shown, said=said, left=left, sizes=sizes, where={"date": date, "batch": batch},
+        population=population, tiles=shown, said=said, left=left, sizes=sizes, where={"date": date, "batch": batch},
     )  # fmt: skip
 
 

@@ -79,6 +79,8 @@ document.addEventListener("click", (event) => {
   else if (button?.dataset.open === "caption") act("caption");
 });
 window.addEventListener("pagehide", () => leave(picked(), tiles[current()]));
+// On a phone the filters would fill the first screen.
+if (matchMedia("(max-width: 760px)").matches) document.querySelector(".fold")?.removeAttribute("open");
 const place = returned(tiles);
 if (place) {
   pick(place.picked, true);

@@ -9,6 +9,6 @@ document.addEventListener("click", async (event) => {
     if (undo) forget(button.dataset.mark, itemOf(row));
     row.classList.toggle("done", !undo);
     button.toggleAttribute("data-undo", !undo);
-    button.textContent = undo ? "taken care of" : "undo: taken care of";
+    button.textContent = undo ? "mark as taken care of" : "undo: taken care of";
   }
 });

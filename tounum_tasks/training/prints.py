@@ -1,13 +1,22 @@
-"""Pictures as prints, weaves and dithering show them, as scanned without any noise."""
+"""Pictures as prints, weaves, dithering and film show them, as scanned without any noise.
+
+What looks like noise in them is theirs: enhancement has to leave it.
+"""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+
+Scan = NDArray[np.uint8]
+"""HxWx3."""
 
 _FINE = 4
 """Pixels of the print to a pixel of the scan, each way."""
 
 
-def printed(rgb, pitch, angles=(15, 75, 0)):
+def printed(rgb: Scan, pitch: float, angles: Sequence[float] = (15, 75, 0)) -> Scan:
     """Return a scan of a colour print, uint8 HxWx3: its dots lie ``pitch`` pixels apart, at an angle for each ink."""
     large = _enlarged(rgb)
     y, x = np.mgrid[: large.shape[0], : large.shape[1]] * (2 * np.pi / (pitch * _FINE))
@@ -18,14 +27,14 @@ def printed(rgb, pitch, angles=(15, 75, 0)):
     return _scanned(np.dstack(inks))
 
 
-def stochastic(rgb, dot=1.5):
+def stochastic(rgb: Scan, dot: float = 1.5) -> Scan:
     """Return a scan of a print whose dots, ``dot`` pixels wide, lie at random but evenly."""
     size = tuple(int(side / dot) for side in rgb.shape[1::-1])
-    dots = dithered(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), jitter=40)
+    dots = dithered(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8), jitter=40)
     return _scanned(cv2.resize(dots, (rgb.shape[1] * _FINE, rgb.shape[0] * _FINE), interpolation=cv2.INTER_NEAREST) > 0)
 
 
-def dithered(rgb, ordered=False, jitter=0):
+def dithered(rgb: Scan, *, ordered: bool = False, jitter: float = 0) -> Scan:
     """Return a picture of 0 and 255 alone, after Floyd and Steinberg or by Bayer's matrix, softened by a scan."""
     if ordered:
         matrix = np.array([[0]])
@@ -46,14 +55,14 @@ def dithered(rgb, ordered=False, jitter=0):
     return dots if jitter else _soft(dots)
 
 
-def woven(rgb, pitch=5.0):
+def woven(rgb: Scan, pitch: float = 5.0) -> Scan:
     """Return a picture on a weave of coloured threads."""
     y, x = np.mgrid[: rgb.shape[0], : rgb.shape[1]] * (2 * np.pi / pitch)
     threads = np.dstack([np.sin(x + shift) * np.sin(y - shift) for shift in (0, 1, 2)])
     return np.clip(np.rint(rgb * 0.8 + 25 + 25 * threads), 0, 255).astype(np.uint8)
 
 
-def engraved(rgb, pitch=5.0):
+def engraved(rgb: Scan, pitch: float = 5.0) -> Scan:
     """Return a picture as lines of changing width, in grey."""
     large = cv2.cvtColor(_enlarged(rgb), cv2.COLOR_RGB2GRAY)
     y, x = np.mgrid[: large.shape[0], : large.shape[1]] * (2 * np.pi / (pitch * _FINE))
@@ -61,28 +70,28 @@ def engraved(rgb, pitch=5.0):
     return _scanned(np.dstack([lines] * 3))
 
 
-def _enlarged(rgb):
-    return cv2.resize(rgb, (rgb.shape[1] * _FINE, rgb.shape[0] * _FINE))
+def _enlarged(rgb: Scan) -> Scan:
+    return np.asarray(cv2.resize(rgb, (rgb.shape[1] * _FINE, rgb.shape[0] * _FINE)), np.uint8)
 
 
-def _scanned(inks):
+def _scanned(inks: NDArray[np.bool_]) -> Scan:
     soft = cv2.GaussianBlur(inks.astype(np.float32) * 255, (0, 0), _FINE / 2)
     size = (inks.shape[1] // _FINE, inks.shape[0] // _FINE)
     return np.clip(np.rint(cv2.resize(soft, size, interpolation=cv2.INTER_AREA) * 0.8 + 35), 0, 255).astype(np.uint8)
 
 
-def _soft(dots):
+def _soft(dots: NDArray[np.integer]) -> Scan:
     return np.rint(cv2.GaussianBlur(dots.astype(np.float32), (0, 0), 0.6) * 0.8 + 35).astype(np.uint8)
 
 
-def filmed(rgb, radius=0.1, spread=0.8, colour=True):
+def filmed(rgb: Scan, radius: float = 0.1, spread: float = 0.8, *, colour: bool = True, seed: int = 5) -> Scan:
     """Return a scan of a photograph on film, uint8 HxWx3: its grains have ``radius`` pixels and lie at random.
 
     A Boolean model: where the film is half as bright, fewer discs cover it, and a Gaussian of ``spread`` pixels scans
     it (Newson, Delon, Galerne: A Stochastic Film Grain Model for Resolution-Independent Rendering, Computer Graphics
     Forum 36, 2017). A colour film has three layers; one of black and white looks alike in all channels.
     """
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(seed)
     fine = int(np.ceil(1 / radius))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * int(radius * fine) + 1,) * 2)
     size = (rgb.shape[1] * fine, rgb.shape[0] * fine)
