@@ -1,6 +1,5 @@
 """Photographs that lie on one sheet: their rotated boxes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -8,10 +7,12 @@ import numpy as np
 
 _WORKED_ON = 700  # pixels of the longer side: enough for a box to be right within a pixel or two
 _FRAME = 0.02  # of the shorter side: the outermost part of the sheet, where its ground is seen
+_SEEN_OF_FRAME = 2_000  # pixels of it: enough to tell its colour
 _EVEN_FROM = 0.7  # share of the frame that must look alike, or there is no ground to lie on
 _FARTHEST, _NEAREST = 40.0, 14.0  # grey levels between the frame's middle colour and what is surely no ground
 _FAINTEST = 1.0  # levels beyond the ground's own unevenness: white sky on white paper differs by no more
 _LEVELS = (1.0, 2.0, 4.0)  # of the faintest difference: faint edges are seen first, and shadows fall away last
+_BRUSH = np.ones((5, 5), np.uint8)  # pixels: lines are narrower
 _SMALLEST_SHARE = 0.005  # of the sheet
 _SMALL_SHARE = 0.02  # of the sheet: a smaller thing may be a stamp or a word, and must be a better rectangle
 _SHORTEST = 36.0  # pixels: in less, nothing can be told
@@ -26,7 +27,7 @@ _MOST_FLAT = 0.28  # share of such a thing that has the very same grey: drawn bo
 _QUIET = 0.3  # levels: the ground of a page that was drawn, and not scanned, is more even
 _FEWEST_GROUND = 0.3  # share of the sheet
 _WRITING = 40.0  # levels from the ground: between lines of writing there is less, as narrow gaps
-_GAP = 7  # pixels: the widest gap between close lines
+_GAP = np.ones((7, 7), np.uint8)  # pixels: the widest gap between close lines
 _MOST_GAPS = 0.12  # share of a thing: writing has more
 _MOST_GROUND = (
     0.2  # share of a thing that looks like the ground: between lines of writing and of drawings there is more
@@ -61,24 +62,22 @@ class _Thing:
     is_joined: bool
 
 
-def photographs_on(rgb: np.ndarray) -> Sheet:
-    """Return the photographs that lie on a sheet, uint8 HxWx3, from the left above to the right below.
+def photographs_on(lab: np.ndarray, grey: np.ndarray) -> Sheet:
+    """Return the photographs that lie on a sheet, uint8 HxWx3 in Lab and HxW, from the left above to the right below.
 
     What differs from the colour of the sheet's frame, fills its smallest rotated rectangle, and is varied within, is a
     photograph. It is looked for with several limits: where its own edge is nearly as light as the sheet, the lowest
     shows all of it; where it throws a shadow, or a stain lies beside it, the highest does. A sheet without an even
     frame has none: it is a photograph itself.
     """
-    scale = min(_WORKED_ON / max(rgb.shape[:2]), 1.0)
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-    lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), 1), cv2.COLOR_RGB2LAB)
-    limits = _limits(lab)
+    scale = min(_WORKED_ON / max(lab.shape[:2]), 1.0)
+    if scale < 1:
+        lab, grey = (cv2.resize(whole, None, fx=scale, fy=scale) for whole in (lab, grey))
+    limits = _limits(cv2.GaussianBlur(lab, (5, 5), 1))
     if limits is None:
         return Sheet()
     departure, lowest = limits
-    is_scan = bool(lowest[0] > _QUIET + _FAINTEST)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    things = [thing for level in _LEVELS for thing in _things(departure, level * lowest, grey, is_scan=is_scan)]
+    things = _things(departure, lowest, grey)
     chosen = _chosen([thing for thing in things if not thing.is_joined])
     is_joined = any(thing.is_joined and not _is_told(thing, chosen) for thing in things)
     found = [_fitted(thing.box, departure) / scale for thing in chosen]
@@ -134,50 +133,86 @@ def _rise(profile: np.ndarray) -> float:
     return float(np.diff(profile[:farthest]).argmax() + 0.5 - _AROUND)
 
 
-def _things(departure: np.ndarray, limit: np.ndarray, grey: np.ndarray, *, is_scan: bool) -> Iterator[_Thing]:
-    """What differs from the ground by more than a limit (float 3, in Lab), and may be a photograph or several."""
-    apart = cv2.bitwise_not(cv2.inRange(departure, (0, 0, 0), tuple(np.minimum(limit, _FARTHEST).tolist())))
-    apart = cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    outlines, _ = cv2.findContours(apart, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    for outline in outlines:
-        rectangle = cv2.minAreaRect(outline)
-        area = rectangle[1][0] * rectangle[1][1]
-        share = area / apart.size
-        shortest = max(_SHORTEST, _NARROWEST * max(rectangle[1]))
-        if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE or min(rectangle[1]) < shortest:
-            continue
-        filled = cv2.contourArea(outline) / area
-        if _touches_edge(outline, apart.shape) or (share < _SMALL_SHARE and filled < _RECTANGLE_FROM):
-            continue
-        left, top, width, height = cv2.boundingRect(outline)
-        here = np.s_[top : top + height, left : left + width]
-        inside = cv2.drawContours(np.zeros((height, width), np.uint8), [outline - (left, top)], -1, 255, cv2.FILLED)
-        is_even = is_scan and share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM
-        if not _is_varied(grey[here], inside, is_even=is_even):
-            continue
-        if (apart[here][inside > 0] == 0).mean() > _MOST_GROUND:
-            continue
-        box = cv2.boxPoints(rectangle)
-        if 2 * limit[0] < _WRITING and _share_of_gaps(departure[here], inside) > _MOST_GAPS:
-            continue
-        is_joined = share >= _SMALLEST_JOINED and filled < _WHOLE_FROM and _is_joined(outline)
-        if is_joined or filled >= _FILLED_FROM:
-            yield _Thing(box, filled, is_joined)
+def _things(departure: np.ndarray, lowest: np.ndarray, grey: np.ndarray) -> list[_Thing]:
+    """What differs from the ground by more than one of the limits (lowest: float 3, in Lab), and may be photographs.
+
+    What is large with a higher limit is part of something large with the lowest: without that, nothing is looked for.
+    """
+    is_scan = bool(lowest[0] > _QUIET + _FAINTEST)
+    channels = cv2.split(departure)
+    things: list[_Thing] = []
+    for level in _LEVELS:
+        limit = np.minimum(level * lowest, _FARTHEST)
+        over = [
+            cv2.threshold(channel, most, 255, cv2.THRESH_BINARY)[1]
+            for channel, most in zip(channels, limit, strict=True)
+        ]
+        apart = cv2.morphologyEx(cv2.max(cv2.max(over[0], over[1]), over[2]), cv2.MORPH_OPEN, _BRUSH)
+        outlines, _ = cv2.findContours(apart, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        large = [outline for outline in outlines if _is_large(outline, apart.size)]
+        if not large:
+            break
+        is_faint = 2 * limit[0] < _WRITING
+        found = (_thing(outline, apart, channels[0], grey, is_scan=is_scan, is_faint=is_faint) for outline in large)
+        things += [thing for thing in found if thing is not None]
+    return things
+
+
+def _is_large(outline: np.ndarray, size: int) -> bool:
+    """Whether a thing may be large enough, seen from its upright box, which takes a moment only."""
+    _, _, width, height = cv2.boundingRect(outline)
+    return min(width, height) >= _SHORTEST and width * height >= _SMALLEST_SHARE * size
+
+
+def _thing(
+    outline: np.ndarray, apart: np.ndarray, lightness: np.ndarray, grey: np.ndarray, *, is_scan: bool, is_faint: bool
+) -> _Thing | None:
+    """What lies within an outline, if it may be a photograph or several.
+
+    Args:
+        lightness: by how much each pixel differs from the ground in it.
+        is_faint: whether the limit was so low that gaps between lines of writing belong to what is apart.
+    """
+    if _touches_edge(outline, apart.shape):
+        return None
+    rectangle = cv2.minAreaRect(outline)
+    area = rectangle[1][0] * rectangle[1][1]
+    share = area / apart.size
+    shortest = max(_SHORTEST, _NARROWEST * max(rectangle[1]))
+    if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE or min(rectangle[1]) < shortest:
+        return None
+    filled = cv2.contourArea(outline) / area
+    if share < _SMALL_SHARE and filled < _RECTANGLE_FROM:
+        return None
+    is_joined = share >= _SMALLEST_JOINED and filled < _WHOLE_FROM and _is_joined(outline)
+    if not is_joined and filled < _FILLED_FROM:
+        return None
+    left, top, width, height = cv2.boundingRect(outline)
+    here = np.s_[top : top + height, left : left + width]
+    inside = cv2.drawContours(np.zeros((height, width), np.uint8), [outline - (left, top)], -1, 255, cv2.FILLED)
+    pixels = cv2.countNonZero(inside)
+    if cv2.countNonZero(cv2.bitwise_and(apart[here], inside)) < (1 - _MOST_GROUND) * pixels:
+        return None
+    if not _is_varied(grey[here], inside, is_even=is_scan and share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM):
+        return None
+    if is_faint and _share_of_gaps(lightness[here], inside) > _MOST_GAPS:
+        return None
+    return _Thing(cv2.boxPoints(rectangle), filled, is_joined)
 
 
 def _is_varied(grey: np.ndarray, inside: np.ndarray, *, is_even: bool) -> bool:
     """Whether a thing has many greys; one with four sides on a scan may be even, but for noise, in most of it."""
     histogram = cv2.calcHist([grey], [0], inside, [256], [0, 256]).ravel()
-    histogram /= histogram.sum()
+    histogram = histogram / histogram.sum()
     alike = np.convolve(histogram, np.ones(9), "same").max()
     return bool(alike <= _MOST_ALIKE or (is_even and alike <= _MOST_ALIKE_RECTANGLE and histogram.max() <= _MOST_FLAT))
 
 
-def _share_of_gaps(departure: np.ndarray, inside: np.ndarray) -> float:
+def _share_of_gaps(lightness: np.ndarray, inside: np.ndarray) -> float:
     """The share of a thing that is light as the ground, and narrow: between lines and letters."""
-    ground = (departure[..., 0] < _WRITING).astype(np.uint8) & (inside > 0)
-    wide = cv2.morphologyEx(ground, cv2.MORPH_OPEN, np.ones((_GAP, _GAP), np.uint8))
-    return float((ground.sum() - wide.sum()) / np.count_nonzero(inside))
+    ground = cv2.bitwise_and(cv2.threshold(lightness, _WRITING - 1, 255, cv2.THRESH_BINARY_INV)[1], inside)
+    wide = cv2.morphologyEx(ground, cv2.MORPH_OPEN, _GAP)
+    return (cv2.countNonZero(ground) - cv2.countNonZero(wide)) / cv2.countNonZero(inside)
 
 
 def _touches_edge(outline: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -194,6 +229,7 @@ def _limits(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     depth = max(round(_FRAME * min(lab.shape[:2])), 2)
     sides = (lab[:depth], lab[-depth:], lab[:, :depth], lab[:, -depth:])
     frame = np.concatenate([side.reshape(-1, 3) for side in sides]).astype(np.float32)
+    frame = frame[:: max(len(frame) // _SEEN_OF_FRAME, 1)]
     middle = np.median(frame, axis=0)
     departures = np.linalg.norm(frame - middle, axis=1)
     limit = float(np.clip(1.5 * np.percentile(departures, 90), _NEAREST, _FARTHEST))
