@@ -23,7 +23,8 @@ _RECTANGLE_FROM = 0.9  # share of its box that a thing fills whose four sides ar
 _WHOLE_FROM = 0.97  # likewise, of a thing that cannot be two which lie side by side
 _MOST_ALIKE = 0.4  # share of a thing that has nearly the same grey: paper and drawn boxes have more, photographs less
 _MOST_ALIKE_RECTANGLE = 0.8  # likewise, of a thing with four sides on a scan: much of a photograph may be sky or wall
-_MOST_FLAT = 0.28  # share of such a thing that has the very same grey: drawn boxes are flatter than sky
+_MOST_ALIKE_JOINED = 0.3  # likewise, of photographs that touch: drawings have steps, too
+_MOST_SMOOTH = 0.24  # share of such a thing's even part where neighbours are of one grey: in drawn boxes more are
 _QUIET = 0.3  # levels: the ground of a page that was drawn, and not scanned, is more even
 _FEWEST_GROUND = 0.3  # share of the sheet
 _WRITING = 40.0  # levels from the ground: between lines of writing there is less, as narrow gaps
@@ -35,8 +36,10 @@ _MOST_GROUND = (
 _AROUND = 3  # pixels outside a side in which its edge is looked for
 _MOVED_BY = 0.02  # of the length: as far inwards, so that a photograph's white border is not lost
 _NEARLY_RIGHT = 0.22  # cosine of the angle: 13 degrees beside a right one
+_NEARLY_RIGHT_INWARDS = 0.45  # likewise, where one photograph is turned against the other: 27 degrees
+_STRAIGHT_FROM = 0.88  # share of the outline that is long sides
 _FEWEST_CORNERS = 5  # that point outwards, of two rectangles that touch
-_SMALLEST_JOINED = 0.06  # of the sheet: smaller steps are those of charts and tables
+_SMALLEST_JOINED = 0.08  # of the sheet: smaller steps are those of charts and tables
 _JOINED_FROM = 0.72  # share of their hull that rectangles which touch fill
 
 
@@ -159,7 +162,9 @@ def _things(departure: np.ndarray, lowest: np.ndarray, grey: np.ndarray) -> list
 
 
 def _is_large(outline: np.ndarray, size: int) -> bool:
-    """Whether a thing may be large enough, seen from its upright box, which takes a moment only."""
+    """Whether a thing may be large enough, seen from its length and its upright box, which takes a moment only."""
+    if len(outline) < 2 * (_SHORTEST - 1):
+        return False
     _, _, width, height = cv2.boundingRect(outline)
     return min(width, height) >= _SHORTEST and width * height >= _SMALLEST_SHARE * size
 
@@ -193,19 +198,33 @@ def _thing(
     pixels = cv2.countNonZero(inside)
     if cv2.countNonZero(cv2.bitwise_and(apart[here], inside)) < (1 - _MOST_GROUND) * pixels:
         return None
-    if not _is_varied(grey[here], inside, is_even=is_scan and share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM):
+    is_even = is_scan and share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM
+    if not _is_varied(grey[here], inside, is_even=is_even, is_joined=is_joined):
         return None
     if is_faint and _share_of_gaps(lightness[here], inside) > _MOST_GAPS:
         return None
     return _Thing(cv2.boxPoints(rectangle), filled, is_joined)
 
 
-def _is_varied(grey: np.ndarray, inside: np.ndarray, *, is_even: bool) -> bool:
-    """Whether a thing has many greys; one with four sides on a scan may be even, but for noise, in most of it."""
+def _is_varied(grey: np.ndarray, inside: np.ndarray, *, is_even: bool, is_joined: bool) -> bool:
+    """Whether a thing has many greys; one with four sides on a scan may be even, but for its grain, in most of it."""
     histogram = cv2.calcHist([grey], [0], inside, [256], [0, 256]).ravel()
-    histogram = histogram / histogram.sum()
-    alike = np.convolve(histogram, np.ones(9), "same").max()
-    return bool(alike <= _MOST_ALIKE or (is_even and alike <= _MOST_ALIKE_RECTANGLE and histogram.max() <= _MOST_FLAT))
+    near = np.convolve(histogram / histogram.sum(), np.ones(9), "same")
+    alike = near.max()
+    if is_joined:
+        return bool(alike <= _MOST_ALIKE_JOINED)
+    return bool(
+        alike <= _MOST_ALIKE
+        or (is_even and alike <= _MOST_ALIKE_RECTANGLE and _is_grainy(grey, inside, int(near.argmax())))
+    )
+
+
+def _is_grainy(grey: np.ndarray, inside: np.ndarray, middle: int) -> bool:
+    """Whether the part of a thing that is nearly of one grey, its middle, changes from pixel to pixel, as scans do."""
+    here = grey[:-1, :-1]
+    even = (cv2.absdiff(here, np.full_like(here, middle)) <= 4) & (inside[:-1, :-1] > 0)
+    smooth = (here == grey[:-1, 1:]) & (here == grey[1:, :-1])
+    return bool(smooth[even].mean() <= _MOST_SMOOTH)
 
 
 def _share_of_gaps(lightness: np.ndarray, inside: np.ndarray) -> float:
@@ -235,7 +254,7 @@ def _limits(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     limit = float(np.clip(1.5 * np.percentile(departures, 90), _NEAREST, _FARTHEST))
     if (departures < limit / 1.4).mean() < _EVEN_FROM:
         return None
-    step = max(max(lab.shape[:2]) // 60, 1)
+    step = max(max(lab.shape[:2]) // 40, 1)
     seen = lab[::step, ::step].astype(np.float32)
     terms = _terms(*seen.shape[:2])
     is_ground = np.linalg.norm(seen - middle, axis=2) < limit
@@ -279,4 +298,6 @@ def _is_stepped(outline: np.ndarray, coarseness: float) -> bool:
     cosines = (before * after).sum(axis=1) / np.maximum(lengths * np.roll(lengths, -1), 1e-9)
     right_angles = int((np.abs(cosines[outwards]) < _NEARLY_RIGHT).sum())
     is_rectangular = right_angles >= _FEWEST_CORNERS and right_angles >= 0.8 * outwards.sum()
-    return bool(straight > 0.85 and (~outwards).any() and is_rectangular)
+    inwards = np.abs(cosines[~outwards])
+    is_clear = len(inwards) > 0 and inwards.max() < _NEARLY_RIGHT_INWARDS
+    return bool(straight > _STRAIGHT_FROM and is_clear and is_rectangular)
