@@ -24,7 +24,8 @@ _WHOLE_FROM = 0.97  # likewise, of a thing that cannot be two which lie side by 
 _MOST_ALIKE = 0.4  # share of a thing that has nearly the same grey: paper and drawn boxes have more, photographs less
 _MOST_ALIKE_RECTANGLE = 0.8  # likewise, of a thing with four sides on a scan: much of a photograph may be sky or wall
 _MOST_ALIKE_JOINED = 0.3  # likewise, of photographs that touch: drawings have steps, too
-_MOST_SMOOTH = 0.24  # share of such a thing's even part where neighbours are of one grey: in drawn boxes more are
+_MOST_FLAT = 0.15  # share of a thing that has the very same grey: bars of charts are flatter than sky
+_MOST_SMOOTH = 0.24  # share of a thing's even part where neighbours are of one grey: in drawn boxes more are
 _QUIET = 0.3  # levels: the ground of a page that was drawn, and not scanned, is more even
 _FEWEST_GROUND = 0.3  # share of the sheet
 _WRITING = 40.0  # levels from the ground: between lines of writing there is less, as narrow gaps
@@ -209,14 +210,14 @@ def _thing(
 def _is_varied(grey: np.ndarray, inside: np.ndarray, *, is_even: bool, is_joined: bool) -> bool:
     """Whether a thing has many greys; one with four sides on a scan may be even, but for its grain, in most of it."""
     histogram = cv2.calcHist([grey], [0], inside, [256], [0, 256]).ravel()
-    near = np.convolve(histogram / histogram.sum(), np.ones(9), "same")
-    alike = near.max()
+    histogram = histogram / histogram.sum()
+    near = np.convolve(histogram, np.ones(9), "same")
+    alike, middle = float(near.max()), int(near.argmax())
     if is_joined:
-        return bool(alike <= _MOST_ALIKE_JOINED)
-    return bool(
-        alike <= _MOST_ALIKE
-        or (is_even and alike <= _MOST_ALIKE_RECTANGLE and _is_grainy(grey, inside, int(near.argmax())))
-    )
+        return alike <= _MOST_ALIKE_JOINED
+    if alike <= _MOST_ALIKE:
+        return bool(histogram.max() <= _MOST_FLAT) or _is_grainy(grey, inside, middle)
+    return is_even and alike <= _MOST_ALIKE_RECTANGLE and _is_grainy(grey, inside, middle)
 
 
 def _is_grainy(grey: np.ndarray, inside: np.ndarray, middle: int) -> bool:
