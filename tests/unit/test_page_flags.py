@@ -153,6 +153,41 @@ def test_photographs_that_overlap_are_told() -> None:
     assert flags_of(look) == ["several"] and look.flags[0].reason == "photographs touch or overlap"
 
 
+def test_a_photograph_whose_sky_is_as_light_as_its_sheet_has_its_whole_box() -> None:
+    pixels = np.full((800, 800, 3), 246.0)
+    for left, top in ((50, 60), (440, 420)):
+        place = np.s_[top : top + 300, left : left + 300]
+        pixels[place] = cv2.resize(photos.photographs()["astronaut"], (300, 300), interpolation=cv2.INTER_AREA)
+        pixels[place][:120] = 240
+    noise = np.random.default_rng(0).normal(0, 1.5, (800, 800, 1))
+    boxes = look_at(np.clip(pixels + noise, 0, 255).astype(np.uint8)).photo_boxes
+    first, second = (np.array(box).reshape(4, 2) for box in boxes)
+    assert first.min(axis=0) == pytest.approx([50, 60], abs=5)
+    assert second.min(axis=0) == pytest.approx([440, 420], abs=5)
+    assert np.ptp(first, axis=0) == pytest.approx([300, 300], abs=8)
+
+
+def test_photographs_of_which_one_lies_askew_on_the_other_are_told_and_have_no_boxes() -> None:
+    sheet = sheet_with((120, 150))
+    turn = cv2.getRotationMatrix2D((150, 150), 8, 1)
+    turn[:, 2] += (250, 240)
+    photograph = cv2.resize(photos.photographs()["coffee"], (300, 300), interpolation=cv2.INTER_AREA)
+    laid = cv2.warpAffine(photograph, turn, (800, 800))
+    mask = cv2.warpAffine(np.full((300, 300), 255, np.uint8), turn, (800, 800))
+    sheet[mask > 127] = laid[mask > 127]
+    look = look_at(sheet)
+    assert flags_of(look) == ["several"] and look.flags[0].reason == "photographs touch or overlap"
+
+
+def test_filled_boxes_of_a_drawing_are_no_photographs() -> None:
+    drawing = np.full((600, 800, 3), 252, np.uint8)
+    for left, top in ((60, 60), (440, 60), (60, 340), (440, 340)):
+        cv2.rectangle(drawing, (left, top), (left + 280, top + 180), (190, 215, 240), -1)
+        cv2.putText(drawing, "Storage", (left + 60, top + 100), cv2.FONT_HERSHEY_SIMPLEX, 1.5, (30, 30, 30), 2)
+    noisy = cv2.imdecode(cv2.imencode(".jpg", drawing, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_COLOR)
+    assert "several" not in flags_of(look_at(noisy.astype(np.uint8)))
+
+
 def test_one_photograph_on_a_sheet_is_not_several() -> None:
     look = look_at(sheet_with((200, 250)))
     assert flags_of(look) == [] and look.photo_boxes == ()
@@ -186,11 +221,11 @@ def test_a_side_without_border_keeps_its_last_pixels() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(photos.photographs()))
-def test_photographs_have_no_border_and_are_no_negatives(name: str) -> None:
+def test_photographs_have_no_border_and_are_no_negatives_and_not_several(name: str) -> None:
     photograph = photos.photographs()[name]
     for picture in (photograph, 255 - photograph):
         look = look_at(picture)
-        assert look.content_box is None and not {"border", "negative"} & set(flags_of(look))
+        assert look.content_box is None and not {"border", "negative", "several"} & set(flags_of(look))
 
 
 def film(base: tuple[int, int, int], *, holes: bool) -> Pixels:

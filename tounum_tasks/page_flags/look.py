@@ -66,7 +66,7 @@ def look_at(rgb: NDArray[np.uint8]) -> PageLook:
         blank = PageFlag(BLANK, round(marked, 6), MARKED_BELOW, f"{marked:.3%} of it is marked")
         return PageLook((*bordered, blank), content_box=content_box)
     degrees, turn = _lines(grey if max(rgb.shape) > LINES_WHOLE_UP_TO else cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
-    sheet = photographs_on(small)
+    sheet = photographs_on(lab, grey)
     boxes = tuple(tuple(factor * place for corner in box for place in corner) for box in sheet.boxes)
     several = _several(sheet)
     return PageLook(

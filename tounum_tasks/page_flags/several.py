@@ -5,22 +5,42 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tounum_tasks.page_flags.colours import distances
-
 _WORKED_ON = 700  # pixels of the longer side: enough for a box to be right within a pixel or two
 _FRAME = 0.02  # of the shorter side: the outermost part of the sheet, where its ground is seen
+_SEEN_OF_FRAME = 2_000  # pixels of it: enough to tell its colour
 _EVEN_FROM = 0.7  # share of the frame that must look alike, or there is no ground to lie on
-_FARTHEST, _NEAREST = 40.0, 14.0  # distance in Lab between ground and photograph
-_SMALLEST_SHARE = 0.02  # of the sheet: a smaller thing is a stamp or a word
+_FARTHEST, _NEAREST = 40.0, 14.0  # grey levels between the frame's middle colour and what is surely no ground
+_FAINTEST = 1.0  # levels beyond the ground's own unevenness: white sky on white paper differs by no more
+_LEVELS = (1.0, 2.0, 4.0)  # of the faintest difference: faint edges are seen first, and shadows fall away last
+_BRUSH = np.ones((5, 5), np.uint8)  # pixels: lines are narrower
+_SMALLEST_SHARE = 0.005  # of the sheet
+_SMALL_SHARE = 0.02  # of the sheet: a smaller thing may be a stamp or a word, and must be a better rectangle
+_SHORTEST = 36.0  # pixels: in less, nothing can be told
 _LARGEST_SHARE = 0.9
 _NARROWEST = 0.3  # width to length: lines of writing are narrower than photographs
 _FILLED_FROM = 0.8  # share of a box that differs from the ground: photographs do nearly everywhere, writing does not
+_RECTANGLE_FROM = 0.9  # share of its box that a thing fills whose four sides are seen
+_WHOLE_FROM = 0.97  # likewise, of a thing that cannot be two which lie side by side
 _MOST_ALIKE = 0.4  # share of a thing that has nearly the same grey: paper and drawn boxes have more, photographs less
+_MOST_ALIKE_RECTANGLE = 0.8  # likewise, of a thing with four sides on a scan: much of a photograph may be sky or wall
+_MOST_ALIKE_JOINED = 0.3  # likewise, of photographs that touch: drawings have steps, too
+_MOST_FLAT = 0.15  # share of a thing that has the very same grey: bars of charts are flatter than sky
+_MOST_SMOOTH = 0.24  # share of a thing's even part where neighbours are of one grey: in drawn boxes more are
+_QUIET = 0.3  # levels: the ground of a page that was drawn, and not scanned, is more even
+_FEWEST_GROUND = 0.3  # share of the sheet
+_WRITING = 40.0  # levels from the ground: between lines of writing there is less, as narrow gaps
+_GAP = np.ones((7, 7), np.uint8)  # pixels: the widest gap between close lines
+_MOST_GAPS = 0.12  # share of a thing: writing has more
 _MOST_GROUND = (
     0.2  # share of a thing that looks like the ground: between lines of writing and of drawings there is more
 )
+_AROUND = 3  # pixels outside a side in which its edge is looked for
+_MOVED_BY = 0.02  # of the length: as far inwards, so that a photograph's white border is not lost
 _NEARLY_RIGHT = 0.22  # cosine of the angle: 13 degrees beside a right one
+_NEARLY_RIGHT_INWARDS = 0.45  # likewise, where one photograph is turned against the other: 27 degrees
+_STRAIGHT_FROM = 0.88  # share of the outline that is long sides
 _FEWEST_CORNERS = 5  # that point outwards, of two rectangles that touch
+_SMALLEST_JOINED = 0.08  # of the sheet: smaller steps are those of charts and tables
 _JOINED_FROM = 0.72  # share of their hull that rectangles which touch fill
 
 
@@ -37,44 +57,182 @@ class Sheet:
     is_joined: bool = False
 
 
-def photographs_on(rgb: np.ndarray) -> Sheet:
-    """Return the photographs that lie on a sheet, uint8 HxWx3, from the left above to the right below.
+@dataclass(frozen=True)
+class _Thing:
+    """What differs from the ground: the smallest rotated rectangle around it, and the share of that which it fills."""
+
+    box: np.ndarray
+    filled: float
+    is_joined: bool
+
+
+def photographs_on(lab: np.ndarray, grey: np.ndarray) -> Sheet:
+    """Return the photographs that lie on a sheet, uint8 HxWx3 in Lab and HxW, from the left above to the right below.
 
     What differs from the colour of the sheet's frame, fills its smallest rotated rectangle, and is varied within, is a
-    photograph. A sheet without an even frame has none: it is a photograph itself.
+    photograph. It is looked for with several limits: where its own edge is nearly as light as the sheet, the lowest
+    shows all of it; where it throws a shadow, or a stain lies beside it, the highest does. A sheet without an even
+    frame has none: it is a photograph itself.
     """
-    scale = min(_WORKED_ON / max(rgb.shape[:2]), 1.0)
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-    apart = _apart_from_ground(small)
-    if apart is None:
+    scale = min(_WORKED_ON / max(lab.shape[:2]), 1.0)
+    if scale < 1:
+        lab, grey = (cv2.resize(whole, None, fx=scale, fy=scale) for whole in (lab, grey))
+    limits = _limits(cv2.GaussianBlur(lab, (5, 5), 1))
+    if limits is None:
         return Sheet()
-    things = _without_holes(apart)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    found, is_joined = [], False
-    outlines, _ = cv2.findContours(things, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    for outline in outlines:
-        box = cv2.minAreaRect(outline)
-        share = box[1][0] * box[1][1] / things.size
-        if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE or min(box[1]) < _NARROWEST * max(box[1]):
-            continue
-        inside = cv2.drawContours(np.zeros_like(things), [outline], -1, 255, cv2.FILLED)
-        if _share_alike(grey, inside) > _MOST_ALIKE or _touches_edge(outline, things.shape):
-            continue
-        if (apart[inside > 0] == 0).mean() > _MOST_GROUND:
-            continue
-        if cv2.contourArea(outline) < _FILLED_FROM * box[1][0] * box[1][1]:
-            is_joined = is_joined or _is_joined(outline)
-            continue
-        found.append(cv2.boxPoints(box) / scale)
+    departure, lowest = limits
+    things = _things(departure, lowest, grey)
+    chosen = _chosen([thing for thing in things if not thing.is_joined])
+    is_joined = any(thing.is_joined and not _is_told(thing, chosen) for thing in things)
+    found = [_fitted(thing.box, departure) / scale for thing in chosen]
     found.sort(key=lambda corners: corners[:, 1].mean() + corners[:, 0].mean())
     boxes = tuple(tuple((round(float(x), 1), round(float(y), 1)) for x, y in corners) for corners in found)
     return Sheet(boxes, is_joined)
 
 
-def _share_alike(grey: np.ndarray, inside: np.ndarray) -> float:
-    """The largest share of a thing that lies within nine neighbouring grey levels."""
+def _chosen(things: list[_Thing]) -> list[_Thing]:
+    """Of things that were found with several limits and lie on one another, the best rectangle; the first of equals."""
+    chosen: list[_Thing] = []
+    for thing in sorted(things, key=lambda thing: -min(thing.filled, _RECTANGLE_FROM)):
+        if all(_common(thing.box, other.box) < 0.1 for other in chosen):
+            chosen.append(thing)
+    return chosen
+
+
+def _is_told(joined: _Thing, chosen: list[_Thing]) -> bool:
+    """Whether boxes say already what photographs that seem to touch are: one that was seen in part, or some apart."""
+    on_it = [thing for thing in chosen if _common(thing.box, joined.box) > 0.5]
+    return len(on_it) > 1 or any(
+        thing.filled >= _RECTANGLE_FROM and cv2.contourArea(thing.box) > 0.7 * cv2.contourArea(joined.box)
+        for thing in on_it
+    )
+
+
+def _common(box: np.ndarray, other: np.ndarray) -> float:
+    """What two boxes have in common, as a share of the smaller one."""
+    area = cv2.intersectConvexConvex(box, other)[0]
+    return float(area / min(cv2.contourArea(box), cv2.contourArea(other)))
+
+
+def _fitted(box: np.ndarray, departure: np.ndarray) -> np.ndarray:
+    """A box, float32 4x2, whose sides lie where the difference to the ground rises most: shadows are left outside."""
+    across, down = box[2] - box[1], box[0] - box[1]
+    width, height = (max(float(np.linalg.norm(side)), 1.0) for side in (across, down))
+    across, down = across / width, down / height
+    origin = box[1] - _AROUND * (across + down)
+    size = (round(width) + 2 * _AROUND, round(height) + 2 * _AROUND)
+    place = np.array([[across[0], down[0], origin[0]], [across[1], down[1], origin[1]]])
+    upright = cv2.warpAffine(departure, place, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP).sum(axis=2)
+    inner = np.s_[size[1] // 8 : size[1] - size[1] // 8], np.s_[size[0] // 8 : size[0] - size[0] // 8]
+    rows, columns = upright[:, inner[1]].mean(axis=1), upright[inner[0]].mean(axis=0)
+    left, right = _rise(columns), width - _rise(columns[::-1])
+    top, bottom = _rise(rows), height - _rise(rows[::-1])
+    corners = [(left, bottom), (left, top), (right, top), (right, bottom)]
+    return np.array([box[1] + x * across + y * down for x, y in corners], np.float32)
+
+
+def _rise(profile: np.ndarray) -> float:
+    """Where a profile that begins around a side rises most: pixels inwards of that side."""
+    farthest = 2 * _AROUND + round(_MOVED_BY * len(profile))
+    return float(np.diff(profile[:farthest]).argmax() + 0.5 - _AROUND)
+
+
+def _things(departure: np.ndarray, lowest: np.ndarray, grey: np.ndarray) -> list[_Thing]:
+    """What differs from the ground by more than one of the limits (lowest: float 3, in Lab), and may be photographs.
+
+    What is large with a higher limit is part of something large with the lowest: without that, nothing is looked for.
+    """
+    is_scan = bool(lowest[0] > _QUIET + _FAINTEST)
+    channels = cv2.split(departure)
+    things: list[_Thing] = []
+    for level in _LEVELS:
+        limit = np.minimum(level * lowest, _FARTHEST)
+        over = [
+            cv2.threshold(channel, most, 255, cv2.THRESH_BINARY)[1]
+            for channel, most in zip(channels, limit, strict=True)
+        ]
+        apart = cv2.morphologyEx(cv2.max(cv2.max(over[0], over[1]), over[2]), cv2.MORPH_OPEN, _BRUSH)
+        outlines, _ = cv2.findContours(apart, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        large = [outline for outline in outlines if _is_large(outline, apart.size)]
+        if not large:
+            break
+        is_faint = 2 * limit[0] < _WRITING
+        found = (_thing(outline, apart, channels[0], grey, is_scan=is_scan, is_faint=is_faint) for outline in large)
+        things += [thing for thing in found if thing is not None]
+    return things
+
+
+def _is_large(outline: np.ndarray, size: int) -> bool:
+    """Whether a thing may be large enough, seen from its length and its upright box, which takes a moment only."""
+    if len(outline) < 2 * (_SHORTEST - 1):
+        return False
+    _, _, width, height = cv2.boundingRect(outline)
+    return min(width, height) >= _SHORTEST and width * height >= _SMALLEST_SHARE * size
+
+
+def _thing(
+    outline: np.ndarray, apart: np.ndarray, lightness: np.ndarray, grey: np.ndarray, *, is_scan: bool, is_faint: bool
+) -> _Thing | None:
+    """What lies within an outline, if it may be a photograph or several.
+
+    Args:
+        lightness: by how much each pixel differs from the ground in it.
+        is_faint: whether the limit was so low that gaps between lines of writing belong to what is apart.
+    """
+    if _touches_edge(outline, apart.shape):
+        return None
+    rectangle = cv2.minAreaRect(outline)
+    area = rectangle[1][0] * rectangle[1][1]
+    share = area / apart.size
+    shortest = max(_SHORTEST, _NARROWEST * max(rectangle[1]))
+    if not _SMALLEST_SHARE <= share <= _LARGEST_SHARE or min(rectangle[1]) < shortest:
+        return None
+    filled = cv2.contourArea(outline) / area
+    if share < _SMALL_SHARE and filled < _RECTANGLE_FROM:
+        return None
+    is_joined = share >= _SMALLEST_JOINED and filled < _WHOLE_FROM and _is_joined(outline)
+    if not is_joined and filled < _FILLED_FROM:
+        return None
+    left, top, width, height = cv2.boundingRect(outline)
+    here = np.s_[top : top + height, left : left + width]
+    inside = cv2.drawContours(np.zeros((height, width), np.uint8), [outline - (left, top)], -1, 255, cv2.FILLED)
+    pixels = cv2.countNonZero(inside)
+    if cv2.countNonZero(cv2.bitwise_and(apart[here], inside)) < (1 - _MOST_GROUND) * pixels:
+        return None
+    is_even = is_scan and share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM
+    if not _is_varied(grey[here], inside, is_even=is_even, is_joined=is_joined):
+        return None
+    if is_faint and _share_of_gaps(lightness[here], inside) > _MOST_GAPS:
+        return None
+    return _Thing(cv2.boxPoints(rectangle), filled, is_joined)
+
+
+def _is_varied(grey: np.ndarray, inside: np.ndarray, *, is_even: bool, is_joined: bool) -> bool:
+    """Whether a thing has many greys; one with four sides on a scan may be even, but for its grain, in most of it."""
     histogram = cv2.calcHist([grey], [0], inside, [256], [0, 256]).ravel()
-    return float(np.convolve(histogram, np.ones(9), "same").max() / histogram.sum())
+    histogram = histogram / histogram.sum()
+    near = np.convolve(histogram, np.ones(9), "same")
+    alike, middle = float(near.max()), int(near.argmax())
+    if is_joined:
+        return alike <= _MOST_ALIKE_JOINED
+    if alike <= _MOST_ALIKE:
+        return bool(histogram.max() <= _MOST_FLAT) or _is_grainy(grey, inside, middle)
+    return is_even and alike <= _MOST_ALIKE_RECTANGLE and _is_grainy(grey, inside, middle)
+
+
+def _is_grainy(grey: np.ndarray, inside: np.ndarray, middle: int) -> bool:
+    """Whether the part of a thing that is nearly of one grey, its middle, changes from pixel to pixel, as scans do."""
+    here = grey[:-1, :-1]
+    even = (cv2.absdiff(here, np.full_like(here, middle)) <= 4) & (inside[:-1, :-1] > 0)
+    smooth = (here == grey[:-1, 1:]) & (here == grey[1:, :-1])
+    return bool(smooth[even].mean() <= _MOST_SMOOTH)
+
+
+def _share_of_gaps(lightness: np.ndarray, inside: np.ndarray) -> float:
+    """The share of a thing that is light as the ground, and narrow: between lines and letters."""
+    ground = cv2.bitwise_and(cv2.threshold(lightness, _WRITING - 1, 255, cv2.THRESH_BINARY_INV)[1], inside)
+    wide = cv2.morphologyEx(ground, cv2.MORPH_OPEN, _GAP)
+    return (cv2.countNonZero(ground) - cv2.countNonZero(wide)) / cv2.countNonZero(inside)
 
 
 def _touches_edge(outline: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -82,39 +240,55 @@ def _touches_edge(outline: np.ndarray, shape: tuple[int, ...]) -> bool:
     return left <= 1 or top <= 1 or left + width >= shape[1] - 1 or top + height >= shape[0] - 1
 
 
-def _apart_from_ground(rgb: np.ndarray) -> np.ndarray | None:
-    """What differs from the ground, uint8 HxW of 0 and 255; None if there is no even ground."""
-    smooth = cv2.GaussianBlur(rgb, (0, 0), 1)
-    depth = max(round(_FRAME * min(rgb.shape[:2])), 2)
-    sides = (smooth[:depth], smooth[-depth:], smooth[:, :depth], smooth[:, -depth:])
-    frame = _lab(np.concatenate([side.reshape(-1, 1, 3) for side in sides]))[:, 0].astype(np.float32)
-    ground = np.median(frame, axis=0)
-    departures = distances(frame, ground)
+def _limits(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """How far each pixel is from its ground, and by how much ground itself may be: both in Lab; None: no even ground.
+
+    The ground is a smooth surface through what looks like the frame of the sheet: paper yellows unevenly, and scanners
+    light it so.
+    """
+    depth = max(round(_FRAME * min(lab.shape[:2])), 2)
+    sides = (lab[:depth], lab[-depth:], lab[:, :depth], lab[:, -depth:])
+    frame = np.concatenate([side.reshape(-1, 3) for side in sides]).astype(np.float32)
+    frame = frame[:: max(len(frame) // _SEEN_OF_FRAME, 1)]
+    middle = np.median(frame, axis=0)
+    departures = np.linalg.norm(frame - middle, axis=1)
     limit = float(np.clip(1.5 * np.percentile(departures, 90), _NEAREST, _FARTHEST))
     if (departures < limit / 1.4).mean() < _EVEN_FROM:
         return None
-    lab = _lab(smooth)
-    squares = (np.arange(256, dtype=np.float32)[:, None] - ground) ** 2  # of the distance, for each value of a channel
-    distance = cv2.transform(cv2.LUT(lab, squares[:, None]), np.ones((1, 3), np.float32))
-    apart = (distance > limit**2).astype(np.uint8) * 255
-    return np.asarray(cv2.morphologyEx(apart, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)))
+    step = max(max(lab.shape[:2]) // 40, 1)
+    seen = lab[::step, ::step].astype(np.float32)
+    terms = _terms(*seen.shape[:2])
+    is_ground = np.linalg.norm(seen - middle, axis=2) < limit
+    for _ in range(3):
+        _, surface = cv2.solve(terms[is_ground], seen[is_ground], flags=cv2.DECOMP_NORMAL | cv2.DECOMP_CHOLESKY)
+        left = np.abs(seen - terms @ surface)
+        spread = np.median(left[is_ground], axis=0)
+        is_ground &= (left <= 4 * spread + 1).all(axis=2)
+    if is_ground.mean() < _FEWEST_GROUND:
+        return None
+    ground = (terms @ surface).astype(np.float32)
+    uneven = np.percentile(left[is_ground], 95, axis=0)
+    whole = cv2.resize(np.clip(ground, 0, 255).round().astype(np.uint8), lab.shape[1::-1])
+    return cv2.absdiff(lab, whole), 1.5 * uneven + _FAINTEST
 
 
-def _lab(rgb: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)
-
-
-def _without_holes(apart: np.ndarray) -> np.ndarray:
-    outlines, _ = cv2.findContours(apart, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return cv2.drawContours(np.zeros_like(apart), outlines, -1, 255, cv2.FILLED)
+def _terms(height: int, width: int) -> np.ndarray:
+    """The terms of a surface of the second order, float32 HxWx6."""
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
 
 
 def _is_joined(outline: np.ndarray) -> bool:
     """Whether an outline is that of several rectangles: straight sides, right angles, corners that point inwards."""
     if cv2.contourArea(outline) < _JOINED_FROM * cv2.contourArea(cv2.convexHull(outline)):
         return False
+    return any(_is_stepped(outline, coarseness) for coarseness in (0.01, 0.02))
+
+
+def _is_stepped(outline: np.ndarray, coarseness: float) -> bool:
+    """Likewise, of the polygon that stays within a share of the outline's length: a coarse one has no notches."""
     length = cv2.arcLength(outline, True)
-    corners = cv2.approxPolyDP(outline, 0.01 * length, True)[:, 0].astype(np.float64)
+    corners = cv2.approxPolyDP(outline, coarseness * length, True)[:, 0].astype(np.float64)
     if not 6 <= len(corners) <= 14:
         return False
     before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
@@ -125,4 +299,6 @@ def _is_joined(outline: np.ndarray) -> bool:
     cosines = (before * after).sum(axis=1) / np.maximum(lengths * np.roll(lengths, -1), 1e-9)
     right_angles = int((np.abs(cosines[outwards]) < _NEARLY_RIGHT).sum())
     is_rectangular = right_angles >= _FEWEST_CORNERS and right_angles >= 0.8 * outwards.sum()
-    return bool(straight > 0.85 and (~outwards).any() and is_rectangular)
+    inwards = np.abs(cosines[~outwards])
+    is_clear = len(inwards) > 0 and inwards.max() < _NEARLY_RIGHT_INWARDS
+    return bool(straight > _STRAIGHT_FROM and is_clear and is_rectangular)

@@ -41,7 +41,7 @@ from tounum_tasks.thumbnails import thumbnail_path
 
 log = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 COMMIT_EVERY = 64
 
 _metrics = [
