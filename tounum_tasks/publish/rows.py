@@ -36,6 +36,7 @@ def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int
     for sidecar in sidecars:
         for image in sidecar.describes:
             beside[image].append(sidecar.source_path)
+    # Each part of the register is read twice, so that the items of a large batch are never held all at once.
     images = list(dict.fromkeys(item.source_path for work in _shards(plan, batch, settings) for item in work.items))
     said = described(lake, sidecars, images, settings.metadata_mapping)
     for work in _shards(plan, batch, settings):
