@@ -273,7 +273,8 @@ def go_on(data: Path, out: Path, *options: str) -> int:
 
 def test_a_trained_captioner_gets_a_judge_where_the_dev_split_says_that_it_pays(tmp_path):
     out = tmp_path / "out"
-    assert go_on(squares(tmp_path / "data", train=40, dev=100), out, "--epochs", "0") == 0
+    data = squares(tmp_path / "data", train=40, dev=100)
+    assert go_on(data, out, "--epochs", "0", "--no-mirror", "--max-words", "8") == 0
     card = read_version(out / "captioner" / "v1", name="captioner")
     tried = card.metrics["dev_by_judgement"]
     assert card.training["search"]["judgement"] > 0

@@ -124,7 +124,7 @@ def data(tmp_path):
 
 def train(data, out, lake):
     options = ["--data", data, "--out", out, "--lake", lake, "--batch-images", 2, "--version", "v1"]
-    options += ["--epochs", 3, "--reward-epochs", 1, "--reward-likelihood", 0.2, "--windows", 1]
+    options += ["--epochs", 3, "--reward-epochs", 1, "--reward-likelihood", 0.2, "--windows", 1, "--max-words", 4]
     return subprocess.Popen(
         [sys.executable, "-m", "tounum_tasks", "train", "captioner", *map(str, options)],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},

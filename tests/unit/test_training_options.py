@@ -20,8 +20,8 @@ COMMANDS = {
 NAMES = {
     "captioner": "--data --out --extractor --last-block --continue --epochs --head-epochs --full-epochs "
     "--reward-epochs --patience --keep-judge --no-mirror --windows --balance --images-per-pass --views-of-repeated "
-    "--reward-likelihood --seed --vocabulary-size --fewest-images --limit --train-share --batch-images --version "
-    "--licence --notes --lake",
+    "--reward-likelihood --seed --vocabulary-size --fewest-images --max-words --limit --train-share --batch-images "
+    "--version --licence --notes --lake",
     "classifier": "--data --out --version --extra --limit-per-source --leave-out --initial --architecture --views "
     "--renderings --unknown --l2 --photo-cost --passes --learning-rate --patience --seed --leave-one-source-out "
     "--leave-out-images --average-with --int8 --ranges-of --data-licence --notes",
@@ -75,8 +75,9 @@ def test_an_option_sets_its_field(model: str, typed: str, field: str, value: obj
     ("typed", "told"),
     [
         ("--windows 1000", "--windows 1000: at most"),
-        ("--batch-images 0", "Passes, windows, images of a word and batches must be positive numbers."),
-        ("--head-epochs -1", "Passes, windows, images of a word and batches must be positive numbers."),
+        ("--batch-images 0", "Passes, words, windows, images of a word and batches must be positive numbers."),
+        ("--max-words 0", "Passes, words, windows, images of a word and batches must be positive numbers."),
+        ("--head-epochs -1", "Passes, words, windows, images of a word and batches must be positive numbers."),
         ("--reward-likelihood inf", "--reward-likelihood inf: it must be a number from 0 on."),
     ],
 )

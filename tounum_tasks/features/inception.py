@@ -9,6 +9,7 @@ faster. Weights are therefore one kernel and one bias per convolution, under Ker
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -144,5 +145,5 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             if not np.isfinite(array).all():
                 raise ValueError(f"'{name}' holds NaN or infinity")
         return arrays
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, tokenize.TokenError) as error:
         raise ConfigurationError(f"Cannot read the extractor's weights from {path}: {error}") from error

@@ -2,8 +2,7 @@
 
 A small file can ask for hours and for all memory there is, and decoders written in C cannot be interrupted; some crash.
 So files are opened in worker processes (:mod:`~.decoder_process`) under a limit on processor time and memory. A
-worker is
-started when a thread finds none idle, serves many pages and files, and is replaced after its death.
+worker is started when a thread finds none idle, serves many pages and files, and is replaced after its death.
 
 A file is copied once into memory that workers map (``memfd_create(2)``), and pixels come back in the same way.
 """
@@ -55,8 +54,7 @@ def ask(file: SharedFile, order: Mapping[str, Any]) -> tuple[dict[str, Any], NDA
     """Have a worker do ``order`` on ``file``; return its answer, and the pixels if there are any.
 
     The answer has the processor time in ``seconds``, and of a file that cannot be used ``code`` and ``message``. A
-    worker
-    that was ended from outside (the system was short of memory, say) is replaced, and the order tried once more.
+    worker that was ended from outside (the system was short of memory, say) is replaced, and the order tried once more.
     """
     for _ in range(2):
         answer, pixels = _pool(os.getpid()).ask(file, order)

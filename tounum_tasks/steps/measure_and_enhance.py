@@ -8,8 +8,10 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cache
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -43,6 +45,8 @@ log = logging.getLogger(__name__)
 
 VERSION = 5
 COMMIT_EVERY = 64
+LARGE_PAGE = 2**23
+"""Pixels from which pages are worked on one after the other: each keeps all processors busy by itself."""
 
 _metrics = [
     pa.field(f"{name}_{suffix}", kind)
@@ -179,11 +183,12 @@ def _measure_all(work: ShardWork, pending: dict[str, Item]) -> Iterator[tuple[di
     """Yield a row and a model input (None for unreadable images) per item, at most ``decode_threads`` at once."""
     engine = AutoEngine(cache(lambda: load_model("restorer", work.plan.models, work.settings)))
     originals = Originals(work.lake)
+    large_page = Lock()
 
     def one(entry: tuple[str, Item]) -> tuple[dict, dict | None]:
         fingerprint, item = entry
         with about_item(item):
-            return _measure_one(work, fingerprint, item, originals, engine)
+            return _measure_one(work, fingerprint, item, originals, engine, large_page)
 
     threads = work.settings.decode_threads
     with originals, ThreadPoolExecutor(threads) as pool:
@@ -192,7 +197,7 @@ def _measure_all(work: ShardWork, pending: dict[str, Item]) -> Iterator[tuple[di
 
 
 def _measure_one(
-    work: ShardWork, fingerprint: str, item: Item, originals: Originals, engine: AutoEngine
+    work: ShardWork, fingerprint: str, item: Item, originals: Originals, engine: AutoEngine, large_page: Lock
 ) -> tuple[dict, dict | None]:
     started = time.monotonic()
     row: dict = {"fingerprint": fingerprint, "run_id": work.plan.run_id}
@@ -201,7 +206,8 @@ def _measure_one(
         if item.error_code:
             raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
         image, metadata = originals.decode_with_metadata(item, limits_of(work.plan, item, work.settings))
-        pixels = _measure_pixels(work, fingerprint, image, metadata, engine, row)
+        with large_page if image.width_px * image.height_px >= LARGE_PAGE else nullcontext():
+            pixels = _measure_pixels(work, fingerprint, image, metadata, engine, row)
         _keep_thumbnail(work.lake, item, image)
         model_input = {
             "fingerprint": fingerprint,

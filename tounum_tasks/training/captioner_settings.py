@@ -13,7 +13,6 @@ class TrainingSettings:
     """What a training depends on, besides its data and its initial weights.
 
     Attributes:
-        max_words: of a caption.
         captions_per_image: that are learnt, at most.
         label_smoothing: share of the target given to other words.
         dropout: share of the decoder's values that are left out while it learns.
@@ -31,7 +30,7 @@ class TrainingSettings:
         "leave out words that the captions of fewer images have; with --continue, they are forgotten",
         metavar="N",
     )
-    max_words: int = 20
+    max_words: int = option(20, "words of a caption, at most", metavar="N")
     captions_per_image: int = 5
     mirrored: bool = option(True, "do not learn from mirrored images too", flag="--no-mirror")
     windows: int = option(0, "learn from N windows at random places of each image, too", metavar="N")
@@ -65,8 +64,8 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         counts = (*self.passes, self.windows, self.fewest_images, self.images_per_pass)
-        if min(self.batch_images, self.patience) < 1 or min(counts) < 0:
-            raise ConfigurationError("Passes, windows, images of a word and batches must be positive numbers.")
+        if min(self.batch_images, self.patience, self.max_words) < 1 or min(counts) < 0:
+            raise ConfigurationError("Passes, words, windows, images of a word and batches must be positive numbers.")
         if not 0 <= self.reward_likelihood < math.inf:
             raise ConfigurationError(f"--reward-likelihood {self.reward_likelihood}: it must be a number from 0 on.")
         if self.windows > MOST_WINDOWS:

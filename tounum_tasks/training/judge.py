@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from tounum_tasks.caption.judge import ENDINGS, PHRASES, Group, pooled, weighed
@@ -41,12 +42,14 @@ def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[
     groups, rarity = _listed(known, [image.repeats for image in cache.images])
     mean, spread = _standard(cache)
     products, towards, average = _moments(cache, known, groups, rarity, mean, spread)
-    values, vectors = np.linalg.eigh(products)
-    whitening = vectors / np.sqrt(np.maximum(values, 0) + np.float32(PENALTY))
-    from_white = whitening.T @ towards
-    strength, directions = np.linalg.eigh(from_white @ from_white.T)
-    strongest = directions[:, np.argsort(-strength)[: min(LARGEST_RANK, len(cache.images))]]
-    kernel = whitening @ strongest / spread[:, None]
+    # Any root of the products whitens; a triangular one costs next to nothing.
+    products[np.diag_indices_from(products)] += np.float32(PENALTY)
+    root = scipy.linalg.cholesky(products, lower=True, overwrite_a=True, check_finite=False)
+    from_white = scipy.linalg.solve_triangular(root, towards, lower=True, check_finite=False)
+    rank = min(LARGEST_RANK, len(cache.images), len(root))
+    last = [len(root) - rank, len(root) - 1]  # the greatest are the last
+    _, strongest = scipy.linalg.eigh(from_white @ from_white.T, subset_by_index=last, check_finite=False)
+    kernel = scipy.linalg.solve_triangular(root.T, strongest, lower=False, check_finite=False) / spread[:, None]
     listed = [[*group, *[PAD] * (LONGEST - len(group))] for group in groups]
     return {
         "groups": np.array(listed, np.int32).reshape(-1, LONGEST),

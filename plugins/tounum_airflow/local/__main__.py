@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from tounum_airflow.local.follow import follow, reasons
@@ -59,15 +61,24 @@ def sample_run(port: int | None) -> int:
     data = PROJECT / "data"
     settings, environment = _own_roots(data)
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
-    with _running(LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)) as airflow:
+    with (
+        TemporaryDirectory(prefix="sample-", dir=data) as folder,
+        ThreadPoolExecutor(1) as aside,
+        _stopped_at_the_end(
+            LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)
+        ) as airflow,
+    ):
+        airflow.claim()  # who cannot have it is told at once
+        drawn = Path(folder) / "batch"
+        drawing = aside.submit(write_sample_batch, drawn)
+        airflow.start()
         api = airflow.api
         if api.dag(DAG)["is_paused"]:
             api.set_paused(DAG, False)
         _finish_earlier_runs(airflow)
+        drawing.result()
         now = dt.datetime.now(dt.UTC)
-        batch = data / "ingest" / f"sample {now:%Y-%m-%d %H-%M-%S}"
-        write_sample_batch(batch)
-        (batch / "_READY").touch()
+        batch = drawn.rename(data / "ingest" / f"sample {now:%Y-%m-%d %H-%M-%S}")
         run_id = api.trigger(DAG, dag_run_id=f"{RUN_PREFIX}__{now:%Y-%m-%dT%H-%M-%S}")
         _say(f"Dropped a sample batch in {batch.relative_to(PROJECT)} and triggered the DAG {DAG}:")
         state = follow(airflow, DAG, run_id, timeout=RUN_SECONDS)
@@ -96,7 +107,8 @@ def web_ui(port: int) -> int:
         if root.startswith("file://"):
             Path(root.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
-    with _running(LocalAirflow(data / "airflow", workdir=PROJECT, port=port)) as airflow:
+    with _stopped_at_the_end(LocalAirflow(data / "airflow", workdir=PROJECT, port=port)) as airflow:
+        airflow.start()
         where = f"in {_shown(airflow.passwords_file)}"
         print(
             f"\nThe web UI is at {airflow.base_url}\n"
@@ -122,9 +134,8 @@ def airflow_command(arguments: list[str]) -> int:
 
 
 @contextmanager
-def _running(airflow: LocalAirflow) -> Iterator[LocalAirflow]:
+def _stopped_at_the_end(airflow: LocalAirflow) -> Iterator[LocalAirflow]:
     try:
-        airflow.start()
         yield airflow
     finally:
         # A second Ctrl-C must not leave components behind.

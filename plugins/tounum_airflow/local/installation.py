@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
@@ -164,21 +164,17 @@ class LocalAirflow(Startable):
         return done.stdout
 
     def prepare(self) -> None:
-        """Create the folders, secrets, database and pool; quick when they exist.
+        """Create the folders, secrets and database; quick when they exist.
 
         Raises:
             EnvironmentFault: another process uses this installation, or a command failed.
         """
-        self._claim()
+        self.claim()
         if not self.passwords_file.exists():
             _write_private(self.passwords_file, json.dumps({USER: secrets.token_urlsafe(16)}))
-        slots = load_settings().model_slots
-        state = {"airflow": version("apache-airflow-core"), "model_slots": slots}
-        stamp = self.home / "prepared.json"
-        if not stamp.exists() or json.loads(stamp.read_text()) != state:
-            self.airflow("db", "migrate")
-            self.airflow("pools", "set", MODEL_POOL, str(slots), "Tasks that load models; see TOUNUM_MODEL_SLOTS")
-            stamp.write_text(json.dumps(state))
+        with self._once("airflow", version("apache-airflow-core")) as is_new:
+            if is_new:
+                self.airflow("db", "migrate")
 
     def start(self) -> None:
         """Start the components and wait until all of them answer and the DAG has been read.
@@ -186,7 +182,7 @@ class LocalAirflow(Startable):
         Raises:
             EnvironmentFault: a component ended, or the DAG cannot be read; the message says where to look.
         """
-        self._claim()
+        self.claim()
         if not _is_free(self.port):
             raise ConfigurationError(
                 f"Port {self.port} is in use by another program; stop that, or choose another: make ui PORT=8090"
@@ -195,6 +191,11 @@ class LocalAirflow(Startable):
         for name in COMPONENTS:
             self.launch(name)
         self._wait_until("the components answer", self._all_healthy)
+        slots = load_settings().model_slots
+        with self._once("model_slots", slots) as is_new:  # what was changed in the UI since stays so
+            if is_new:
+                # Airflow's command takes seconds for it; tasks of a run that is due wait until their pool is there.
+                self.api.set_pool(MODEL_POOL, slots, "Tasks that load models; see TOUNUM_MODEL_SLOTS")
         self._wait_until(f"{self.dag_id} has been read", self._dag_is_there)
 
     def launch(self, component: str, environment: Mapping[str, str] | None = None) -> None:
@@ -267,6 +268,14 @@ class LocalAirflow(Startable):
             raise ConfigurationError(f"Airflow cannot read a DAG file:\n{errors[0].strip()}")
         return self.api.has_dag(self.dag_id)
 
+    @contextlib.contextmanager
+    def _once(self, name: str, value: object) -> Iterator[bool]:
+        """Context that yields whether ``value`` is another than when the context of this name was last left."""
+        stamp = self.home / "prepared.json"
+        prepared = json.loads(stamp.read_text()) if stamp.exists() else {}
+        yield prepared.get(name) != value
+        stamp.write_text(json.dumps({**prepared, name: value}))
+
     def _secrets(self) -> dict[str, str]:
         """Keys that all components share; made once."""
         path = self.home / "secrets.json"
@@ -283,8 +292,12 @@ class LocalAirflow(Startable):
     def _sessions_file(self) -> Path:
         return self.home / "sessions.json"
 
-    def _claim(self) -> None:
-        """Make the installation ours, and stop what a killed launcher has left running in it."""
+    def claim(self) -> None:
+        """Make the installation ours, and stop what a killed launcher has left running in it.
+
+        Raises:
+            EnvironmentFault: another process uses it.
+        """
         if self._lock is not None:
             return
         self.home.mkdir(parents=True, exist_ok=True)
