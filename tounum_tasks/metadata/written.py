@@ -32,9 +32,10 @@ def tiff_with(tiff: bytes, metadata: Metadata) -> bytes:
     if not main and not any(inner.values()):
         return tiff
     main |= read_directory(tiff, first_directory(tiff), most=len(tiff))
-    out = bytearray(tiff) + bytes(len(tiff) % 2)
-    struct.pack_into("<I", out, _POINTER_AT, len(out))
-    return bytes(out + written(main, inner, len(out)))
+    padding = bytes(len(tiff) % 2)
+    place = len(tiff) + len(padding)
+    pixels = memoryview(tiff)[_POINTER_AT + 4 :]  # a large scan is copied once
+    return b"".join((tiff[:_POINTER_AT], struct.pack("<I", place), pixels, padding, written(main, inner, place)))
 
 
 def _tags_of(block: bytes) -> tuple[Directory, dict[int, Directory]]:
