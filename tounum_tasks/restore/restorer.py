@@ -20,7 +20,7 @@ from tounum_tasks.models.weights import check_weights, parse_safetensors
 from tounum_tasks.restore import graph
 from tounum_tasks.restore.evidence import spread_squares
 from tounum_tasks.restore.network import REACH, STRIDE, build_network, set_weights, weight_shapes
-from tounum_tasks.restore.tiles import Tile
+from tounum_tasks.restore.tiles import Tile, tiles
 from tounum_tasks.threads import in_threads
 
 LARGEST_TILE = 448
@@ -32,6 +32,8 @@ _EDGE = 8
 
 _SQUARES, _CELL = 24, 32
 _DARKEST, _LIGHTEST = (1, 1, 1), (254, 254, 254)
+
+_GREY_TILE = 512
 
 _STEP = 8
 """Tiles begin and end at multiples of it: the network treats the pixels of a 4x4 square differently."""
@@ -93,9 +95,9 @@ class Restorer:
             (restored,) = self._network(np.ascontiguousarray(padded), np.array(blur, np.float32))
             tile.of(result)[:] = restored[top : top + tile.bottom - tile.top, left : left + tile.right - tile.left]
 
-        tiles = even_tiles(*rgb.shape[:2], largest=LARGEST_TILE)
+        even = even_tiles(*rgb.shape[:2], largest=LARGEST_TILE)
         # The largest come first: the memory that OpenVINO takes for them is enough for the others.
-        in_threads(fill, sorted(tiles, key=lambda tile: _pixels_seen(tile, *rgb.shape[:2]), reverse=True))
+        in_threads(fill, sorted(even, key=lambda tile: _pixels_seen(tile, *rgb.shape[:2]), reverse=True))
         _take_back_shift(rgb, result)
         if is_grey(rgb):
             grey = np.rint(result.mean(axis=2, dtype=np.float32)).astype(np.uint8)
@@ -165,8 +167,11 @@ def _borders(length: int, largest: int) -> list[int]:
 
 def is_grey(rgb: NDArray[np.uint8]) -> bool:
     """Whether all pixels are shades of grey."""
-    red, green, blue = cv2.split(rgb)
-    return not cv2.norm(red, green, cv2.NORM_INF) and not cv2.norm(green, blue, cv2.NORM_INF)
+    for tile in tiles(rgb, _GREY_TILE):  # a page in colour shows it in its first ones
+        red, green, blue = cv2.split(tile.of(rgb))
+        if cv2.norm(red, green, cv2.NORM_INF) or cv2.norm(green, blue, cv2.NORM_INF):
+            return False
+    return True
 
 
 @lru_cache(maxsize=1)
