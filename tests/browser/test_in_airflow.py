@@ -177,10 +177,11 @@ def prepared(airflow: LocalAirflow) -> dict[str, Any]:
 
 def until_known(person: Person, page: str) -> Any:
     """Open a page until the index knows what the last run published; return its frame."""
-    return until(person, page, lambda frame: frame.locator(".note").count() == 0)
+    # A page that asks again soon has no note either.
+    return until(person, page, lambda frame: frame.locator(".facts").count() and not frame.locator(".note").count())
 
 
-def until(person: Person, page: str, is_there: Callable[[Any], bool]) -> Any:
+def until(person: Person, page: str, is_there: Callable[[Any], Any]) -> Any:
     """Open a page until its frame shows what is waited for; return the frame."""
     for _ in range(20):
         frame = person.open(page)
