@@ -231,8 +231,9 @@ FIELD = (
           "unit/images_decode::a_file_that_ends_early_is_an_error_never_half_a_picture "
           "unit/fuzz_images::damaged_files_are_decoded_or_refused"),
     _line("B21", "JPX of Photoshop's plug-in", "fail", "unit/jpx::jpx_is_read", "the files of the corpus"),
-    _line("B22", "old-style JPEG in TIFF", "pass", "", "all: no library here writes it"),
-    _line("B23", "grey old-style JPEG, drawn by hand", "doubtful", "", "all"),
+    _line("B22", "old-style JPEG in TIFF", "pass", "unit/old_jpeg_tiff::it_is_read"),
+    _line("B23", "grey old-style JPEG, drawn by hand", "doubtful",
+          "unit/old_jpeg_tiff::it_is_read unit/old_jpeg_tiff::a_stream_of_greys_that_is_cut_short_is_damaged"),
     _line("B24", "RGB with infrared, declared", "pass",
           "unit/images_decode::an_unspecified_extra_sample_is_not_transparency"),
     _line("B25", "the same, not declared", "doubtful",

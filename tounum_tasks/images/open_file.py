@@ -263,7 +263,8 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     limits.check_size(header.width, header.height)
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
     _check_square_size(header.width, header.height, header.resolution, limits)
-    samples = tiff.read_deep(data, header) if header.is_deep or header.is_premultiplied else None
+    is_ours = header.is_deep or header.is_premultiplied or header.greys_in_jpeg
+    samples = tiff.read_deep(data, header) if is_ours else None
     image: Image.Image | None = _load_tiff(data, header) if samples is None else None
     if image and image.mode.startswith("I;16") and header.photometric == 1:
         samples = np.asarray(image)

@@ -7,6 +7,7 @@ first.
 
 import logging
 from dataclasses import dataclass
+from io import BytesIO
 from typing import IO, Any
 
 import cv2
@@ -15,7 +16,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import resolution
+from tounum_tasks.images import resolution, structure
+from tounum_tasks.images.formats import ImageFormat
+from tounum_tasks.images.headers import PILLOW_READERS
 from tounum_tasks.images.resolution import Resolution
 
 # Damaged files are answered with an ItemError; what the libraries print about them as well would only fill
@@ -52,6 +55,9 @@ class TiffHeader:
     segment_shape: tuple[int, int]  # (rows, columns) of a strip or tile
     tiled: bool
     big_endian: bool
+    greys_in_jpeg: (
+        tuple[int, int] | None
+    )  # (offset, bytes) of the whole JPEG stream of a page of greys in old-style JPEG
 
     @property
     def bytes_per_pixel(self) -> float:
@@ -114,7 +120,15 @@ def read_header(data: "IO[bytes]", size: int) -> TiffHeader:
             segment_shape=(page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth),
             tiled=page.is_tiled,
             big_endian=file.byteorder == ">",
+            greys_in_jpeg=_greys_in_jpeg(page, size),
         )
+
+
+def _greys_in_jpeg(page: tifffile.TiffPage, size: int) -> tuple[int, int] | None:
+    """Return where the JPEG stream of a page of greys in old-style JPEG lies (TIFF 6.0, section 22), if it is whole."""
+    start, length = (np.ravel(page.tags.valueof(tag, 0))[0] for tag in (513, 514))
+    is_old = int(page.compression) == 6 and page.samplesperpixel == 1
+    return (int(start), int(length)) if is_old and start and length and start + length <= size else None
 
 
 def _check_is_read(page: tifffile.TiffPage) -> None:
@@ -149,9 +163,12 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
     Returns:
         HxW or HxWxC in the order of the file (RGB, RGBA, ...), in the file's own type.
 
+    Pillow asks libtiff for the colours of greys in old-style JPEG, which fails: their stream is read as a JPEG file.
     OpenCV decodes most compressions but only grey, RGB and RGBA that is stored pixel by pixel. The other
     layouts go through tifffile, which knows every layout but few compressions without further packages.
     """
+    if header.greys_in_jpeg:
+        return upright(_greys(data.getvalue(), header), header.orientation)
     is_half = header.sample_format == 3 and header.bits < 32
     by_opencv = (
         header.bits > 8  # of signed bytes it takes RGBA for something else
@@ -176,6 +193,17 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
     if header.planar and samples.ndim == 3:
         samples = np.moveaxis(samples, 0, -1)
     return upright(samples, header.orientation)
+
+
+def _greys(data: bytes, header: TiffHeader) -> NDArray[np.uint8]:
+    assert header.greys_in_jpeg
+    start, length = header.greys_in_jpeg
+    stream = bytes(data[start : start + length])
+    structure.check_jpeg(stream)
+    image = PILLOW_READERS[ImageFormat.JPEG](BytesIO(stream))
+    if image.size != (header.width, header.height) or image.mode != "L":
+        raise ItemError(ErrorCode.CORRUPT, "the JPEG stream of the TIFF page is of another picture")
+    return np.asarray(image)
 
 
 def _opencv_samples(data: Any) -> NDArray[np.generic]:
