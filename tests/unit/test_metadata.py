@@ -88,6 +88,63 @@ def test_iptc_lives_on_where_the_format_has_a_place_and_in_xmp(suffix: str, plac
     assert (fields.title, fields.captured_at, fields.keywords) == ("Heumarkt", "1945-03", ("market", "war damage"))
 
 
+def with_texts(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file with chunks before its pixels."""
+    data = saved(RGB, "PNG")
+    return data[:33] + b"".join(png_chunk(kind, content) for kind, content in chunks) + data[33:]
+
+
+def text_chunk(kind: bytes, keyword: str, text: str) -> tuple[bytes, bytes]:
+    head = keyword.encode("latin-1") + b"\0"
+    if kind == b"tEXt":
+        return kind, head + text.encode("latin-1")
+    if kind == b"zTXt":
+        return kind, head + b"\0" + zlib.compress(text.encode("latin-1"))
+    return kind, head + b"\1\0de\0\0" + zlib.compress(text.encode())
+
+
+@needs_exiftool
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+def test_texts_of_png_files_are_read_and_live_on(kind: bytes, tmp_path: Path) -> None:
+    texts = {"Title": "Heumarkt Köln", "Description": "Two carts", "Copyright": "City archive", "Author": "A. Sander"}
+    dated = {**texts, "Creation Time": "Mon, 04 May 1987 12:00:00 +0200", "Comment": "Created with GIMP"}
+    data = with_texts(*(text_chunk(kind, keyword, text) for keyword, text in dated.items()))
+    assert read(data)[1].fields == Fields(
+        title="Heumarkt Köln",
+        description="Two carts",
+        copyright="City archive",
+        digitised_at="1987-05-04T12:00:00+02:00",
+    )
+    path = tmp_path / "enhanced.png"
+    path.write_bytes(enhanced(data, "png"))
+    said = exiftool(path)
+    names = ("Title", "Description", "Rights", "Creator")
+    assert [said[f"XMP-dc:{name}"] for name in names] == list(texts.values())
+
+
+def test_what_xmp_says_wins_over_texts() -> None:
+    data = with_metadata(RGB, "png")
+    data = data[:33] + png_chunk(*text_chunk(b"tEXt", "Title", "icon theme")) + data[33:]
+    assert read(data)[1].fields.title == "Market"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("exif", b"zTXt"), ("APP1", b"zTXt"), ("exif", b"tEXt")])
+def test_profiles_that_imagemagick_wrote_into_texts_are_read(name: str, kind: bytes) -> None:
+    block = Image.Exif()
+    block[271], block[272] = "NIKON CORPORATION", "NIKON D70"
+    content = block.tobytes()
+    text = f"\n{name}\n{len(content):8}\n" + "\n".join(content.hex()[at : at + 72] for at in range(0, 9999, 72)).strip()
+    data = with_texts(text_chunk(kind, f"Raw profile type {name}", text))
+    assert read(data)[1].fields.device == "NIKON D70"
+
+
+def test_a_damaged_text_costs_no_other() -> None:
+    data = with_texts((b"zTXt", b"Comment\0\0broken"), text_chunk(b"tEXt", "Title", "Heumarkt"))
+    metadata = read(data)[1]
+    assert metadata.fields.title == "Heumarkt"
+    assert [sentence for sentence in metadata.left_out if sentence.startswith("a text of the PNG file: ")]
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_pixels_and_their_metadata_survive_each_other(suffix: str) -> None:
     data = with_metadata(RGB, suffix, orientation=8)
@@ -250,7 +307,8 @@ def test_text_of_old_programs_is_read_and_control_characters_are_shown() -> None
     ("written", "read_as"),
     [
         ("1987:05:04 12:00:00", "1987-05-04T12:00:00"), ("1987-05-04 12:00:00", "1987-05-04T12:00:00"),
-        ("1987:05:04", "1987-05-04"), ("0000:00:00 00:00:00", None), ("    :  :     :  :  ", None),
+        ("1987:05:04", "1987-05-04"), ("2004/05/09 16:00:21", "2004-05-09T16:00:21"),
+        ("0000:00:00 00:00:00", None), ("    :  :     :  :  ", None),
         ("1987:13:04 12:00:00", None), ("1987:05:04 25:00:00", None), (None, None),
     ],
 )  # fmt: skip

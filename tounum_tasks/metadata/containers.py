@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tounum_tasks.metadata.directories import LONG, Directory, read_directory, swapped
 
@@ -12,6 +12,7 @@ MAX_SEGMENTS = 10_000  # of a file
 
 _XMP_IN_JPEG, _MORE_XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
+_RAW_PROFILE = b"Raw profile type "
 _IPTC_RESOURCE = 0x0404  # Photoshop File Formats, Image Resource IDs
 IPTC_TAG, XMP_TAG = 33_723, 700
 _RESOURCES_TAG, _PROFILE_TAG = 34_377, 34_675
@@ -24,6 +25,7 @@ class Blocks:
     Attributes:
         exif: a TIFF structure; not of TIFF files, which are one themselves.
         has_profile: there is an ICC profile.
+        texts: of PNG files by their keyword; of several with one keyword the first.
         left_out: what was not read, as sentences.
     """
 
@@ -31,6 +33,7 @@ class Blocks:
     xmp: bytes = b""
     iptc: bytes = b""
     has_profile: bool = False
+    texts: dict[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
 
@@ -93,29 +96,57 @@ def png_blocks(data: bytes) -> Blocks:
         if len(data) < at + 12:
             break
         length, kind = struct.unpack_from(">I4s", data, at)
+        content = data[at + 8 : at + 8 + length]
         if kind == b"eXIf":
-            found.exif = data[at + 8 : at + 8 + length][:MAX_BYTES]
+            found.exif = content[:MAX_BYTES]
         elif kind == b"iCCP":
             found.has_profile = True
-        elif kind == b"iTXt" and data[at + 8 : at + 26] == b"XML:com.adobe.xmp\0":
-            found.xmp = _international_text(data[at + 26 : at + 8 + length])
-        elif kind == b"zTXt" and data[at + 8 : at + 30] == b"Raw profile type iptc\0":
-            found.iptc = _raw_profile(data[at + 31 : at + 8 + length])
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            try:
+                _take_text(found, kind, content)
+            except (ValueError, zlib.error) as error:  # the others are good all the same
+                found.left_out = (*found.left_out, f"a text of the PNG file: {error}")
         at += 12 + length
     return found
+
+
+def _take_text(found: Blocks, kind: bytes, content: bytes) -> None:
+    """Take in a text of a PNG file, or the block that it holds (PNG Third Edition, 11.3.3)."""
+    keyword, _, rest = content.partition(b"\0")
+    if kind == b"iTXt":
+        text = _international_text(rest)
+    else:
+        text = _unpacked(rest[1:]) if kind == b"zTXt" else rest[:MAX_BYTES]
+    if keyword == b"XML:com.adobe.xmp":
+        found.xmp = text
+    elif keyword.startswith(_RAW_PROFILE):
+        _take_raw_profile(found, keyword.removeprefix(_RAW_PROFILE), text)
+    else:
+        found.texts.setdefault(
+            keyword.decode("latin-1"), text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace")
+        )
 
 
 def _international_text(content: bytes) -> bytes:
     """Return the text of an iTXt chunk, given what follows its keyword (PNG Third Edition, 11.3.3.4)."""
     *_, text = content[2:].split(b"\0", 2)
-    return zlib.decompressobj().decompress(text, MAX_BYTES) if content[:1] == b"\1" else text[:MAX_BYTES]
+    return _unpacked(text) if content[:1] == b"\1" else text[:MAX_BYTES]
 
 
-def _raw_profile(packed: bytes) -> bytes:
-    """Return the IPTC datasets of a text as ImageMagick and ExifTool write it: name, size, and lines of hex digits."""
-    _, size, *lines = zlib.decompressobj().decompress(packed, MAX_BYTES).split()
+def _unpacked(packed: bytes) -> bytes:
+    return zlib.decompressobj().decompress(packed, MAX_BYTES)
+
+
+def _take_raw_profile(found: Blocks, name: bytes, text: bytes) -> None:
+    """Take in a block as ImageMagick and ExifTool write it into a text: its name, its size, and lines of hex digits."""
+    _, size, *lines = text.split()
     content = bytes.fromhex(b"".join(lines).decode())[: int(size)]
-    return iptc_of_resources(content) if content.startswith(b"8BIM") else content
+    if name in (b"exif", b"APP1") and content.startswith(b"Exif\0\0"):
+        found.exif = found.exif or content[6:]
+    elif name in (b"xmp", b"APP1"):
+        found.xmp = found.xmp or content.removeprefix(_XMP_IN_JPEG)
+    elif name in (b"iptc", b"8bim"):
+        found.iptc = iptc_of_resources(content) if content.startswith(b"8BIM") else content
 
 
 def webp_blocks(data: bytes) -> Blocks:

@@ -14,6 +14,7 @@ from tounum_tasks.metadata.exif import Exif, exif_fields, read_exif
 from tounum_tasks.metadata.fields import Fields
 from tounum_tasks.metadata.iptc import MAX_BYTES as MAX_IPTC
 from tounum_tasks.metadata.iptc import complete_by_iptc, kept_iptc
+from tounum_tasks.metadata.png_texts import complete_by_texts
 from tounum_tasks.metadata.xmp import Xmp, xmp_fields
 
 MAX_PACKET = 65_000  # bytes; a JPEG segment holds little more
@@ -81,6 +82,7 @@ def read_metadata(
     xmp, xmp_left_out = _xmp(blocks.xmp)
     iptc, iptc_left_out = _iptc(blocks.iptc)
     complete_by_iptc(xmp, iptc)
+    complete_by_texts(xmp, blocks.texts)
     regions = xmp.without_original_pixels(turned=turned)
     packet = xmp.to_bytes()
     if len(packet) > MAX_PACKET:

@@ -10,7 +10,7 @@ from tounum_tasks.visible import one_line
 MAX_TEXT = 2_000  # characters of one field
 MAX_KEYWORDS, MAX_KEYWORD = 64, 200  # all fields together fit into one message of a decoder's process
 
-_EXIF_DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?")
+_EXIF_DATE = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?")
 _ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?")
 _PDF_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(Z|[+-]\d\d'\d\d)?")
 _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
