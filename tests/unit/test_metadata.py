@@ -17,6 +17,7 @@ from tests.image_files import picture, png_chunk, saved, tiff_pages
 from tests.metadata_files import FORMATS, TAKEN, TITLED, exif, exiftool, iptc, with_metadata, xmp_packet
 from tounum_tasks.images.decode import open_image
 from tounum_tasks.images.encode import encode
+from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.metadata.embedded import Metadata, read_metadata
 from tounum_tasks.metadata.fields import Fields, device_of, exif_date, iso_date
 
@@ -138,8 +139,18 @@ def test_profiles_that_imagemagick_wrote_into_texts_are_read(name: str, kind: by
     assert read(data)[1].fields.device == "NIKON D70"
 
 
+def test_texts_that_unpack_to_gigabytes_are_not_unpacked() -> None:
+    bomb = zlib.compress(bytes(16 << 20))
+    chunks = [(b"zTXt", f"Comment {number}".encode() + b"\0\0" + bomb) for number in range(1000)]
+    data = with_texts(*chunks, *[(b"zTXt", b"Title\0\0" + bomb)] * 1000, text_chunk(b"tEXt", "Author", "A. Sander"))
+    with open_image(data, ImageLimits(page_seconds=3)) as file:  # unpacking all of them takes longer
+        metadata = file.metadata(file.decode(1))
+    assert metadata.left_out == ()
+    assert b"A. Sander" in metadata.xmp
+
+
 def test_a_damaged_text_costs_no_other() -> None:
-    data = with_texts((b"zTXt", b"Comment\0\0broken"), text_chunk(b"tEXt", "Title", "Heumarkt"))
+    data = with_texts((b"zTXt", b"Description\0\0broken"), text_chunk(b"tEXt", "Title", "Heumarkt"))
     metadata = read(data)[1]
     assert metadata.fields.title == "Heumarkt"
     assert [sentence for sentence in metadata.left_out if sentence.startswith("a text of the PNG file: ")]

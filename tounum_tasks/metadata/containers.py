@@ -13,6 +13,8 @@ MAX_SEGMENTS = 10_000  # of a file
 _XMP_IN_JPEG, _MORE_XMP_IN_JPEG = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _RAW_PROFILE = b"Raw profile type "
+PNG_TEXTS = ("Title", "Description", "Copyright", "Author", "Creation Time")
+"""Keywords of the texts that are read."""
 _IPTC_RESOURCE = 0x0404  # Photoshop File Formats, Image Resource IDs
 IPTC_TAG, XMP_TAG = 33_723, 700
 _RESOURCES_TAG, _PROFILE_TAG = 34_377, 34_675
@@ -111,20 +113,26 @@ def png_blocks(data: bytes) -> Blocks:
 
 
 def _take_text(found: Blocks, kind: bytes, content: bytes) -> None:
-    """Take in a text of a PNG file, or the block that it holds (PNG Third Edition, 11.3.3)."""
+    """Take in a text of a PNG file, or the block that it holds (PNG Third Edition, 11.3.3).
+
+    None is unpacked for nothing.
+    """
     keyword, _, rest = content.partition(b"\0")
+    name = keyword.decode("latin-1")
+    is_text = name in PNG_TEXTS and name not in found.texts
+    is_xmp = keyword == b"XML:com.adobe.xmp" and not found.xmp
+    if not (is_text or is_xmp or keyword.startswith(_RAW_PROFILE)):
+        return
     if kind == b"iTXt":
         text = _international_text(rest)
     else:
         text = _unpacked(rest[1:]) if kind == b"zTXt" else rest[:MAX_BYTES]
-    if keyword == b"XML:com.adobe.xmp":
+    if is_text:
+        found.texts[name] = text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace")
+    elif is_xmp:
         found.xmp = text
-    elif keyword.startswith(_RAW_PROFILE):
-        _take_raw_profile(found, keyword.removeprefix(_RAW_PROFILE), text)
     else:
-        found.texts.setdefault(
-            keyword.decode("latin-1"), text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace")
-        )
+        _take_raw_profile(found, keyword.removeprefix(_RAW_PROFILE), text)
 
 
 def _international_text(content: bytes) -> bytes:
@@ -146,7 +154,7 @@ def _take_raw_profile(found: Blocks, name: bytes, text: bytes) -> None:
     elif name in (b"xmp", b"APP1"):
         found.xmp = found.xmp or content.removeprefix(_XMP_IN_JPEG)
     elif name in (b"iptc", b"8bim"):
-        found.iptc = iptc_of_resources(content) if content.startswith(b"8BIM") else content
+        found.iptc = found.iptc or (iptc_of_resources(content) if content.startswith(b"8BIM") else content)
 
 
 def webp_blocks(data: bytes) -> Blocks:
