@@ -78,14 +78,6 @@ class AirflowApi:
         """Return why DAG files could not be read."""
         return [error["stack_trace"] for error in self.request("GET", "importErrors")["import_errors"]]
 
-    def set_pool(self, name: str, slots: int, description: str) -> None:
-        """Create a pool, or give it so many slots."""
-        body = {"slots": slots, "description": description, "include_deferred": False}
-        try:
-            self.request("PATCH", f"pools/{name}", json=body)
-        except NotFoundError:
-            self.request("POST", "pools", json={"name": name, **body})
-
     def has_dag(self, dag_id: str) -> bool:
         """Whether Airflow has read the DAG."""
         return any(dag["dag_id"] == dag_id for dag in self.request("GET", "dags", params={"limit": 1000})["dags"])

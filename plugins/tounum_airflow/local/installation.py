@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
@@ -164,7 +164,7 @@ class LocalAirflow(Startable):
         return done.stdout
 
     def prepare(self) -> None:
-        """Create the folders, secrets and database; quick when they exist.
+        """Create the folders, secrets, database and pool; quick when they exist.
 
         Raises:
             EnvironmentFault: another process uses this installation, or a command failed.
@@ -172,9 +172,14 @@ class LocalAirflow(Startable):
         self.claim()
         if not self.passwords_file.exists():
             _write_private(self.passwords_file, json.dumps({USER: secrets.token_urlsafe(16)}))
-        with self._once("airflow", version("apache-airflow-core")) as is_new:
-            if is_new:
-                self.airflow("db", "migrate")
+        slots = load_settings().model_slots
+        state = {"airflow": version("apache-airflow-core"), "model_slots": slots}
+        stamp = self.home / "prepared.json"
+        if not stamp.exists() or json.loads(stamp.read_text()) != state:
+            # Before anything else writes: on SQLite, a request for it may wait for a minute when the components start.
+            self.airflow("db", "migrate")
+            self.airflow("pools", "set", MODEL_POOL, str(slots), "Tasks that load models; see TOUNUM_MODEL_SLOTS")
+            stamp.write_text(json.dumps(state))
 
     def start(self) -> None:
         """Start the components and wait until all of them answer and the DAG has been read.
@@ -191,11 +196,6 @@ class LocalAirflow(Startable):
         for name in COMPONENTS:
             self.launch(name)
         self._wait_until("the components answer", self._all_healthy)
-        slots = load_settings().model_slots
-        with self._once("model_slots", slots) as is_new:  # what was changed in the UI since stays so
-            if is_new:
-                # Airflow's command takes seconds for it; tasks of a run that is due wait until their pool is there.
-                self.api.set_pool(MODEL_POOL, slots, "Tasks that load models; see TOUNUM_MODEL_SLOTS")
         self._wait_until(f"{self.dag_id} has been read", self._dag_is_there)
 
     def launch(self, component: str, environment: Mapping[str, str] | None = None) -> None:
@@ -267,14 +267,6 @@ class LocalAirflow(Startable):
         if errors := self.api.import_errors():
             raise ConfigurationError(f"Airflow cannot read a DAG file:\n{errors[0].strip()}")
         return self.api.has_dag(self.dag_id)
-
-    @contextlib.contextmanager
-    def _once(self, name: str, value: object) -> Iterator[bool]:
-        """Context that yields whether ``value`` is another than when the context of this name was last left."""
-        stamp = self.home / "prepared.json"
-        prepared = json.loads(stamp.read_text()) if stamp.exists() else {}
-        yield prepared.get(name) != value
-        stamp.write_text(json.dumps({**prepared, name: value}))
 
     def _secrets(self) -> dict[str, str]:
         """Keys that all components share; made once."""
