@@ -1,5 +1,7 @@
 """One Airflow for all tests of this folder; a browser whose contexts are the people who look at it."""
 
+import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from tests.metadata_files import xmp_packet
 from tounum_airflow.local.installation import LocalAirflow
 from tounum_tasks.sample.batch import jpeg, write_sample_batch
 from tounum_tasks.sample.scans import as_scanned
+
+DUE_RUN_SECONDS = 300
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +52,22 @@ def airflow(site: Path) -> Iterator[LocalAirflow]:
     try:
         running.start()
         running.api.set_paused("tounum_nightly", False)
+        _wait_for_the_run_that_is_due(running)
         yield running
     finally:
         running.stop()
+
+
+def _wait_for_the_run_that_is_due(airflow: LocalAirflow) -> None:
+    """Let Airflow make up for tonight's run, which would take corrections of the tests in before theirs do."""
+    deadline = time.monotonic() + DUE_RUN_SECONDS
+    while time.monotonic() < deadline:
+        due = airflow.api.dag("tounum_nightly")["next_dagrun_run_after"]
+        is_due = due is not None and dt.datetime.fromisoformat(due) <= dt.datetime.now(dt.UTC)
+        if not is_due and not airflow.api.runs("tounum_nightly", state=["queued", "running"]):
+            return
+        time.sleep(1)
+    raise AssertionError(f"the run that was due has not ended after {DUE_RUN_SECONDS} s")
 
 
 @pytest.fixture(scope="session")
