@@ -139,6 +139,24 @@ def test_profiles_that_imagemagick_wrote_into_texts_are_read(name: str, kind: by
     assert read(data)[1].fields.device == "NIKON D70"
 
 
+@pytest.mark.parametrize("odd", ["\uffff", "\ufffe", "\x01"])
+def test_what_xml_cannot_hold_costs_no_metadata(odd: str) -> None:
+    of_png = read(with_texts(text_chunk(b"iTXt", "Title", f"Heu{odd}markt")))[1]
+    of_jpeg = read(with_iptc(saved(RGB, "JPEG"), b"\x1c\x01\x5a\x00\x03\x1b%G" + iptc((5, f"Heu{odd}markt"))))[1]
+    for metadata in (of_png, of_jpeg):
+        assert (metadata.fields.title or "").startswith("Heu") and (metadata.fields.title or "").endswith("markt")
+        assert metadata.left_out == ()
+
+
+@pytest.mark.parametrize(
+    "written", ["Mon, 04 May 99999999999999999999 12:00:00 +0200", "04 May 1987 12:00:00 +99999999999999999999", "May"]
+)
+def test_a_time_of_png_that_is_none_is_left_out(written: str) -> None:
+    data = with_texts(text_chunk(b"tEXt", "Creation Time", written), text_chunk(b"tEXt", "Title", "Heumarkt"))
+    fields = read(data)[1].fields
+    assert (fields.title, fields.digitised_at) == ("Heumarkt", None)
+
+
 def test_texts_that_unpack_to_gigabytes_are_not_unpacked() -> None:
     bomb = zlib.compress(bytes(16 << 20))
     chunks = [(b"zTXt", f"Comment {number}".encode() + b"\0\0" + bomb) for number in range(1000)]

@@ -31,5 +31,5 @@ def _date(text: str) -> str | None:
     """Return a date as ISO 8601; PNG recommends the form of e-mails (RFC 1123, 5.2.14), and others are in use."""
     try:
         return parsedate_to_datetime(text).isoformat()
-    except ValueError:
+    except (ValueError, OverflowError):
         return iso_date(text) or exif_date(text)

@@ -27,6 +27,7 @@ NAMESPACES = {
     "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
     "tounum": "urn:tounum:xmp:1:",
 }
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 # What is said of the original's pixels, and small pictures of them.
 _OF_ORIGINAL = (
@@ -97,14 +98,14 @@ class Xmp:
     def set_text(self, name: str, value: str) -> None:
         """Give a property one value, in place of what it was."""
         self.remove(name)
-        self._add(name).text = value
+        self._add(name).text = _storable(value)
 
     def set_alternative(self, name: str, value: str) -> None:
         """Give a property one value for every language, in place of what it was."""
         self.remove(name)
         entry = etree.SubElement(etree.SubElement(self._add(name), _name("rdf:Alt")), _name("rdf:li"))
         entry.set(_XML_LANG, "x-default")
-        entry.text = value
+        entry.text = _storable(value)
 
     def add_to_list(self, name: str, values: Iterable[str], kind: str) -> None:
         """Add values to a list, those that it does not have yet.
@@ -122,7 +123,7 @@ class Xmp:
             self.remove(name)
             entries, new = etree.SubElement(self._add(name), _name(f"rdf:{kind}")), [*there, *new]
         for value in new:
-            etree.SubElement(entries, _name("rdf:li")).text = value
+            etree.SubElement(entries, _name("rdf:li")).text = _storable(value)
 
     def remove(self, name: str) -> None:
         """Take a property out, wherever it stands."""
@@ -195,6 +196,10 @@ def xmp_fields(xmp: Xmp) -> Fields:
         copyright=xmp.text("dc:rights"),
         keywords=distinct(xmp.texts("dc:subject")),
     )
+
+
+def _storable(text: str) -> str:
+    return _NOT_IN_XML.sub("\ufffd", text)
 
 
 def _name(name: str) -> str:
