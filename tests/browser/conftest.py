@@ -1,6 +1,5 @@
 """One Airflow for all tests of this folder; a browser whose contexts are the people who look at it."""
 
-import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,9 +61,7 @@ def _wait_for_the_run_that_is_due(airflow: LocalAirflow) -> None:
     """Let Airflow make up for tonight's run, which would take corrections of the tests in before theirs do."""
     deadline = time.monotonic() + DUE_RUN_SECONDS
     while time.monotonic() < deadline:
-        due = airflow.api.dag("tounum_nightly")["next_dagrun_run_after"]
-        is_due = due is not None and dt.datetime.fromisoformat(due) <= dt.datetime.now(dt.UTC)
-        if not is_due and not airflow.api.runs("tounum_nightly", state=["queued", "running"]):
+        if airflow.api.is_at_rest("tounum_nightly"):
             return
         time.sleep(1)
     raise AssertionError(f"the run that was due has not ended after {DUE_RUN_SECONDS} s")

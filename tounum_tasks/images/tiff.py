@@ -1,4 +1,4 @@
-"""One page of a TIFF file: its tags, and the samples of pages with more than 8 bits.
+"""One page of a TIFF file: its tags, and the samples of pages that Pillow would not read or would cut down to 8 bits.
 
 A page is handed to a decoder by making the header of the file point at that page. So every decoder sees a
 one-page file, a broken page cannot spoil the others, and reading the last page costs no more than reading the

@@ -7,10 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from tounum_airflow.local.follow import follow, reasons
@@ -61,24 +59,15 @@ def sample_run(port: int | None) -> int:
     data = PROJECT / "data"
     settings, environment = _own_roots(data)
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
-    with (
-        TemporaryDirectory(prefix="sample-", dir=data) as folder,
-        ThreadPoolExecutor(1) as aside,
-        _stopped_at_the_end(
-            LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)
-        ) as airflow,
-    ):
-        airflow.claim()  # who cannot have it is told at once
-        drawn = Path(folder) / "batch"
-        drawing = aside.submit(write_sample_batch, drawn)
-        airflow.start()
+    with _running(LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)) as airflow:
         api = airflow.api
         if api.dag(DAG)["is_paused"]:
             api.set_paused(DAG, False)
         _finish_earlier_runs(airflow)
-        drawing.result()
         now = dt.datetime.now(dt.UTC)
-        batch = drawn.rename(data / "ingest" / f"sample {now:%Y-%m-%d %H-%M-%S}")
+        batch = data / "ingest" / f"sample {now:%Y-%m-%d %H-%M-%S}"
+        write_sample_batch(batch)
+        (batch / "_READY").touch()
         run_id = api.trigger(DAG, dag_run_id=f"{RUN_PREFIX}__{now:%Y-%m-%dT%H-%M-%S}")
         _say(f"Dropped a sample batch in {batch.relative_to(PROJECT)} and triggered the DAG {DAG}:")
         state = follow(airflow, DAG, run_id, timeout=RUN_SECONDS)
@@ -107,8 +96,7 @@ def web_ui(port: int) -> int:
         if root.startswith("file://"):
             Path(root.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
-    with _stopped_at_the_end(LocalAirflow(data / "airflow", workdir=PROJECT, port=port)) as airflow:
-        airflow.start()
+    with _running(LocalAirflow(data / "airflow", workdir=PROJECT, port=port)) as airflow:
         where = f"in {_shown(airflow.passwords_file)}"
         print(
             f"\nThe web UI is at {airflow.base_url}\n"
@@ -134,8 +122,9 @@ def airflow_command(arguments: list[str]) -> int:
 
 
 @contextmanager
-def _stopped_at_the_end(airflow: LocalAirflow) -> Iterator[LocalAirflow]:
+def _running(airflow: LocalAirflow) -> Iterator[LocalAirflow]:
     try:
+        airflow.start()
         yield airflow
     finally:
         # A second Ctrl-C must not leave components behind.
@@ -167,12 +156,10 @@ def _finish_earlier_runs(airflow: LocalAirflow) -> None:
     deadline = time.monotonic() + EARLIER_RUNS_SECONDS
     told = False
     while time.monotonic() < deadline:
-        active = airflow.api.runs(DAG, state=["queued", "running"])
-        for run in active:
+        for run in airflow.api.runs(DAG, state=["queued", "running"]):
             if run["dag_run_id"].startswith(RUN_PREFIX):
                 airflow.api.set_run_state(DAG, run["dag_run_id"], "failed")
-        due = airflow.api.dag(DAG)["next_dagrun_run_after"]
-        if not active and (due is None or dt.datetime.fromisoformat(due) > dt.datetime.now(dt.UTC)):
+        if airflow.api.is_at_rest(DAG):
             return
         if not told:
             _say("Airflow first makes up for a run that was due while it did not run.")

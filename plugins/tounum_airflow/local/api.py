@@ -1,5 +1,6 @@
 """The part of Airflow's REST API that the launcher and the tests speak."""
 
+import datetime as dt
 from typing import Any
 
 import httpx
@@ -100,6 +101,12 @@ class AirflowApi:
         return self.request("GET", f"dags/{dag_id}/dagRuns", params={"limit": 1000, "order_by": "id", **filters})[
             "dag_runs"
         ]
+
+    def is_at_rest(self, dag_id: str) -> bool:
+        """Whether no run of a DAG is at work, and none is due that Airflow has yet to make up for."""
+        due = self.dag(dag_id)["next_dagrun_run_after"]
+        is_due = due is not None and dt.datetime.fromisoformat(due) <= dt.datetime.now(dt.UTC)
+        return not is_due and not self.runs(dag_id, state=["queued", "running"])
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Return one run."""

@@ -169,14 +169,13 @@ class LocalAirflow(Startable):
         Raises:
             EnvironmentFault: another process uses this installation, or a command failed.
         """
-        self.claim()
+        self._claim()
         if not self.passwords_file.exists():
             _write_private(self.passwords_file, json.dumps({USER: secrets.token_urlsafe(16)}))
         slots = load_settings().model_slots
         state = {"airflow": version("apache-airflow-core"), "model_slots": slots}
         stamp = self.home / "prepared.json"
         if not stamp.exists() or json.loads(stamp.read_text()) != state:
-            # Before anything else writes: on SQLite, a request for it may wait for a minute when the components start.
             self.airflow("db", "migrate")
             self.airflow("pools", "set", MODEL_POOL, str(slots), "Tasks that load models; see TOUNUM_MODEL_SLOTS")
             stamp.write_text(json.dumps(state))
@@ -187,7 +186,7 @@ class LocalAirflow(Startable):
         Raises:
             EnvironmentFault: a component ended, or the DAG cannot be read; the message says where to look.
         """
-        self.claim()
+        self._claim()
         if not _is_free(self.port):
             raise ConfigurationError(
                 f"Port {self.port} is in use by another program; stop that, or choose another: make ui PORT=8090"
@@ -284,12 +283,8 @@ class LocalAirflow(Startable):
     def _sessions_file(self) -> Path:
         return self.home / "sessions.json"
 
-    def claim(self) -> None:
-        """Make the installation ours, and stop what a killed launcher has left running in it.
-
-        Raises:
-            EnvironmentFault: another process uses it.
-        """
+    def _claim(self) -> None:
+        """Make the installation ours, and stop what a killed launcher has left running in it."""
         if self._lock is not None:
             return
         self.home.mkdir(parents=True, exist_ok=True)
