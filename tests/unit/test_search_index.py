@@ -8,7 +8,7 @@ import pytest
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
 from tounum_tasks.items import Item, commit_items
-from tounum_tasks.search.index import index_file, reading, writing
+from tounum_tasks.search.index import LAYOUT, index_file, reading, writing
 from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of, shards
 from tounum_tasks.search.refresh import Refreshed, refresh
 from tounum_tasks.settings import Settings
@@ -189,6 +189,17 @@ def test_a_deleted_index_is_made_anew(settings: Settings) -> None:
         file.unlink()
     assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
     assert len(_paths(settings, Filter())) == 5
+
+
+def test_what_another_release_kept_of_the_same_lake_is_removed(settings: Settings) -> None:
+    path = index_file(settings.index_cache, settings.lake_root)
+    earlier = path.with_name(path.name.replace(f"-{LAYOUT}.", "-1."))
+    of_another_lake = path.with_name("lake-0000000000000000-1.sqlite")
+    for old in (earlier, earlier.with_suffix(".lock"), of_another_lake):
+        old.write_bytes(b"")
+    refresh(settings)
+    assert of_another_lake.exists() and path.exists()
+    assert not [file.name for file in path.parent.iterdir() if file.name.startswith(earlier.stem)]
 
 
 def test_a_shard_is_found_as_it_was_registered(settings: Settings, tmp_path: Path) -> None:

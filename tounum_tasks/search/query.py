@@ -18,6 +18,7 @@ Sort = Literal["newest", "unsure", "caption"]
 SORTED_BY = {"unsure": "confidence", "caption": "caption_confidence"}
 FEW = 8_000  # so many items are sorted at once rather than met in order
 COUNTED = 2_000  # results beyond these are "more than"
+TAG_NUMBER = "(SELECT number FROM tag_numbers WHERE tag = ?)"
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,10 @@ class _Query:
             self._require("items.file_name = ?", name)
         elif tags and not is_met_in_order:
             self.walked, self.number = "tags", "tags.item"
-            self._require("tags.tag = ?", tags.pop(0))
+            self._require(f"tags.tag = {TAG_NUMBER}", tags.pop(0))
         for tag in tags:
-            self._require(f"EXISTS (SELECT 1 FROM tags AS o WHERE o.tag = ? AND o.item = {self.number})", tag)
+            has_tag = f"o.tag = {TAG_NUMBER} AND o.item = {self.number}"
+            self._require(f"EXISTS (SELECT 1 FROM tags AS o WHERE {has_tag})", tag)
         if self.column:
             self._require(f"items.{self.column} IS NOT NULL")
         if span := _span(index, wanted):

@@ -19,7 +19,14 @@ from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.registry import STARTERS, ListedVersion, Registry
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.reviews.text import FOLDER, compacted_names
-from tounum_tasks.search.index import index_file, numbers_of_batch, packed, transaction, writing
+from tounum_tasks.search.index import (
+    index_file,
+    numbers_of_batch,
+    numbers_of_tags,
+    packed,
+    transaction,
+    writing,
+)
 from tounum_tasks.search.reviewed import drop_reviews, lay_over, take_reviews
 from tounum_tasks.search.rows import file_name_of, tags_of, words_of
 from tounum_tasks.settings import Settings
@@ -61,7 +68,17 @@ def refresh(settings: Settings, *, wait: bool = False) -> Refreshed | None:
             return None
         lake = open_storage(settings.lake_root)
         with writing(path) as index:
-            return _bring_up_to_date(lake, index)
+            done = _bring_up_to_date(lake, index)
+        _remove_other_layouts(path)
+        return done
+
+
+def _remove_other_layouts(path: Path) -> None:
+    """Remove what other releases kept of the same lake, which nothing else would: an index can be large."""
+    kept = f"{path.stem}."
+    for other in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*"):
+        if not other.name.startswith(kept):
+            other.unlink(missing_ok=True)
 
 
 def _bring_up_to_date(lake: Storage, index: sqlite3.Connection) -> Refreshed:
@@ -208,11 +225,9 @@ def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | 
         "SELECT 'delete', id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",
         span,
     )
-    tags = index.execute(
-        "SELECT DISTINCT tag FROM counts WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id)
-    )
-    for row in tags.fetchall():
-        index.execute("DELETE FROM tags WHERE tag = ? AND item >= ? AND item < ?", (row["tag"], *span))
+    counted = index.execute("SELECT tag FROM counts WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id))
+    for tag in numbers_of_tags(index, (row["tag"] for row in counted.fetchall())).values():
+        index.execute("DELETE FROM tags WHERE tag = ? AND item >= ? AND item < ?", (tag, *span))
     for table in ("items", "details"):
         index.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", span)
     for table in ("counts", "batches"):
@@ -239,9 +254,9 @@ def _insert_items(index: sqlite3.Connection, first: int, rows: list[dict[str, An
             ),
         )
         index.executemany("INSERT INTO details VALUES (?, ?)", ((item, packed(row)) for item, row in numbered))
-        index.executemany(
-            "INSERT INTO tags VALUES (?, ?)", ((tag, item) for item, row in numbered for tag in tags_of(row))
-        )
+        tagged = [(tag, item) for item, row in numbered for tag in tags_of(row)]
+        numbers = numbers_of_tags(index, (tag for tag, _ in tagged))
+        index.executemany("INSERT INTO tags VALUES (?, ?)", ((numbers[tag], item) for tag, item in tagged))
     index.execute(
         "INSERT INTO texts (rowid, caption, source_path, words) "
         "SELECT id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",
