@@ -5,8 +5,10 @@ import os
 import sys
 
 from tounum_tasks.cli.main import main
+from tounum_tasks.pandas_left_out import leave_pandas_out
 
 if __name__ == "__main__":
+    leave_pandas_out()
     code = main()
     logging.shutdown()
     sys.stdout.flush()

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Param, get_current_context
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.pandas_left_out import leave_pandas_out
 from tounum_tasks.retrain.plan import RetrainPlan, RetrainRequest
 from tounum_tasks.settings import Settings, load_settings
 
@@ -91,6 +92,7 @@ def _number(title: str, description: str, *, maximum: int = 1000) -> Param:
 
 def plan_retraining(step: Callable[[RetrainRequest, Settings], RetrainPlan]) -> dict:
     """Run ``prepare``; return its plan, which the run's other tasks pull."""
+    leave_pandas_out()
     context: Any = get_current_context()
     run = context["dag_run"]
     request = RetrainRequest(run_id=run.run_id, started_at=run.run_after, **context["params"])
@@ -99,6 +101,7 @@ def plan_retraining(step: Callable[[RetrainRequest, Settings], RetrainPlan]) -> 
 
 def run_retraining(step: Callable[[RetrainPlan, Settings], Any]) -> Any:
     """Run one step of a retraining; return its summary."""
+    leave_pandas_out()
     return step(pull_retraining(), load_settings())
 
 

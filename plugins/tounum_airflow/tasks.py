@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from tounum_airflow.metrics import run_published, shard_done
 from tounum_airflow.request import run_request
 from tounum_tasks.logs import about
+from tounum_tasks.pandas_left_out import leave_pandas_out
 from tounum_tasks.plan import RunPlan, RunRequest, ShardRef
 from tounum_tasks.settings import Settings, load_settings
 from tounum_tasks.steps.table import Step
@@ -18,6 +19,7 @@ PLAN_KEY = "plan"
 
 def plan_run(step: Callable[[RunRequest, Settings], RunPlan]) -> list[dict]:
     """Run ``register``; store its plan for the run's other tasks and return the shards, to map the group over."""
+    leave_pandas_out()
     context: Any = get_current_context()
     plan = step(run_request(context["dag_run"], context["params"]), load_settings())
     context["ti"].xcom_push(key=PLAN_KEY, value=plan.to_json())
@@ -34,6 +36,7 @@ def shard_task(step: Step, settings: Settings) -> Any:
     def run(shard: dict) -> dict:
         from tounum_tasks.steps.shard import run_step
 
+        leave_pandas_out()
         reference = ShardRef.model_validate(shard)
         context: Any = get_current_context()
         context["shard_name"] = f"{reference.batch_id} {reference.name}"  # Airflow labels the mapped task with it
@@ -47,6 +50,7 @@ def shard_task(step: Step, settings: Settings) -> Any:
 
 def run_on_plan(step: Callable[[RunPlan, Settings], Any]) -> Any:
     """Run one step on the whole run; return its summary."""
+    leave_pandas_out()
     return step(pull_plan(), load_settings())
 
 
@@ -59,6 +63,7 @@ def publish_plan(step: Callable[[RunPlan, Settings], dict], manifests: Any) -> d
     Raises:
         AirflowSkipException: there is no batch to publish; a skipped task announces nothing.
     """
+    leave_pandas_out()
     plan = pull_plan()
     if not plan.batches:
         raise AirflowSkipException("Nothing arrived: there is nothing to publish.")

@@ -158,8 +158,7 @@ class RunFigures:
 
     @cached_property
     def table(self) -> pa.Table:
-        empty = pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table()
-        return pa.concat_tables([empty, *(batch.table for batch in self.batches)])
+        return pa.concat_tables([_no_rows(), *(batch.table for batch in self.batches)])
 
     @property
     def items(self) -> int:
@@ -297,9 +296,6 @@ class RunFigures:
         ]
 
 
-_NOTHING = pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table()
-
-
 def read_figures(plan: RunPlan, settings: Settings) -> RunFigures:
     """Read the installed manifests of the batches of ``plan``."""
     lake = open_storage(settings.lake_root)
@@ -311,14 +307,18 @@ def _read_batch(lake: Storage, batch: JudgedBatch) -> BatchFigures:
     try:
         return BatchFigures(batch, _read_table(lake, batch.plan))
     except DamagedFile as fault:
-        return BatchFigures(replace(batch, damage=str(fault)), _NOTHING)
+        return BatchFigures(replace(batch, damage=str(fault)), _no_rows())
 
 
 def _read_table(lake: Storage, batch: BatchPlan) -> pa.Table:
     table = read_columns(lake, batch.batch_date, batch.batch_id, COLUMNS)
     if table is None:
-        return _NOTHING
+        return _no_rows()
     return table.replace_schema_metadata()
+
+
+def _no_rows() -> pa.Table:
+    return pa.schema([SCHEMA.field(name) for name in COLUMNS]).empty_table()
 
 
 def counts(column: pa.ChunkedArray) -> Counter[str]:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tounum_tasks.restore.colours import OPPONENT
 from tounum_tasks.restore.evidence import spread_squares
@@ -83,6 +81,8 @@ def is_screened(rgb: NDArray[np.uint8]) -> bool:
 
 def _powers(square: NDArray[np.uint8]) -> np.ndarray:
     """Return the power spectra of the blocks of a square in the three planes: blocks x 3 x frequencies."""
+    import scipy.fft  # a third of a second, which only pages that look noisy are worth
+
     opponent = np.moveaxis(cv2.transform(square.astype(np.float32), OPPONENT), 2, 0)
     rows, columns = opponent.shape[1] // _BLOCK, opponent.shape[2] // _BLOCK
     blocks = opponent[:, : rows * _BLOCK, : columns * _BLOCK].reshape(3, rows, _BLOCK, columns, _BLOCK)
@@ -93,6 +93,8 @@ def _powers(square: NDArray[np.uint8]) -> np.ndarray:
 
 def _peak(powers: np.ndarray) -> float:
     """Return how far the mean spectrum of blocks rises above its rings. Each block counts alike."""
+    from scipy import ndimage
+
     is_fine = _RADIUS > _COARSEST
     strengths = powers[:, is_fine].mean(1)
     mean = (powers / np.maximum(strengths, 1e-3)[:, None, None]).mean(0)
