@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.browser.airflow import airflow_over, command, passwords, roots
 from tests.browser.people import CHROMIUM, Person
@@ -16,6 +17,7 @@ from tounum_tasks.sample.batch import jpeg, write_sample_batch
 from tounum_tasks.sample.scans import as_scanned
 
 DUE_RUN_SECONDS = 300
+CLIENT = httpx.Client(trust_env=False, timeout=60)  # one for all: making one takes longer than a request
 
 
 @pytest.fixture(scope="session")
@@ -76,29 +78,45 @@ def browser(chromium: str) -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture
-def person(airflow: LocalAirflow, browser: Browser) -> Iterator[Callable[..., Person]]:
-    """Somebody who has logged in: ``person("ute")``; options are those of a browser context."""
-    contexts = []
-
-    def log_in(name: str = "ute", **options: object) -> Person:
-        context = browser.new_context(base_url=airflow.base_url, viewport={"width": 1400, "height": 900}, **options)
-        contexts.append(context)
-        context.add_cookies([{"name": "_token", "value": token(airflow, name), "url": airflow.base_url}])
-        return Person(context.new_page(), airflow)
-
-    yield log_in
-    for context in contexts:
+@pytest.fixture(scope="session")
+def contexts(airflow: LocalAirflow, browser: Browser) -> Iterator[dict[str, BrowserContext]]:
+    """The browser contexts of all who have logged in, which keep what they once loaded of Airflow's own pages."""
+    opened: dict[str, BrowserContext] = {}
+    yield opened
+    for context in opened.values():
         context.close()
 
 
+@pytest.fixture
+def person(
+    airflow: LocalAirflow, browser: Browser, contexts: dict[str, BrowserContext]
+) -> Iterator[Callable[..., Person]]:
+    """Somebody who has logged in: ``person("ute")``; options are those of a browser context."""
+    pages = []
+
+    def log_in(name: str = "ute", **options: object) -> Person:
+        key = repr((name, options))
+        if key not in contexts:
+            new = browser.new_context(
+                base_url=airflow.base_url, **{"viewport": {"width": 1400, "height": 900}, **options}
+            )
+            new.add_cookies([{"name": "_token", "value": token(airflow, name), "url": airflow.base_url}])
+            contexts[key] = new
+        pages.append(contexts[key].new_page())
+        return Person(pages[-1], airflow)
+
+    yield log_in
+    for page in pages:
+        page.evaluate("localStorage.clear()")
+        page.close()
+
+
+@lru_cache
 def token(airflow: LocalAirflow, name: str, base_url: str = "") -> str:
     """Return the token of a user, as the login page would set it."""
-    answer = httpx.post(
+    answer = CLIENT.post(
         f"{base_url or airflow.base_url}/auth/token",
         json={"username": name, "password": passwords(airflow)[name]},
-        trust_env=False,
-        timeout=60,
     )
     answer.raise_for_status()
     return str(answer.json()["access_token"])

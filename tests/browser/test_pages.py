@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.browser.airflow import command
-from tests.browser.conftest import token
+from tests.browser.conftest import CLIENT, token
 from tests.browser.people import Person
 from tounum_airflow.local.installation import LocalAirflow
 from tounum_tasks.models.card import WEIGHTS_FILE, write_card
@@ -394,12 +394,12 @@ def test_dry_run_of_a_backfill_lists_the_days(person: LogIn, site: Path) -> None
 
 
 def get(airflow: LocalAirflow, name: str, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(f"{airflow.base_url}/tounum/{path}", headers=_login(airflow, name) | headers, timeout=60)
+    return CLIENT.get(f"{airflow.base_url}/tounum/{path}", headers=_login(airflow, name) | headers)
 
 
 def post(airflow: LocalAirflow, name: str, path: str, body: object, **headers: str) -> httpx.Response:
     own = {"x-tounum": "1"} | headers
-    return httpx.post(f"{airflow.base_url}/tounum/{path}", json=body, headers=_login(airflow, name) | own, timeout=60)
+    return CLIENT.post(f"{airflow.base_url}/tounum/{path}", json=body, headers=_login(airflow, name) | own)
 
 
 def _login(airflow: LocalAirflow, name: str) -> dict[str, str]:

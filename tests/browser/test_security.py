@@ -1,9 +1,9 @@
 """What the pages refuse: strangers, viewers who write, other sites, and hostile text in every place."""
 
-import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from tests.browser.conftest import CLIENT, token
 from tests.browser.test_pages import batch_of, correction, get, post
 from tests.fuzz import ODD_NAMES
 from tounum_airflow.local.installation import LocalAirflow
@@ -41,9 +41,9 @@ def routes() -> list[tuple[str, str]]:
 def test_nobody_sees_anything_without_a_login(airflow: LocalAirflow) -> None:
     assert len(routes()) > 20
     for method, path in routes():
-        answer = httpx.request(method, f"{airflow.base_url}/tounum{path}", timeout=60, json={})
+        answer = CLIENT.request(method, f"{airflow.base_url}/tounum{path}", json={})
         assert answer.status_code == 401, (method, path, answer.text)
-    page = httpx.get(f"{airflow.base_url}/tounum/nights", headers={"Accept": "text/html"}, timeout=60)
+    page = CLIENT.get(f"{airflow.base_url}/tounum/nights", headers={"Accept": "text/html"})
     assert (page.status_code, "log in again" in page.text) == (401, True)
 
 
@@ -58,11 +58,10 @@ def test_what_writes_is_refused_to_viewers_and_to_other_sites(airflow: LocalAirf
 
 
 def test_form_of_another_site_changes_nothing(airflow: LocalAirflow) -> None:
-    answer = httpx.post(
+    answer = CLIENT.post(
         f"{airflow.base_url}/tounum/reviews",
         data={"mark": "good"},
         headers={"Origin": "http://evil.example", **_cookie(airflow)},
-        timeout=60,
     )
     assert answer.status_code in (403, 422)
     assert answer.status_code == 403 or "x-tounum" not in answer.text
@@ -71,10 +70,9 @@ def test_form_of_another_site_changes_nothing(airflow: LocalAirflow) -> None:
 @pytest.mark.parametrize("query", QUERIES)
 def test_hostile_text_gets_one_sentence(airflow: LocalAirflow, query: str) -> None:
     for text in HOSTILE:
-        answer = httpx.get(
+        answer = CLIENT.get(
             f"{airflow.base_url}/tounum/{query.format(_quoted(text))}",
             headers={**_cookie(airflow), "Accept": "text/html"},
-            timeout=60,
         )
         assert answer.status_code < 500, (query, text, answer.text[-500:])
         assert "<script>alert(1)" not in answer.text
@@ -114,17 +112,10 @@ def test_thumbnails_are_kept_by_the_browser_and_asked_for_no_more(airflow: Local
 
 
 def _cookie(airflow: LocalAirflow) -> dict[str, str]:
-    from tests.browser.conftest import token
-
-    if airflow not in _TOKENS:
-        _TOKENS[airflow] = token(airflow, "ute")
-    return {"Cookie": f"_token={_TOKENS[airflow]}"}
+    return {"Cookie": f"_token={token(airflow, 'ute')}"}
 
 
 def _quoted(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="")
-
-
-_TOKENS: dict[LocalAirflow, str] = {}

@@ -13,9 +13,9 @@ from tests.cluster.native import NotInstalled
 from tests.cluster.night import ROOTS_IN_STORE, Night, cluster_settings
 from tests.cluster.results import Archive, run_in_one_process
 
-IMAGES = int(os.environ.get("TOUNUM_CLUSTER_IMAGES", "100"))
+IMAGES = int(os.environ.get("TOUNUM_CLUSTER_IMAGES", "40"))
 FEW_IMAGES = 12
-SHARD_SIZE = "50"
+SHARD_SIZE = "20"
 
 
 @dataclass(frozen=True)
