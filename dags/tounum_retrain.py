@@ -40,6 +40,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, dag, task
 
+from tounum_airflow.database import MODEL_POOL
 from tounum_airflow.notifier import FailureNotifier
 from tounum_airflow.retrain import (
     ask_or_promote,
@@ -53,7 +54,7 @@ from tounum_airflow.retry import FailFast
 from tounum_tasks.settings import load_settings
 
 SETTINGS = load_settings()
-MODEL_TASKS: Any = {"pool": "tounum_model", "queue": SETTINGS.model_queue}  # they load models
+MODEL_TASKS: Any = {"pool": MODEL_POOL, "queue": SETTINGS.model_queue}  # they load models
 MODELS = Asset("tounum_models")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from tounum_airflow.database import MODEL_POOL
 from tounum_airflow.metrics import run_published, shard_done
 from tounum_airflow.request import run_request
 from tounum_tasks.logs import about
@@ -28,7 +29,7 @@ def plan_run(step: Callable[[RunRequest, Settings], RunPlan]) -> list[dict]:
 
 def shard_task(step: Step, settings: Settings) -> Any:
     """Return the task, to be called with a shard, that runs one step on it."""
-    placed: dict[str, Any] = {"pool": "tounum_model"} if step.loads_model else {}
+    placed: dict[str, Any] = {"pool": MODEL_POOL} if step.loads_model else {}
     if step.on_model_queue:
         placed["queue"] = settings.model_queue
 

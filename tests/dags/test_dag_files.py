@@ -10,7 +10,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
 from tests.conftest import REPOSITORY
-from tounum_airflow.local.installation import MODEL_POOL
+from tounum_airflow.database import MODEL_POOL
 
 EXPECTED = {f"{name}.py": {name} for name in ("tounum_nightly", "tounum_retrain", "tounum_reprocess")}
 MODEL_TASKS = {"shard.measure_and_enhance", "shard.classify", "shard.extract_features", "shard.caption"}

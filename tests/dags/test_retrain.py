@@ -13,7 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from tests.conftest import REPOSITORY
 from tounum_airflow import retrain as wiring
-from tounum_airflow.local.installation import MODEL_POOL
+from tounum_airflow.database import MODEL_POOL
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.plan import ModelPin
 from tounum_tasks.retrain.compare import Comparison, Row

@@ -18,9 +18,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def tounum(tmp_path: Path) -> Command:
     """Run ``python -m tounum_tasks`` in an empty working directory, without settings of the caller."""
+    return command_in(tmp_path / "elsewhere")
+
+
+def command_in(place: Path) -> Command:
+    """Return the command, to be run in a new folder, without settings of the caller."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TOUNUM_")}
     environment["PYTHONPATH"] = str(REPOSITORY)
-    place = tmp_path / "elsewhere"
     place.mkdir()
 
     def run(*arguments: str | Path, kill_at: str = "", **variables: str) -> subprocess.CompletedProcess[str]:

@@ -4,17 +4,27 @@ import json
 import re
 import shutil
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.fuzz import write_mutated_batch
-from tests.pipeline.conftest import Command
+from tests.pipeline.conftest import Command, command_in
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
 from tounum_tasks.names import is_ignored
 from tounum_tasks.sample.batch import write_sample_batch
 from tounum_tasks.visible import display_name
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a run has emptied and filled, and what it printed."""
+
+    ingest: Path
+    lake: Path
+    said: str
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +43,23 @@ def manifest(lake: Path) -> pd.DataFrame:
     return pd.read_parquet(lake / "manifests").sort_values(["source_path", "page"]).reset_index(drop=True)
 
 
-def test_the_sample_batch_comes_out_whole(tounum: Command, sample: Path, tmp_path: Path) -> None:
-    deliver(sample, tmp_path / "ingest")
-    done = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
+def rows_of(lake: Path) -> pd.DataFrame:
+    """The manifest without the columns that say where things lie."""
+    return manifest(lake)[[name for name in ITEM_COLUMNS if not name.endswith("_uri")]]
+
+
+@pytest.fixture(scope="module")
+def night(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """The sample batch after its first run."""
+    folder = tmp_path_factory.mktemp("night")
+    deliver(sample, folder / "ingest")
+    done = command_in(folder / "elsewhere")("run", "--ingest", folder / "ingest", "--lake", folder / "lake")
     assert done.returncode == 0, done.stderr
-    rows = manifest(tmp_path / "lake")
+    return Night(folder / "ingest", folder / "lake", done.stdout)
+
+
+def test_the_sample_batch_comes_out_whole(tounum: Command, sample: Path, night: Night) -> None:
+    rows = manifest(night.lake)
     files = {str(path.relative_to(sample)) for path in sample.rglob("*") if path.is_file() and path.name != "_READY"}
     assert set(rows.source_path) == files
     assert not rows.duplicated(["source_path", "page"]).any()
@@ -47,8 +69,8 @@ def test_the_sample_batch_comes_out_whole(tounum: Command, sample: Path, tmp_pat
     assert photos.caption.str.len().gt(0).all() and rows[rows.is_photo == False].caption.isna().all()  # noqa: E712
     for uri in [*rows.destination_uri, *rows.original_uri]:
         assert Path(uri.removeprefix("file://")).is_file()
-    assert all(path in done.stdout for path in files if path.isascii() and len(path) < 40)
-    assert not any((tmp_path / "ingest").iterdir())
+    assert all(path in night.said for path in files if path.isascii() and len(path) < 40)
+    assert not any(night.ingest.iterdir())
     _commands_say_the_same(tounum, sample, rows)
 
 
@@ -67,13 +89,12 @@ def _commands_say_the_same(tounum: Command, sample: Path, rows: pd.DataFrame) ->
     assert (readable.confidence - readable.confidence_told).abs().max() < 0.001
 
 
-@pytest.mark.parametrize("doubtful", ["short", "none"])
 def test_doubtful_captions_are_replaced_as_the_setting_says_and_the_command_says_the_same(
-    tounum: Command, sample: Path, tmp_path: Path, doubtful: str
+    tounum: Command, sample: Path, tmp_path: Path
 ) -> None:
     photos = [sample / "photographs" / name for name in ("astronaut.jpg", "cat.png", "workshop, underexposed.jpg")]
     found: dict[str, pd.DataFrame] = {}
-    for setting in ("keep", doubtful):
+    for setting in ("keep", "short", "none"):
         batch = tmp_path / "ingest" / "Photos"
         batch.mkdir(parents=True)
         for photo in photos:
@@ -88,58 +109,53 @@ def test_doubtful_captions_are_replaced_as_the_setting_says_and_the_command_says
         lines = [json.loads(line) for line in told.stdout.splitlines()]
         captions = {Path(line["path"]).name: line["caption"] or "" for line in lines if line["label"] == "Photo"}
         assert captions == dict(zip(found[setting].source_path, found[setting].caption.fillna(""), strict=True))
-    kept, replaced = found["keep"], found[doubtful]
-    assert len(kept) and all(alternatives[0] == before for alternatives, before in
-                             zip(replaced.caption_alternatives, kept.caption, strict=True))  # fmt: skip
-    assert all("caption" in reasons for reasons in replaced.review_reasons)
-    if doubtful == "none":
-        assert replaced.caption.isna().all()
-    else:
-        assert (replaced.caption.str.split().str.len() <= 3 + 4).all()
+    for setting in ("short", "none"):
+        kept, replaced = found["keep"], found[setting]
+        assert len(kept) and all(alternatives[0] == before for alternatives, before in
+                                 zip(replaced.caption_alternatives, kept.caption, strict=True))  # fmt: skip
+        assert all("caption" in reasons for reasons in replaced.review_reasons)
+    assert found["none"].caption.isna().all()
+    assert (found["short"].caption.str.split().str.len() <= 3 + 4).all()
 
 
-def test_an_item_alone_and_among_others_gives_the_same_row(tounum: Command, sample: Path, tmp_path: Path) -> None:
-    """No stage lets an image's neighbours change its result, and a second run gives the same manifest."""
-    deliver(sample, tmp_path / "ingest")
-    assert tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "all").returncode == 0
+def test_an_item_alone_and_among_others_gives_the_same_row(
+    tounum: Command, sample: Path, night: Night, tmp_path: Path
+) -> None:
+    """No stage lets an image's neighbours change its result, and another run gives the same manifest."""
     deliver(sample, tmp_path / "ingest")
     one_by_one = tounum("run", "--ingest", tmp_path / "ingest", "--lake", tmp_path / "small", TOUNUM_SHARD_SIZE="3")
     assert one_by_one.returncode == 0, one_by_one.stderr
-    own = [name for name in ITEM_COLUMNS if name.endswith("_uri")]
-    frames = [manifest(tmp_path / lake)[list(ITEM_COLUMNS)].drop(columns=own) for lake in ("all", "small")]
-    pd.testing.assert_frame_equal(*frames)
+    pd.testing.assert_frame_equal(rows_of(night.lake), rows_of(tmp_path / "small"))
 
 
-@pytest.mark.parametrize("step", ["classify", "caption"])
-def test_a_killed_run_goes_on_where_it_was(tounum: Command, sample: Path, tmp_path: Path, step: str) -> None:
+def test_a_killed_run_goes_on_where_it_was(tounum: Command, sample: Path, tmp_path: Path) -> None:
     """SIGKILL when a step begins; the same command then gives the manifest of an undisturbed run."""
     few = tmp_path / "few"
     for name in ("photographs/cat.png", "photographs/copy broke off.jpg", "texts/letter.jpg"):
         (few / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(sample / name, few / name)
     (few / "_READY").touch()
-    for lake in ("undisturbed", "killed"):
-        deliver(few, tmp_path / f"ingest {lake}")
-    undisturbed = ("run", "--ingest", tmp_path / "ingest undisturbed", "--lake", tmp_path / "undisturbed")
-    killed = ("run", "--ingest", tmp_path / "ingest killed", "--lake", tmp_path / "killed")
-    assert tounum(*undisturbed, "--max-failure-rate", "1").returncode == 0
-    assert tounum(*killed, "--max-failure-rate", "1", kill_at=f": {step}").returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "manifests").exists()
-    assert tounum(*killed, "--max-failure-rate", "1").returncode == 0
-    own = [name for name in ITEM_COLUMNS if name.endswith("_uri")]
-    frames = [manifest(tmp_path / lake)[list(ITEM_COLUMNS)].drop(columns=own) for lake in ("undisturbed", "killed")]
-    pd.testing.assert_frame_equal(*frames)
+
+    def run(name: str, kill_at: str = "") -> int:
+        places = ("--ingest", tmp_path / f"ingest {name}", "--lake", tmp_path / name)
+        return tounum("run", *places, "--max-failure-rate", "1", kill_at=kill_at).returncode
+
+    deliver(few, tmp_path / "ingest undisturbed")
+    assert run("undisturbed") == 0
+    for step in ("classify", "caption"):
+        deliver(few, tmp_path / f"ingest {step}")
+        assert run(step, kill_at=f": {step}") == -signal.SIGKILL
+        assert not (tmp_path / step / "manifests").exists()
+        assert run(step) == 0
+        pd.testing.assert_frame_equal(rows_of(tmp_path / "undisturbed"), rows_of(tmp_path / step))
 
 
-def test_a_second_run_computes_nothing(tounum: Command, sample: Path, tmp_path: Path) -> None:
-    deliver(sample, tmp_path / "ingest")
-    places = ("--ingest", tmp_path / "ingest", "--lake", tmp_path / "lake")
-    assert tounum("run", *places).returncode == 0
-    first = manifest(tmp_path / "lake")
-    again = tounum("run", *places)
+def test_a_second_run_computes_nothing(tounum: Command, night: Night) -> None:
+    first = manifest(night.lake)
+    again = tounum("run", "--ingest", night.ingest, "--lake", night.lake)
     assert again.returncode == 0
     assert [line for line in again.stderr.splitlines() if " computed" in line and " 0 computed" not in line] == []
-    pd.testing.assert_frame_equal(manifest(tmp_path / "lake"), first)
+    pd.testing.assert_frame_equal(manifest(night.lake), first)
 
 
 def test_nothing_arrived_is_a_success(tounum: Command, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import subprocess
 import sys
 
 from tounum_airflow.cluster.roles import ROLES
+from tounum_airflow.database import make_pool
 from tounum_tasks.errors import TounumError
 from tounum_tasks.settings import load_settings
 
 ADMIN = "admin"
-MODEL_POOL = "tounum_model"
 
 
 def main() -> int:
@@ -31,18 +31,9 @@ def main() -> int:
     if subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=False).returncode:
         print("The database could not be migrated; the lines above say why.", file=sys.stderr)
         return 1
-    _make_pool(slots)
+    make_pool(slots)
     _make_roles_and_admin(password)
     return 0
-
-
-def _make_pool(slots: int) -> None:
-    from airflow.models.pool import Pool
-
-    Pool.create_or_update_pool(
-        MODEL_POOL, slots, "Tasks that load models; see TOUNUM_MODEL_SLOTS", include_deferred=False
-    )
-    print(f"Pool {MODEL_POOL}: {slots} slots.")
 
 
 def _make_roles_and_admin(password: str) -> None:

@@ -28,7 +28,6 @@ from tounum_tasks.settings import load_settings
 PROJECT = Path(__file__).resolve().parents[3]
 USER = "admin"
 LOOPBACK = "127.0.0.1"
-MODEL_POOL = "tounum_model"
 START_SECONDS = 180
 STOP_SECONDS = 20
 # Without these each component serves its task logs on all interfaces; the API server reads the files itself.
@@ -148,9 +147,11 @@ class LocalAirflow(Startable):
         Raises:
             EnvironmentFault: it failed; the message holds the end of its output.
         """
-        command = [sys.executable, "-m", "airflow", *arguments]
+        return self._python("airflow", *arguments, timeout=timeout)
+
+    def _python(self, module: str, *arguments: str, timeout: float = 300) -> str:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", module, *arguments],
             env=self.environment(),
             cwd=self.workdir,
             text=True,
@@ -160,7 +161,7 @@ class LocalAirflow(Startable):
             check=False,
         )
         if done.returncode:
-            raise EnvironmentFault(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-3000:]}")
+            raise EnvironmentFault(f"{module} {' '.join(arguments)} failed:\n{done.stdout[-3000:]}")
         return done.stdout
 
     def prepare(self) -> None:
@@ -176,8 +177,7 @@ class LocalAirflow(Startable):
         state = {"airflow": version("apache-airflow-core"), "model_slots": slots}
         stamp = self.home / "prepared.json"
         if not stamp.exists() or json.loads(stamp.read_text()) != state:
-            self.airflow("db", "migrate")
-            self.airflow("pools", "set", MODEL_POOL, str(slots), "Tasks that load models; see TOUNUM_MODEL_SLOTS")
+            self._python("tounum_airflow.database", str(slots))
             stamp.write_text(json.dumps(state))
 
     def start(self) -> None:
