@@ -10,6 +10,7 @@ READY  := $(VENV)/.installed
 PORT   ?= 8080
 SERVICES := tests/cluster tests/dags tests/e2e
 WHOLE    := tests/browser tests/crash tests/pipeline
+EARLY    := $(wildcard tests/unit/test_[a-e]*.py)
 
 export PYTHONPATH := .:plugins
 export PYTHONNOUSERSITE := 1
@@ -17,7 +18,7 @@ export XDG_CACHE_HOME := $(CURDIR)/data/cache
 export KERAS_HOME := $(CURDIR)/data/cache/keras
 export MPLCONFIGDIR := $(CURDIR)/data/cache/matplotlib
 
-.PHONY: help run ui airflow env test test-fast test-services test-whole test-parts test-cluster test-image test-all lint picture lock clean
+.PHONY: help run ui airflow env test test-fast test-services test-whole test-early test-parts test-cluster test-image test-all lint picture lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -38,15 +39,19 @@ test: $(READY)  ## the whole test suite, with a real Airflow (minutes); a part o
 	@.ci/services
 	$(PYTHON) -m pytest $(ARGS)
 
-# Three parts of `make test` that go well side by side on two processors: the first two often wait for what they start.
+# Four parts of `make test` that go well side by side on two processors: the first two often wait for what they start, and
+# the others take about as long as each other.
 test-services: $(READY)
 	$(PYTHON) -m pytest $(SERVICES)
 
 test-whole: $(READY)
 	$(PYTHON) -m pytest $(WHOLE)
 
+test-early: $(READY)
+	$(PYTHON) -m pytest $(EARLY)
+
 test-parts: $(READY)
-	$(PYTHON) -m pytest $(SERVICES:%=--ignore=%) $(WHOLE:%=--ignore=%)
+	$(PYTHON) -m pytest $(SERVICES:%=--ignore=%) $(WHOLE:%=--ignore=%) $(EARLY:%=--ignore=%)
 
 test-fast: $(READY)  ## all tests but those that start Airflow
 	$(PYTHON) -m pytest -m "not e2e and not cluster and not image"
