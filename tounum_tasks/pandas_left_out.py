@@ -1,7 +1,7 @@
 """Keeps pandas out of the processes of commands and tasks, which use none themselves.
 
 Where it is installed, pyarrow imports it before it makes its first array, only to ask whether what it was given is one
-of pandas' columns: half a second of processor time and 40 MB for every task of a night.
+of pandas' columns: half a second of processor time and 49 MiB for every task of a night.
 """
 
 import sys

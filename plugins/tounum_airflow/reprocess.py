@@ -11,6 +11,7 @@ from airflow.sdk.definitions.context import Context
 
 from tounum_airflow.priority import REPROCESS_PREFIX
 from tounum_tasks.errors import TounumError
+from tounum_tasks.pandas_left_out import leave_pandas_out
 from tounum_tasks.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def dates_to_process() -> list[dict[str, Any]]:
     """Return what each mapped task is to trigger: the parameters and the id of a run of the nightly DAG."""
     from tounum_tasks.reprocess.outdated import choose
 
+    leave_pandas_out()
     context: Any = get_current_context()
     work = choose(load_settings(), order=context["params"]["order"], at_most=context["params"]["at_most"])
     by = hashlib.sha256(context["dag_run"].run_id.encode()).hexdigest()[:8]
@@ -61,6 +63,7 @@ def what_is_left() -> int:
     """Log and return how many batch dates have manifests of other models still."""
     from tounum_tasks.reprocess.outdated import count_outdated
 
+    leave_pandas_out()
     number = count_outdated(load_settings())
     log.info("Batch dates whose manifests were made with other models: %d.", number)
     return number

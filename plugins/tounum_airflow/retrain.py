@@ -117,6 +117,7 @@ def run_in_background(step: Callable[[RetrainPlan, Settings], Any]) -> Any:
 
 def ask_or_promote(compare: Callable, may_promote_unasked: Callable, remember_question: Callable) -> str:
     """Run ``compare`` and return the id of the task that comes next; leave its page for a person who is asked."""
+    leave_pandas_out()
     plan, settings = pull_retraining(), load_settings()
     comparison, page = compare(plan, settings)
     if may_promote_unasked(plan, is_better=comparison.is_better):
@@ -134,6 +135,7 @@ def promote_candidate(step: Callable[..., dict], models: Any) -> dict:
     Args:
         models: the outlet event of the models' asset.
     """
+    leave_pandas_out()
     promoted = step(pull_retraining(), load_settings(), approved_by=approver())
     models.extra = promoted
     return promoted

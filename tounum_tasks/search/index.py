@@ -144,8 +144,8 @@ def numbers_of_tags(index: sqlite3.Connection, tags: Iterable[str]) -> dict[str,
     """Return the number of each tag; those that the index has not met before get one, inside a transaction."""
     wanted = sorted(set(tags))
     index.executemany("INSERT OR IGNORE INTO tag_numbers (tag) VALUES (?)", ((tag,) for tag in wanted))
-    known = {row["tag"]: row["number"] for row in index.execute("SELECT * FROM tag_numbers")}
-    return {tag: known[tag] for tag in wanted}
+    find = "SELECT number FROM tag_numbers WHERE tag = ?"
+    return {tag: index.execute(find, (tag,)).fetchone()["number"] for tag in wanted}
 
 
 def packed(row: dict[str, Any]) -> bytes:
