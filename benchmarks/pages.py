@@ -143,6 +143,8 @@ def queries(folder: Path, rows: int) -> None:
         "40 % down, class": (Filter(tags=("class:Text",)), after),
         "least sure first": (Filter(sort="unsure"), None),
         "least sure first, class": (Filter(sort="unsure", tags=("class:Schematics",)), None),
+        "least sure first, three tags": (Filter(sort="unsure", tags=("class:Photo", "review", "flag:blurry")), None),
+        "least sure first, word": (Filter(text="dog", sort="unsure"), None),
         "least sure caption first": (Filter(sort="caption"), None),
     }
     for name, (wanted, begin) in kinds.items():

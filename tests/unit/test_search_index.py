@@ -8,6 +8,7 @@ import pytest
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
 from tounum_tasks.items import Item, commit_items
+from tounum_tasks.search import query
 from tounum_tasks.search.index import LAYOUT, index_file, reading, writing
 from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of, shards
 from tounum_tasks.search.refresh import Refreshed, refresh
@@ -88,6 +89,9 @@ def test_a_page_is_in_the_order_of_the_manifest(settings: Settings) -> None:
         (Filter(text='" ( *'), ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]),
         (Filter(sort="unsure"), ["b.png", "a dog.png", "d.png", "c.png"]),
         (Filter(sort="unsure", tags=("class:Photo",)), ["b.png", "a dog.png"]),
+        (Filter(sort="unsure", tags=("class:Photo", "review")), ["b.png"]),
+        (Filter(sort="unsure", text="scans", tags=("status:ok",)), ["b.png", "a dog.png", "d.png", "c.png"]),
+        (Filter(sort="caption"), []),
         (Filter(first_date=DATE, last_date=DATE), ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]),
         (Filter(first_date="2026-11-21"), []),
         (Filter(last_date="2026-11-19"), []),
@@ -101,8 +105,12 @@ def test_a_filter_finds(settings: Settings, wanted: Filter, expected: list[str])
         assert count(index, wanted) == (len(expected), True)
 
 
+@pytest.mark.parametrize("few", [0, 8_000])
 @pytest.mark.parametrize("wanted", [Filter(), Filter(sort="unsure"), Filter(text="scans"), Filter(tags=("status:ok",))])
-def test_pages_one_after_another_show_each_item_once_forth_and_back(settings: Settings, wanted: Filter) -> None:
+def test_pages_one_after_another_show_each_item_once_forth_and_back(
+    settings: Settings, wanted: Filter, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query, "FEW", few)  # however many items there are, sorted or met in order
     with reading(index_file(settings.index_cache, settings.lake_root)) as index:
         whole = [row["id"] for row in page(index, wanted, 60)]
         forth: list[int] = []

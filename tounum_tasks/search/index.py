@@ -3,7 +3,7 @@
 The number of an item says where it stands: newest night first, batch by batch, in the manifest's order. So a page in
 this order is a walk along a B-tree, a night or a batch is a range of numbers, and nothing is sorted. What people
 filter by is a *tag* (``class:Photo``, ``flag:blurry``, ``review``, ...), counted per batch when the batch is written.
-Which items have a tag is kept by the tag's number: where several are asked for, each item takes a few comparisons.
+Which items have a tag is kept in bitmaps (:mod:`tounum_tasks.search.tagged`).
 
 Only the standard library is imported here: Airflow's api-server reads this file.
 """
@@ -15,15 +15,16 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tounum_tasks.search.tagged import SCHEMA as TAGGED
 from tounum_tasks.search.text import TOKENIZER
 
-LAYOUT = 4  # raise with every change of the tables: an index of another layout is made anew
-ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20
+LAYOUT = 5  # raise with every change of the tables: an index of another layout is made anew
+ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20  # a batch begins with a block of bitmaps
 LAST_DAY = dt.date(2199, 12, 31).toordinal()
 BUSY_SECONDS = 30.0
 CACHE_KIB = 1024  # of pages, per connection; the rest is in the cache of the operating system
@@ -50,8 +51,7 @@ CREATE INDEX items_of_an_image ON items (image_id);
 CREATE INDEX items_by_confidence ON items (confidence) WHERE confidence IS NOT NULL;
 CREATE INDEX items_by_caption ON items (caption_confidence) WHERE caption_confidence IS NOT NULL;
 CREATE TABLE details (id INTEGER PRIMARY KEY, row BLOB);
-CREATE TABLE tag_numbers (number INTEGER PRIMARY KEY, tag TEXT UNIQUE);
-CREATE TABLE tags (tag INTEGER, item INTEGER, PRIMARY KEY (tag, item)) WITHOUT ROWID;
+{TAGGED.strip()}
 CREATE TABLE counts (batch_date TEXT, batch_id TEXT, tag TEXT, number INTEGER, PRIMARY KEY (batch_date, batch_id, tag))
     WITHOUT ROWID;
 CREATE TABLE totals (tag TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
@@ -93,6 +93,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as connection:
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("BEGIN")  # all that is asked is of one state, whatever a refresh writes meanwhile
         yield connection
 
 
@@ -138,14 +139,6 @@ def numbers_of_batch(batch_date: str, number: int) -> tuple[int, int]:
     """
     first = numbers_of_day(batch_date)[0] + number * ROWS_OF_A_BATCH
     return first, first + ROWS_OF_A_BATCH
-
-
-def numbers_of_tags(index: sqlite3.Connection, tags: Iterable[str]) -> dict[str, int]:
-    """Return the number of each tag; those that the index has not met before get one, inside a transaction."""
-    wanted = sorted(set(tags))
-    index.executemany("INSERT OR IGNORE INTO tag_numbers (tag) VALUES (?)", ((tag,) for tag in wanted))
-    find = "SELECT number FROM tag_numbers WHERE tag = ?"
-    return {tag: index.execute(find, (tag,)).fetchone()["number"] for tag in wanted}
 
 
 def packed(row: dict[str, Any]) -> bytes:

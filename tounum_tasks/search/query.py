@@ -1,24 +1,28 @@
 """What the web pages ask the index: pages of items in an order, their neighbours, counts, nights.
 
-Paging is by key: a page begins after the last item of the one before, wherever that stands now. A query starts from the
-rarest of its conditions and stops when the page is full, so it does not get slower with the lake.
+Paging is by key: a page begins after the last item of the one before, wherever that stands now. Tags are combined and
+counted as bitmaps, and rows of items, which are large, are read for the page alone.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from tounum_tasks.search.index import numbers_of_batch, numbers_of_day, unpacked
+from tounum_tasks.search.rows import ORDERED_BY
+from tounum_tasks.search.tagged import Bitmaps, bitmaps, holds, items_of, with_tags
 from tounum_tasks.search.text import fts_query
 
 Sort = Literal["newest", "unsure", "caption"]
 SORTED_BY = {"unsure": "confidence", "caption": "caption_confidence"}
-FEW = 8_000  # so many items are sorted at once rather than met in order
-COUNTED = 2_000  # results beyond these are "more than"
-TAG_NUMBER = "(SELECT number FROM tag_numbers WHERE tag = ?)"
+ALL = 1 << 62  # beyond the number of any item
+FEW = 8_000  # so many items are sorted; more of them are met soon enough on a walk in order
+COUNTED = 2_000  # what a text finds beyond these is "more than"
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,28 @@ def page(
 
     An item that is gone meanwhile still says where to go on in the order by night; in others the page is the first.
     """
-    query = _Query(index, wanted)
-    query.go_on(after, backwards)
-    return index.execute(query.statement("items.*", backwards=backwards), [*query.values, count]).fetchall()
+    found = _Found(index, wanted)
+    if column := SORTED_BY.get(wanted.sort):
+        last = index.execute("SELECT * FROM items WHERE id = ?", (after,)).fetchone()
+        return _in_order(found, column, count, last, backwards)
+    if after is not None:
+        first, end = found.span
+        found.span = (first, min(end, after)) if backwards else (max(first, after + 1), end)
+    return _rows(index, list(islice(found.numbers(backwards=backwards), count)))
 
 
 def count(index: sqlite3.Connection, wanted: Filter) -> tuple[int, bool]:
-    """Return how many items there are, and whether that is all: counting ends beyond ``COUNTED``."""
-    stored = _stored_count(index, wanted)
-    if stored is not None:
-        return stored, True
-    query = _Query(index, wanted, is_in_order=False)
-    inner = query.counted()
-    number = index.execute(f"SELECT count(*) FROM ({inner})", [*query.values, COUNTED + 1]).fetchone()[0]
-    return min(number, COUNTED), number <= COUNTED
+    """Return how many items there are, and whether that is all: counting what a text finds ends beyond ``COUNTED``."""
+    found = _Found(index, wanted)
+    if found.has_words:
+        number = sum(1 for _ in islice(found.numbers(), COUNTED + 1))
+        return min(number, COUNTED), number <= COUNTED
+    if len(found.tags) > 1:
+        return sum(map(int.bit_count, found.marked().values())), True
+    if found.tags:
+        return facets(index, wanted).get(found.tags[0], 0), True
+    where, values = _of_batches(wanted)
+    return index.execute(f"SELECT coalesce(sum(items), 0) FROM batches {where}", values).fetchone()[0], True
 
 
 def facets(index: sqlite3.Connection, wanted: Filter) -> dict[str, int]:
@@ -130,72 +142,82 @@ def of_image(index: sqlite3.Connection, image_id: str) -> list[sqlite3.Row]:
     return index.execute("SELECT * FROM items WHERE image_id = ? ORDER BY id", (image_id,)).fetchall()
 
 
-class _Query:
-    """What is walked along, and conditions of one query; ``values`` are those of its question marks, but for the limit.
+class _Found:
+    """What a filter leaves, as numbers of items; no row of an item is read for it."""
 
-    Args:
-        is_in_order: whether items are wanted in their order, or only their number.
-    """
-
-    def __init__(self, index: sqlite3.Connection, wanted: Filter, *, is_in_order: bool = True) -> None:
+    def __init__(self, index: sqlite3.Connection, wanted: Filter) -> None:
         self.index = index
-        self.column = SORTED_BY.get(wanted.sort)
+        self.span = _span(index, wanted)
+        self.tags = sorted(_tags(wanted), key=lambda tag: (_total(index, tag), tag))
         name = wanted.text.strip().lower()
         is_name = index.execute("SELECT 1 FROM items WHERE file_name = ?", (name,)).fetchone() is not None
-        text = "" if is_name else fts_query(wanted.text)
-        self.conditions: list[str] = []
-        self.values: list[Any] = []
-        tags = sorted(set(wanted.tags), key=lambda tag: (_total(index, tag), tag))
-        is_many = not tags or (is_in_order and _total(index, tags[0]) > FEW)
-        is_met_in_order = self.column is not None and not text and is_many
-        # What is walked along, and the number of an item there: rows of items are large, and read for what is left.
-        self.walked, self.number = "items", "items.id"
-        if text:
-            self.walked, self.number = "texts", "texts.rowid"
-            self._require("texts MATCH ?", text)
-        elif is_name:
-            self._require("items.file_name = ?", name)
-        elif tags and not is_met_in_order:
-            self.walked, self.number = "tags", "tags.item"
-            self._require(f"tags.tag = {TAG_NUMBER}", tags.pop(0))
-        for tag in tags:
-            has_tag = f"o.tag = {TAG_NUMBER} AND o.item = {self.number}"
-            self._require(f"EXISTS (SELECT 1 FROM tags AS o WHERE {has_tag})", tag)
-        if self.column:
-            self._require(f"items.{self.column} IS NOT NULL")
-        if span := _span(index, wanted):
-            self._require(f"{self.number} >= ? AND {self.number} < ?", *span)
+        self.text = None if is_name else fts_query(wanted.text) or None
+        self.name = name if is_name else None
 
-    def _require(self, condition: str, *values: Any) -> None:
-        self.conditions.append(condition)
-        self.values += values
+    @property
+    def has_words(self) -> bool:
+        """Whether a text or a name is asked for: then numbers come one by one, and are not counted to the end."""
+        return self.text is not None or self.name is not None
 
-    def go_on(self, after: int | None, backwards: bool) -> None:
-        """Leave out what comes up to the item ``after``, in the order asked for."""
-        if after is None:
-            return
-        beyond = "<" if backwards else ">"
-        if not self.column:
-            self._require(f"{self.number} {beyond} ?", after)
-            return
-        found = self.index.execute(f"SELECT {self.column} FROM items WHERE id = ?", (after,)).fetchone()
-        if found and found[0] is not None:
-            self._require(f"(items.{self.column}, items.id) {beyond} (?, ?)", found[0], after)
+    def numbers(self, *, backwards: bool = False) -> Iterator[int]:
+        """Return the numbers of the items in order, or the last one first."""
+        if self.text is not None:
+            walked = self._walked("SELECT rowid FROM texts WHERE texts MATCH ? AND", "rowid", (self.text,), backwards)
+        elif self.name is not None:
+            walked = self._walked("SELECT id FROM items WHERE file_name = ? AND", "id", (self.name,), backwards)
+        elif self.tags:
+            blocks = with_tags(self.index, self.tags, self.span, backwards=backwards)
+            return (item for block, bits in blocks for item in items_of(block, bits, backwards=backwards))
+        else:
+            return self._walked("SELECT id FROM items WHERE", "id", (), backwards)
+        if not self.tags:
+            return walked
+        marked = dict(with_tags(self.index, self.tags, self.span))
+        return (number for number in walked if holds(marked, number))
 
-    def statement(self, columns: str, *, backwards: bool = False) -> str:
-        down = " DESC" if backwards else ""
-        keys = [f"items.{self.column}{down}", f"items.id{down}"] if self.column else [f"{self.number}{down}"]
-        return f"SELECT {columns} FROM {self._joined()}{self._where()} ORDER BY {', '.join(keys)} LIMIT ?"
+    def marked(self) -> Bitmaps:
+        """Return all of them as bitmaps."""
+        if self.has_words:
+            return bitmaps(self.numbers())
+        return dict(with_tags(self.index, self.tags, self.span))
 
-    def counted(self) -> str:
-        """Return the statement whose rows are to be counted; only an order by a column of items needs items."""
-        return f"SELECT 1 FROM {self._joined() if self.column else self.walked}{self._where()} LIMIT ?"
+    def _walked(self, select: str, column: str, values: Sequence[Any], backwards: bool) -> Iterator[int]:
+        rows = self.index.execute(
+            f"{select} {column} >= ? AND {column} < ? ORDER BY {column} {'DESC' if backwards else 'ASC'}",
+            (*values, *self.span),
+        )
+        return (row[0] for row in rows)
 
-    def _joined(self) -> str:
-        return "items" if self.walked == "items" else f"{self.walked} CROSS JOIN items ON items.id = {self.number}"
 
-    def _where(self) -> str:
-        return f" WHERE {' AND '.join(self.conditions)}" if self.conditions else ""
+def _in_order(found: _Found, column: str, count: int, after: sqlite3.Row | None, backwards: bool) -> list[sqlite3.Row]:
+    """The next items in the order of a column of items."""
+    marked = found.marked()
+    direction = "DESC" if backwards else "ASC"
+    order = f"ORDER BY {column} {direction}, id {direction}"
+    beyond, values = f"{column} IS NOT NULL", []
+    if after is not None and after[column] is not None:
+        beyond += f" AND ({column}, id) {'<' if backwards else '>'} (?, ?)"
+        values = [after[column], after["id"]]
+    if sum(map(int.bit_count, marked.values())) <= FEW:
+        some = [number for block, bits in marked.items() for number in items_of(block, bits)]
+        ordered = f"SELECT id FROM items WHERE id IN (SELECT value FROM json_each(?)) AND {beyond} {order}"
+        walked = found.index.execute(ordered, (json.dumps(some), *values))
+    else:
+        walked = found.index.execute(f"SELECT id FROM items WHERE {beyond} {order}", values)
+    return _rows(found.index, list(islice((row["id"] for row in walked if holds(marked, row["id"])), count)))
+
+
+def _rows(index: sqlite3.Connection, numbers: Sequence[int]) -> list[sqlite3.Row]:
+    """The items of these numbers, in this order."""
+    rows = index.execute("SELECT * FROM items WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
+    of_number = {row["id"]: row for row in rows}
+    return [of_number[number] for number in numbers if number in of_number]
+
+
+def _tags(wanted: Filter) -> set[str]:
+    """The tags that are asked for, and that of the items which can be put in the order that is."""
+    column = SORTED_BY.get(wanted.sort)
+    return {*wanted.tags, *((ORDERED_BY[column],) if column else ())}
 
 
 def _total(index: sqlite3.Connection, tag: str) -> int:
@@ -203,15 +225,13 @@ def _total(index: sqlite3.Connection, tag: str) -> int:
     return found["number"] if found else 0
 
 
-def _span(index: sqlite3.Connection, wanted: Filter) -> tuple[int, int] | None:
-    """The range of numbers of the nights or the batch that are asked for; None if all are."""
+def _span(index: sqlite3.Connection, wanted: Filter) -> tuple[int, int]:
+    """The range of numbers of the nights or the batch that are asked for."""
     if wanted.batch_id:
         found = batch(index, wanted.first_date, wanted.batch_id)
         return numbers_of_batch(wanted.first_date, found["number"]) if found else (0, 0)
-    if not (wanted.first_date or wanted.last_date):
-        return None
     begin = numbers_of_day(wanted.last_date)[0] if wanted.last_date else 0  # newer nights have smaller numbers
-    end = numbers_of_day(wanted.first_date)[1] if wanted.first_date else 1 << 62
+    end = numbers_of_day(wanted.first_date)[1] if wanted.first_date else ALL
     return begin, end
 
 
@@ -225,13 +245,3 @@ def _of_batches(wanted: Filter) -> tuple[str, Sequence[str]]:
         if wanted.last_date:
             conditions, values = [*conditions, "batch_date <= ?"], [*values, wanted.last_date]
     return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
-
-
-def _stored_count(index: sqlite3.Connection, wanted: Filter) -> int | None:
-    """The number of results where it is known without looking at them."""
-    if fts_query(wanted.text) or len(wanted.tags) > 1 or wanted.sort != "newest":
-        return None
-    if wanted.tags:
-        return facets(index, wanted).get(wanted.tags[0], 0)
-    where, values = _of_batches(wanted)
-    return int(index.execute(f"SELECT coalesce(sum(items), 0) FROM batches {where}", values).fetchone()[0])

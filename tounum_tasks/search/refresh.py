@@ -22,13 +22,13 @@ from tounum_tasks.reviews.text import FOLDER, compacted_names
 from tounum_tasks.search.index import (
     index_file,
     numbers_of_batch,
-    numbers_of_tags,
     packed,
     transaction,
     writing,
 )
 from tounum_tasks.search.reviewed import drop_reviews, lay_over, take_reviews
 from tounum_tasks.search.rows import file_name_of, tags_of, words_of
+from tounum_tasks.search.tagged import add_tags, forget_items
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.store.open import open_storage
@@ -226,8 +226,7 @@ def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | 
         span,
     )
     counted = index.execute("SELECT tag FROM counts WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id))
-    for tag in numbers_of_tags(index, (row["tag"] for row in counted.fetchall())).values():
-        index.execute("DELETE FROM tags WHERE tag = ? AND item >= ? AND item < ?", (tag, *span))
+    forget_items(index, [row["tag"] for row in counted.fetchall()], span)
     for table in ("items", "details"):
         index.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", span)
     for table in ("counts", "batches"):
@@ -254,9 +253,7 @@ def _insert_items(index: sqlite3.Connection, first: int, rows: list[dict[str, An
             ),
         )
         index.executemany("INSERT INTO details VALUES (?, ?)", ((item, packed(row)) for item, row in numbered))
-        tagged = [(tag, item) for item, row in numbered for tag in tags_of(row)]
-        numbers = numbers_of_tags(index, (tag for tag, _ in tagged))
-        index.executemany("INSERT INTO tags VALUES (?, ?)", ((numbers[tag], item) for tag, item in tagged))
+        add_tags(index, ((item, tags_of(row)) for item, row in numbered))
     index.execute(
         "INSERT INTO texts (rowid, caption, source_path, words) "
         "SELECT id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",

@@ -11,8 +11,9 @@ from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.laid_over import laid_over
 from tounum_tasks.reviews.review import Chain, ItemRef, Review
 from tounum_tasks.reviews.text import from_text, to_text
-from tounum_tasks.search.index import numbers_of_tags, unpacked
+from tounum_tasks.search.index import unpacked
 from tounum_tasks.search.rows import tags_of, words_of
+from tounum_tasks.search.tagged import add_tags, take_tags
 
 AT_ONCE = 200  # values of one statement; SQLite takes 999
 
@@ -89,12 +90,11 @@ def _rewrite(index: sqlite3.Connection, before: sqlite3.Row, row: Mapping[str, A
     """Replace what an item is found by: its columns, its tags and their counts, its text."""
     number, key = before["id"], (before["batch_date"], before["batch_id"])
     old, new = json.loads(before["tags"]), tags_of(row)
-    for tag, tag_number in numbers_of_tags(index, set(old) - set(new)).items():
-        index.execute("DELETE FROM tags WHERE tag = ? AND item = ?", (tag_number, number))
-        _count(index, key, tag, -1)
-    for tag, tag_number in numbers_of_tags(index, set(new) - set(old)).items():
-        index.execute("INSERT INTO tags VALUES (?, ?)", (tag_number, number))
-        _count(index, key, tag, +1)
+    gone, come = sorted(set(old) - set(new)), sorted(set(new) - set(old))
+    take_tags(index, number, gone)
+    add_tags(index, [(number, come)])
+    for tag, change in (*((tag, -1) for tag in gone), *((tag, +1) for tag in come)):
+        _count(index, key, tag, change)
     texts = "rowid, caption, source_path, words"
     values = (before["caption"], before["source_path"], before["words"])
     index.execute(f"INSERT INTO texts (texts, {texts}) VALUES ('delete', ?, ?, ?, ?)", (number, *values))

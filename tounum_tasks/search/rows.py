@@ -1,10 +1,13 @@
 """What a row of a manifest is found by in the index: its tags and its words."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tounum_tasks.page_flags.flags import names_of
 
+# Columns by which items are put in order, and the tag of those that have a value there.
+ORDERED_BY = {"confidence": "order:unsure", "caption_confidence": "order:caption"}
 SAID_BY_DELIVERY = ("title", "description", "inventory_number", "copyright", "device", "captured_at")
 
 
@@ -31,7 +34,12 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
         tags.append(f"shard:{row['shard']}")
     if row.get("is_seen"):
         tags.append("seen")
+    tags += [tag for column, tag in ORDERED_BY.items() if _is_number(row.get(column))]
     return list(dict.fromkeys(tags))
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)  # SQLite keeps NaN as NULL
 
 
 def _route(row: Mapping[str, Any]) -> str:
