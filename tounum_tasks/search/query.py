@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -64,6 +64,8 @@ def page(
 
 def count(index: sqlite3.Connection, wanted: Filter) -> tuple[int, bool]:
     """Return how many items there are, and whether that is all: counting what a text finds ends beyond ``COUNTED``."""
+    if column := SORTED_BY.get(wanted.sort):
+        wanted = replace(wanted, tags=(*wanted.tags, ORDERED_BY[column]))
     found = _Found(index, wanted)
     if found.has_words:
         number = sum(1 for _ in islice(found.numbers(), COUNTED + 1))
@@ -148,7 +150,7 @@ class _Found:
     def __init__(self, index: sqlite3.Connection, wanted: Filter) -> None:
         self.index = index
         self.span = _span(index, wanted)
-        self.tags = sorted(_tags(wanted), key=lambda tag: (_total(index, tag), tag))
+        self.tags = sorted(set(wanted.tags), key=lambda tag: (_total(index, tag), tag))
         name = wanted.text.strip().lower()
         is_name = index.execute("SELECT 1 FROM items WHERE file_name = ?", (name,)).fetchone() is not None
         self.text = None if is_name else fts_query(wanted.text) or None
@@ -191,20 +193,20 @@ class _Found:
 
 def _in_order(found: _Found, column: str, count: int, after: sqlite3.Row | None, backwards: bool) -> list[sqlite3.Row]:
     """The next items in the order of a column of items."""
-    marked = found.marked()
     direction = "DESC" if backwards else "ASC"
     order = f"ORDER BY {column} {direction}, id {direction}"
-    beyond, values = f"{column} IS NOT NULL", []
+    conditions = [f"{column} IS NOT NULL", "id >= ?", "id < ?"]
+    values: list[Any] = [*found.span]
     if after is not None and after[column] is not None:
-        beyond += f" AND ({column}, id) {'<' if backwards else '>'} (?, ?)"
-        values = [after[column], after["id"]]
-    if sum(map(int.bit_count, marked.values())) <= FEW:
-        some = [number for block, bits in marked.items() for number in items_of(block, bits)]
-        ordered = f"SELECT id FROM items WHERE id IN (SELECT value FROM json_each(?)) AND {beyond} {order}"
-        walked = found.index.execute(ordered, (json.dumps(some), *values))
-    else:
-        walked = found.index.execute(f"SELECT id FROM items WHERE {beyond} {order}", values)
-    return _rows(found.index, list(islice((row["id"] for row in walked if holds(marked, row["id"])), count)))
+        conditions.append(f"({column}, id) {'<' if backwards else '>'} (?, ?)")
+        values += [after[column], after["id"]]
+    marked = found.marked() if found.has_words or found.tags else None
+    if marked is not None and sum(map(int.bit_count, marked.values())) <= FEW:
+        conditions.append("id IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps([number for block, bits in marked.items() for number in items_of(block, bits)]))
+        marked = None
+    rows = found.index.execute(f"SELECT id FROM items WHERE {' AND '.join(conditions)} {order}", values)
+    return _rows(found.index, list(islice((row[0] for row in rows if marked is None or holds(marked, row[0])), count)))
 
 
 def _rows(index: sqlite3.Connection, numbers: Sequence[int]) -> list[sqlite3.Row]:
@@ -212,12 +214,6 @@ def _rows(index: sqlite3.Connection, numbers: Sequence[int]) -> list[sqlite3.Row
     rows = index.execute("SELECT * FROM items WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
     of_number = {row["id"]: row for row in rows}
     return [of_number[number] for number in numbers if number in of_number]
-
-
-def _tags(wanted: Filter) -> set[str]:
-    """The tags that are asked for, and that of the items which can be put in the order that is."""
-    column = SORTED_BY.get(wanted.sort)
-    return {*wanted.tags, *((ORDERED_BY[column],) if column else ())}
 
 
 def _total(index: sqlite3.Connection, tag: str) -> int:
