@@ -13,10 +13,12 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import cv2
 import httpx
@@ -167,6 +169,11 @@ class Night:
         return ", ".join(ill) or "healthy"
 
 
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Airflow is stopped before this program ends."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Run the nights; print and write what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,6 +186,12 @@ def main() -> int:
     parser.add_argument("--model-slots", type=int, metavar="N", help="default: that of the settings")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     given = parser.parse_args()
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):
+        signal.signal(number, _interrupt)
     cv2.setNumThreads(1)
     folder = given.folder.absolute()
     needed = 0.5e6 * given.images
