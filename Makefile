@@ -40,7 +40,13 @@ test: $(READY)  ## the whole test suite, with a real Airflow (minutes); a part o
 	$(PYTHON) -m pytest $(ARGS)
 
 # Four parts of `make test` that go well side by side on two processors: the first two often wait for what they start, and
-# the others take about as long as each other.
+# the others take about as long as each other. Each computes in one thread, where it does not choose itself: libraries
+# whose threads wait busily for each other would take the processors from the other parts.
+test-services test-whole test-early test-parts: export OPENBLAS_NUM_THREADS := 1
+test-services test-whole test-early test-parts: export OMP_NUM_THREADS := 1
+test-services test-whole test-early test-parts: export TF_NUM_INTRAOP_THREADS := 1
+test-services test-whole test-early test-parts: export TF_NUM_INTEROP_THREADS := 1
+
 test-services: $(READY)
 	$(PYTHON) -m pytest $(SERVICES)
 

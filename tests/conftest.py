@@ -29,6 +29,16 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample batch, to be read and copied: to draw it takes as long as many a test."""
+    from tounum_tasks.sample.batch import write_sample_batch
+
+    folder = tmp_path_factory.mktemp("sample") / "Sample"
+    write_sample_batch(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def s3_process() -> Iterator["S3Server"]:
     """One server for all tests."""
     from tests.s3_server import S3Server

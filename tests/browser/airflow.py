@@ -27,7 +27,12 @@ def roots(folder: Path) -> dict[str, str]:
 def airflow_over(folder: Path, *, port: int | None = None, **more: str) -> LocalAirflow:
     """Return an Airflow, not yet started, whose settings lie below ``folder``."""
     users = ",".join(f"{name}:{role}" for name, role in USERS.items())
-    environment = {**roots(folder), "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users, **more}
+    environment = {
+        **roots(folder),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": users,
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",  # DAG files and settings stay as they are
+        **more,
+    }
     return LocalAirflow(folder / "airflow", workdir=folder, port=port, environment=environment)
 
 

@@ -1,5 +1,6 @@
 """One Airflow for all tests of this folder; a browser whose contexts are the people who look at it."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -13,7 +14,7 @@ from tests.browser.airflow import airflow_over, command, passwords, roots
 from tests.browser.people import CHROMIUM, Person
 from tests.metadata_files import xmp_packet
 from tounum_airflow.local.installation import LocalAirflow
-from tounum_tasks.sample.batch import jpeg, write_sample_batch
+from tounum_tasks.sample.batch import jpeg
 from tounum_tasks.sample.scans import as_scanned
 
 DUE_RUN_SECONDS = 300
@@ -29,12 +30,12 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(chromium: str, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a lake that a run has filled with the sample batch, and its index."""
     folder = tmp_path_factory.mktemp("site")
     roots(folder)
     batch = folder / "ingest" / "Sample"
-    write_sample_batch(batch)
+    shutil.copytree(sample, batch)
     said = "<dc:title>The coffee house</dc:title><dc:identifier>Inv 1923/5</dc:identifier>"
     (batch / "photographs" / "coffee.xmp").write_bytes(xmp_packet(said))
     for name, scan in (("letter", "album"), ("article, yellowed", "bordered")):

@@ -183,11 +183,12 @@ def until_known(person: Person, page: str) -> Any:
 
 def until(person: Person, page: str, is_there: Callable[[Any], Any]) -> Any:
     """Open a page until its frame shows what is waited for; return the frame."""
+    frame = person.open(page)
     for _ in range(20):
-        frame = person.open(page)
         if is_there(frame):
             return frame
         person.page.wait_for_timeout(5000)
+        frame = person.go_on(page)
     raise AssertionError(f"{page} never shows it: {frame.locator('body').inner_text()[:1000]}")
 
 

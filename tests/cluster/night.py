@@ -108,7 +108,7 @@ class Night:
     def finish(self, run_id: str, *, seconds: float = 3600) -> str:
         """Wait for the end of a run and of those beside it; return its state. No task may be left behind."""
         for name in (run_id, *self.beside):
-            wait_until(f"run {name} ends", lambda name=name: self._state(name) in FINISHED, seconds=seconds)
+            wait_until(f"run {name} ends", lambda name=name: self._state(name) in FINISHED, seconds=seconds, every=2)
             unfinished = [task for task in self.tasks(name) if task["state"] in ("running", "queued", "scheduled")]
             assert unfinished == [], f"stuck: {unfinished}"
         for name in self.beside:
@@ -146,7 +146,7 @@ class Night:
             )
             return value
 
-        return wait_until(what, holds, seconds=MOMENT_SECONDS, every=0.1)
+        return wait_until(what, holds, seconds=MOMENT_SECONDS, every=0.3)
 
     def _running(self, run_id: str, task_id: str) -> Running | None:
         for task in sorted(self.tasks(run_id, task_id), key=lambda task: task["try_number"]):

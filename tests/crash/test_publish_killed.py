@@ -14,16 +14,19 @@ from tounum_tasks.publish import stage as publish
 
 
 def test_killed_at_every_step(tmp_path: Path) -> None:
+    folder = tmp_path / "lake and buckets"
+    settings = small_settings(folder)
+    drop_pages(settings)
+    plan = plan_for(settings, "run")
+    process(plan, settings)
+    shutil.copytree(folder, tmp_path / "before")
     manifests = []
     number = 1
     killed = True
     while killed:
-        folder = tmp_path / str(number)
-        settings = small_settings(folder)
-        drop_pages(settings)
-        plan = plan_for(settings, "run")
-        process(plan, settings)
-        killed = run_and_kill(lambda plan=plan, settings=settings: publish.run(plan, settings), number)
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "before", folder)
+        killed = run_and_kill(lambda: publish.run(plan, settings), number)
         path = folder / "lake" / manifest_path(DATE, plan.batches[0].batch_id)
         if path.exists():
             assert pq.read_table(path).num_rows == 4

@@ -11,8 +11,6 @@ from tounum_airflow.local.api import ApiError
 
 pytestmark = pytest.mark.e2e
 
-STAGES = ["measure_and_enhance", "classify", "route", "extract_features", "caption"]
-
 
 def test_scheduled_run_publishes_what_became_ready_while_it_waited(
     airflow: AirflowInstallation, first_night: FirstNight
@@ -100,62 +98,6 @@ def test_wrong_parameters_are_refused_before_a_run_exists(
     with pytest.raises(ApiError, match=r"40\d|422"):
         airflow.api.trigger(DAG, conf=conf, **fields)
     assert len(airflow.api.runs(DAG)) == before
-
-
-def test_contradicting_dates_fail_at_once_with_one_sentence(airflow: AirflowInstallation) -> None:
-    run_id = airflow.trigger(conf={"batch_date": "2026-01-10"}, partition_key="2026-01-11")
-    assert airflow.finish(run_id) == "failed"
-    (register,) = [task for task in airflow.api.tasks(DAG, run_id) if task["task_id"] == "register"]
-    assert register["try_number"] == 1
-    assert "Parameter batch_date (2026-01-10) and partition key (2026-01-11) differ" in airflow.log(run_id, "register")
-    assert airflow.state(run_id, "publish") == "skipped"
-
-
-@pytest.fixture(scope="module")
-def backfill(airflow: AirflowInstallation) -> dict[str, str]:
-    """Run ids by day of a backfill over two days that were taken in before; a ready batch lies in ingest meanwhile."""
-    for day, seed in (("2026-01-16", 16), ("2026-01-17", 17)):
-        airflow.take_in_earlier(day, f"day {day}", {"page.png": image_file(seed)})
-    airflow.drop("arrives meanwhile", {"x.png": image_file(50)})
-    airflow.backfill("2026-01-16", "2026-01-17", "--max-active-runs", "2")
-    runs = airflow.backfill_runs(["2026-01-15", "2026-01-16", "2026-01-17", "2026-01-18"])
-    for run_id in runs.values():
-        assert airflow.finish(run_id) == "success"
-    return runs
-
-
-def test_backfill_processes_both_days_and_never_reads_ingest(
-    airflow: AirflowInstallation, backfill: dict[str, str]
-) -> None:
-    assert sorted(backfill) == ["2026-01-16", "2026-01-17"]
-    for day, run_id in backfill.items():
-        assert airflow.manifest(airflow.plan(run_id), f"day-{day}")["status"].to_pylist() == ["ok"]
-    assert (airflow.ingest / "arrives meanwhile" / "x.png").exists()
-
-
-def test_cleared_run_changes_nothing_and_never_reads_ingest(
-    airflow: AirflowInstallation, backfill: dict[str, str]
-) -> None:
-    run_id = backfill["2026-01-16"]
-    manifest = airflow.manifest_file(airflow.plan(run_id), "day")
-    before = manifest.read_bytes()
-    airflow.api.request("POST", f"dags/{DAG}/dagRuns/{run_id}/clear", json={"dry_run": False})
-    airflow.wait_for("the run begins again", lambda: airflow.api.run(DAG, run_id)["state"] != "success")
-    assert airflow.finish(run_id) == "success"
-    assert manifest.read_bytes() == before
-    assert (airflow.ingest / "arrives meanwhile" / "x.png").exists()
-
-
-def test_rerun_of_a_finished_day_reuses_everything(airflow: AirflowInstallation, backfill: dict[str, str]) -> None:
-    manifest = airflow.manifest_file(airflow.plan(backfill["2026-01-17"]), "day")
-    before = manifest.read_bytes()
-    run_id = airflow.trigger(partition_key="2026-01-17")
-    assert airflow.finish(run_id) == "success"
-    assert airflow.plan(run_id).batch_date == "2026-01-17"
-    for stage in STAGES:
-        assert airflow.api.xcom(DAG, run_id, f"shard.{stage}", map_index=0)["computed"] == 0
-    assert manifest.read_bytes() == before
-    assert (airflow.ingest / "arrives meanwhile" / "x.png").exists()
 
 
 def test_one_failing_shard_of_three_turns_the_run_red_after_publishing(

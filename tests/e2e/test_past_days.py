@@ -1,4 +1,4 @@
-"""Backfills after a retrain: which days they take, through the form of the web UI, and killed in the middle."""
+"""Runs of past days and backfills: which days they take, what they leave alone, from the web UI, and killed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,8 @@ from tounum_tasks.store.open import open_storage
 pytestmark = pytest.mark.e2e
 
 DAYS = (FIRST, SECOND)
-EMPTY, FAILED = "2025-06-29", "2025-06-30"  # nothing was taken in on them
+NEVER_RAN, FAILED = "2025-06-29", "2025-06-30"  # a batch was taken in on each
+STAGES = ["measure_and_enhance", "classify", "route", "extract_features", "caption"]
 REUSED = ["measure_and_enhance", "classify", "route", "extract_features"]
 # How soon the scheduler takes a worker or another scheduler for dead; minutes otherwise.
 IMPATIENT = {
@@ -35,7 +36,7 @@ def as_it_was_afterwards(archive: Archive) -> Iterator[None]:
 
 def would_take(airflow: AirflowInstallation, behavior: str, *, backwards: bool = False) -> list[str]:
     """The days of the range for which Airflow would start runs, in order: what the form counts."""
-    body = {"dag_id": DAG, "from_date": f"{EMPTY}T00:00:00Z", "to_date": f"{FAILED}T23:59:00Z"}
+    body = {"dag_id": DAG, "from_date": f"{NEVER_RAN}T00:00:00Z", "to_date": f"{FAILED}T23:59:00Z"}
     options = {"reprocess_behavior": behavior, "run_backwards": backwards}
     return [
         found["partition_key"]
@@ -43,24 +44,81 @@ def would_take(airflow: AirflowInstallation, behavior: str, *, backwards: bool =
     ]
 
 
-def test_each_reprocess_behavior_takes_its_days_and_a_failed_run_by_hand_counts_as_its_days_run(
-    airflow: AirflowInstallation,
-) -> None:
-    by_hand = airflow.trigger(conf={"batch_date": EMPTY}, partition_key=FAILED)  # they contradict each other
-    assert airflow.finish(by_hand) == "failed"
-    assert would_take(airflow, "none") == [EMPTY]
-    assert would_take(airflow, "failed") == [EMPTY, FAILED]
-    assert would_take(airflow, "completed") == [EMPTY, FAILED]
-    assert would_take(airflow, "completed", backwards=True) == [FAILED, EMPTY]
+@pytest.fixture(scope="module")
+def failed_by_hand(airflow: AirflowInstallation) -> str:
+    """A run of one of the days that was given two, and failed."""
+    run_id = airflow.trigger(conf={"batch_date": NEVER_RAN}, partition_key=FAILED)
+    assert airflow.finish(run_id) == "failed"
+    return run_id
 
-    airflow.backfill(EMPTY, FAILED, "--reprocess-behavior", "failed")
-    runs = airflow.backfill_runs([EMPTY, FAILED])
-    assert sorted(runs) == [EMPTY, FAILED]
+
+@pytest.fixture(scope="module")
+def backfill(airflow: AirflowInstallation, failed_by_hand: str) -> dict[str, str]:
+    """Run ids by day of a backfill over both days; a ready batch lies in ingest meanwhile."""
+    for seed, day in enumerate((NEVER_RAN, FAILED), 16):
+        airflow.take_in_earlier(day, f"day {day}", {"page.png": image_file(seed)})
+    airflow.drop("arrives meanwhile", {"x.png": image_file(50)})
+    airflow.backfill(NEVER_RAN, FAILED, "--reprocess-behavior", "failed", "--max-active-runs", "2")
+    runs = airflow.backfill_runs(["2025-06-28", NEVER_RAN, FAILED, FIRST])
     for run_id in runs.values():
         assert airflow.finish(run_id) == "success"
-    assert airflow.api.run(DAG, by_hand)["state"] == "failed"  # it stays beside the new one
+    return runs
+
+
+def test_contradicting_dates_fail_at_once_with_one_sentence(airflow: AirflowInstallation, failed_by_hand: str) -> None:
+    (register,) = [task for task in airflow.api.tasks(DAG, failed_by_hand) if task["task_id"] == "register"]
+    assert register["try_number"] == 1
+    sentence = f"Parameter batch_date ({NEVER_RAN}) and partition key ({FAILED}) differ"
+    assert sentence in airflow.log(failed_by_hand, "register")
+    assert airflow.state(failed_by_hand, "publish") == "skipped"
+
+
+def test_each_reprocess_behavior_takes_its_days_and_a_failed_run_by_hand_counts_as_its_days_run(
+    airflow: AirflowInstallation, failed_by_hand: str, request: pytest.FixtureRequest
+) -> None:
+    assert would_take(airflow, "none") == [NEVER_RAN]
+    assert would_take(airflow, "failed") == [NEVER_RAN, FAILED]
+    assert would_take(airflow, "completed") == [NEVER_RAN, FAILED]
+    assert would_take(airflow, "completed", backwards=True) == [FAILED, NEVER_RAN]
+
+    request.getfixturevalue("backfill")
+    assert airflow.api.run(DAG, failed_by_hand)["state"] == "failed"  # it stays beside the new one
     assert would_take(airflow, "none") == would_take(airflow, "failed") == []
-    assert would_take(airflow, "completed") == [EMPTY, FAILED]
+    assert would_take(airflow, "completed") == [NEVER_RAN, FAILED]
+
+
+def test_backfill_processes_both_days_and_never_reads_ingest(
+    airflow: AirflowInstallation, backfill: dict[str, str]
+) -> None:
+    assert sorted(backfill) == [NEVER_RAN, FAILED]
+    for day, run_id in backfill.items():
+        assert airflow.manifest(airflow.plan(run_id), f"day-{day}")["status"].to_pylist() == ["ok"]
+    assert (airflow.ingest / "arrives meanwhile" / "x.png").exists()
+
+
+def test_cleared_run_changes_nothing_and_never_reads_ingest(
+    airflow: AirflowInstallation, backfill: dict[str, str]
+) -> None:
+    run_id = backfill[NEVER_RAN]
+    manifest = airflow.manifest_file(airflow.plan(run_id), "day")
+    before = manifest.read_bytes()
+    airflow.api.request("POST", f"dags/{DAG}/dagRuns/{run_id}/clear", json={"dry_run": False})
+    airflow.wait_for("the run begins again", lambda: airflow.run_state(DAG, run_id) != "success")
+    assert airflow.finish(run_id) == "success"
+    assert manifest.read_bytes() == before
+    assert (airflow.ingest / "arrives meanwhile" / "x.png").exists()
+
+
+def test_rerun_of_a_finished_day_reuses_everything(airflow: AirflowInstallation, backfill: dict[str, str]) -> None:
+    manifest = airflow.manifest_file(airflow.plan(backfill[FAILED]), "day")
+    before = manifest.read_bytes()
+    run_id = airflow.trigger(partition_key=FAILED)
+    assert airflow.finish(run_id) == "success"
+    assert airflow.plan(run_id).batch_date == FAILED
+    for stage in STAGES:
+        assert airflow.api.xcom(DAG, run_id, f"shard.{stage}", map_index=0)["computed"] == 0
+    assert manifest.read_bytes() == before
+    assert (airflow.ingest / "arrives meanwhile" / "x.png").exists()
 
 
 def test_form_of_the_web_ui_backfills_both_days_backwards_with_the_captioner_asked_for_beside_tonights_run(

@@ -43,7 +43,7 @@ def finish_all(airflow: AirflowInstallation, number: int) -> list[str]:
         states = [run["state"] for run in airflow.api.runs(REPROCESS)]
         return states if len(states) >= number and airflow.api.is_at_rest(REPROCESS) else []
 
-    return airflow.wait_for(f"{number} runs of {REPROCESS} end", ended)
+    return airflow.wait_for(f"{number} runs of {REPROCESS} end", ended, every=2)
 
 
 def test_dates_are_brought_to_a_promoted_captioner_one_after_the_other(

@@ -36,14 +36,14 @@ class Run:
 
     def task(self, task_id: str) -> dict[str, Any]:
         """Return a task's instance."""
-        (found,) = [task for task in self.airflow.api.tasks(DAG, self.run_id) if task["task_id"] == task_id]
+        (found,) = [task for task in self.airflow.tasks(DAG, self.run_id) if task["task_id"] == task_id]
         return found
 
     def states(self) -> dict[str, str]:
-        return {task["task_id"]: task["state"] for task in self.airflow.api.tasks(DAG, self.run_id)}
+        return {task["task_id"]: task["state"] for task in self.airflow.tasks(DAG, self.run_id)}
 
     def state(self) -> str:
-        return self.airflow.api.run(DAG, self.run_id)["state"]
+        return self.airflow.run_state(DAG, self.run_id)
 
     def finish(self) -> str:
         """Wait for the end and return the run's state."""

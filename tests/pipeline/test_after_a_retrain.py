@@ -10,7 +10,6 @@ import pytest
 from tests.pipeline.second_models import VERSION, register_second_captioner, register_second_classifier
 from tounum_tasks.cli.main import main
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
-from tounum_tasks.sample.batch import write_sample_batch
 
 PHOTOS = ["photographs/cat.png", "photographs/rocket.jpg"]
 OTHERS = ["texts/letter.jpg"]
@@ -24,11 +23,9 @@ CAPTION_COLUMNS = {
 class Archive:
     """One batch and the command ``run``."""
 
-    def __init__(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def __init__(self, folder: Path, sample: Path, caplog: pytest.LogCaptureFixture) -> None:
         self.ingest, self.lake = folder / "ingest", folder / "lake"
         self._caplog = caplog
-        sample = folder / "sample"
-        write_sample_batch(sample)
         for name in (*PHOTOS, *OTHERS, *BROKEN):
             (self.ingest / "Box" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(sample / name, self.ingest / "Box" / name)
@@ -62,9 +59,9 @@ class Archive:
 
 
 @pytest.fixture
-def archive(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Archive:
+def archive(sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Archive:
     caplog.set_level("INFO", "tounum_tasks")
-    return Archive(tmp_path, caplog)
+    return Archive(tmp_path, sample, caplog)
 
 
 def test_after_a_retrain(archive: Archive) -> None:

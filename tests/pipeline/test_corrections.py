@@ -1,7 +1,6 @@
 """What a person says, through a whole life of a batch, with real models: on a folder and in a bucket."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,6 @@ from tounum_tasks.datasets.captions import load_captions
 from tounum_tasks.reprocess.outdated import outdated_dates, wanted_models
 from tounum_tasks.reviews.review import Mark
 from tounum_tasks.reviews.store import ReviewStore
-from tounum_tasks.sample.batch import write_sample_batch
 from tounum_tasks.settings import load_settings
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
@@ -26,18 +24,16 @@ CAT, LETTER = "photographs/cat.png", "texts/letter.jpg"
 class Archive:
     """One batch of two images, below one root."""
 
-    def __init__(self, root: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, root: str, folder: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
         for name in ("ingest", "lake", "non_photos", "quarantine"):
             monkeypatch.setenv(f"TOUNUM_{name.upper()}_ROOT", f"{root}/{name}")
         monkeypatch.setenv("TOUNUM_MODEL_CACHE", str(folder / "models"))
         self.lake: Storage = open_storage(load_settings().lake_root)
-        write_sample_batch(folder / "sample")
         ingest = open_storage(load_settings().ingest_root)
         for name in (CAT, LETTER):
-            ingest.write_bytes(f"Box/{name}", (folder / "sample" / name).read_bytes())
+            ingest.write_bytes(f"Box/{name}", (sample / name).read_bytes())
         ingest.write_bytes("Box/_READY", b"")
-        shutil.rmtree(folder / "sample")
 
     def run(self, *arguments: str) -> pd.DataFrame:
         """Run all steps; return the rows that are published then, by path."""
@@ -73,11 +69,11 @@ class Archive:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def archive(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+def archive(request: pytest.FixtureRequest, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
     if request.param == "s3":
         request.getfixturevalue("s3")
-        return Archive(f"s3://{BUCKET}/all", tmp_path, monkeypatch)
-    return Archive(str(tmp_path / "all"), tmp_path, monkeypatch)
+        return Archive(f"s3://{BUCKET}/all", tmp_path, sample, monkeypatch)
+    return Archive(str(tmp_path / "all"), tmp_path, sample, monkeypatch)
 
 
 def test_a_correction_lives_on(archive: Archive, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from tests.s3_server import BUCKET, S3Server, error
 from tests.tcp_proxy import TcpProxy
 from tounum_tasks.cli.main import main
 from tounum_tasks.manifest.schema import ITEM_COLUMNS
-from tounum_tasks.sample.batch import write_sample_batch
 from tounum_tasks.store import objects as object_storage
 from tounum_tasks.store.open import open_storage
 
@@ -23,9 +22,8 @@ OUTAGE_SECONDS = 6
 
 
 @pytest.fixture(scope="module")
-def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sample, folder = tmp_path_factory.mktemp("sample"), tmp_path_factory.mktemp("batch") / "Box"
-    write_sample_batch(sample)
+def batch(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("batch") / "Box"
     for name in (*PHOTOS, *OTHERS, *BROKEN):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(sample / name, folder / name)

@@ -73,6 +73,21 @@ def test_the_worth_is_about_the_cider_that_the_caption_gets(training):
     assert np.corrcoef(expected, scored)[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("scene", SCENES[::5])
+def test_few_groups_are_told_apart_as_well(few_groups, scene):
+    """Three groups of words, where there are more features than that."""
+    worth = few_groups.worth(looks(scene, 10_000), [VOCABULARY.encode(colour) for colour in COLOURS])
+    of_four = [10 / 4 * (colour == scene[0]) for colour in COLOURS]  # of one, two, three and four words
+    assert worth == pytest.approx(of_four, abs=0.4)
+
+
+@pytest.fixture(scope="module")
+def few_groups(training) -> Judge:
+    cache, _ = training
+    images = [replace(image, captions=(image.captions[0].split()[1],)) for image in cache.images]
+    return Judge(fit_judge(FeatureCache(cache.folder, images, cache.shape), VOCABULARY))
+
+
 def test_strange_captions_are_worth_nothing(training):
     assert Judge(training[1]).worth(looks(SCENES[0], 0), [[], [len(SPECIAL)] * 30]).shape == (2,)
     assert Judge(training[1]).worth(looks(SCENES[0], 0), [[]])[0] == 0

@@ -285,17 +285,18 @@ def test_what_was_rendered_from_a_source_is_left_out_with_it(data: Path, tmp_pat
 def test_renderings_come_evenly_from_the_sources_and_repeat(data: Path, tmp_path: Path) -> None:
     examples = read_class_folders(data)
     manners = (*MANNERS, *UNKNOWN_KINDS)
-    rendered = render_sources(examples, manners, 4, tmp_path / "rendered", seed=0)
+    rendered = render_sources(examples, manners, 2, tmp_path / "rendered", seed=0)
     by_source = {source: [one for one in rendered if one.source == source] for source in {r.source for r in rendered}}
     assert {source: len(found) for source, found in by_source.items()} == {
-        f"{name}/rendered-{manner}": 4 for name, manner, _, _ in manners
+        f"{name}/rendered-{manner}": 2 for name, manner, _, _ in manners
     }
     assert all(LABELS[one.label] == one.source.split("/")[0] for one in rendered)
     painted = sorted(one.made_from for one in by_source["Painting/rendered-painted"])
-    assert painted == ["Photo/one"] * 2 + ["Photo/two"] * 2
-    assert len({one.made_from for one in by_source["Sketch/rendered-sketched"]}) == 4
+    assert painted == ["Photo/one", "Photo/two"]
+    more = render_sources(examples, [manner for manner in MANNERS if manner[1] == "sketched"], 4, tmp_path / "more", 0)
+    assert len({one.made_from for one in more}) == 4
     content = [example.path.read_bytes() for example in rendered]
-    again = render_sources(examples, manners, 4, tmp_path / "again", seed=0)
+    again = render_sources(examples, manners, 2, tmp_path / "again", seed=0)
     assert [example.path.read_bytes() for example in again] == content
 
 

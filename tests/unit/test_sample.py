@@ -19,13 +19,6 @@ from tounum_tasks.sample.batch import write_sample_batch
 FOLDERS = {"photographs": 18, "paintings": 5, "sketches": 5, "drawings": 6, "texts": 6}
 
 
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("ingest") / "sample"
-    write_sample_batch(folder)
-    return folder
-
-
 def read(path: Path) -> list[np.ndarray | ErrorCode]:
     """Return the pixels of each page of a file, or why there are none."""
     data = path.read_bytes()
@@ -36,20 +29,20 @@ def read(path: Path) -> list[np.ndarray | ErrorCode]:
         return [error.code]
 
 
-def test_about_40_items_of_every_class_and_two_that_cannot_be_read(batch):
-    files = sorted(path for path in batch.rglob("*") if path.is_file())
-    assert (batch / "_READY") in files
+def test_about_40_items_of_every_class_and_two_that_cannot_be_read(sample):
+    files = sorted(path for path in sample.rglob("*") if path.is_file())
+    assert (sample / "_READY") in files
     items = [item for path in files if path.name != "_READY" for item in read(path)]
     unreadable = [item for item in items if isinstance(item, ErrorCode)]
     assert 40 <= len(items) <= 50
     assert Counter(unreadable) == {ErrorCode.TRUNCATED: 1, ErrorCode.NOT_AN_IMAGE: 1}
     for folder, least in FOLDERS.items():
-        assert sum(path.is_relative_to(batch / folder) for path in files) >= least
+        assert sum(path.is_relative_to(sample / folder) for path in files) >= least
 
 
-def test_every_format_is_there(batch):
+def test_every_format_is_there(sample):
     found = set()
-    for path in batch.rglob("*.*"):
+    for path in sample.rglob("*.*"):
         try:
             found.add(inspect(path.read_bytes(), path.name, limits=ImageLimits()).format)
         except ItemError:
@@ -58,30 +51,30 @@ def test_every_format_is_there(batch):
     assert found == set(ImageFormat) - seldom
 
 
-def test_the_special_cases_are_there(batch):
-    photographs = batch / "photographs"
+def test_the_special_cases_are_there(sample):
+    photographs = sample / "photographs"
     turned = decode((photographs / "spoon, camera turned.jpg").read_bytes())
     assert turned.exif_orientation == 6
     assert turned.width_px > turned.height_px
     assert decode((photographs / "engine for print.jpg").read_bytes()).colour_mode == "cmyk"
     assert decode((photographs / "cameraman, 16 bit.tif").read_bytes()).bit_depth == 16
-    assert len(read(batch / "texts" / "inventory.tif")) == 3
-    assert len(read(batch / "texts" / "report.pdf")) == 2
-    digests = Counter(sha256(path.read_bytes()).hexdigest() for path in batch.rglob("*.*"))
+    assert len(read(sample / "texts" / "inventory.tif")) == 3
+    assert len(read(sample / "texts" / "report.pdf")) == 2
+    digests = Counter(sha256(path.read_bytes()).hexdigest() for path in sample.rglob("*.*"))
     assert sorted(digests.values())[-2:] == [1, 2]
 
 
-def test_the_batch_is_the_same_every_time(batch, tmp_path):
+def test_the_batch_is_the_same_every_time(sample, tmp_path):
     write_sample_batch(tmp_path)
     first, second = (
         {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        for folder in (batch, tmp_path)
+        for folder in (sample, tmp_path)
     )
     assert first == second
 
 
-def test_the_batch_is_small(batch):
-    assert sum(path.stat().st_size for path in batch.rglob("*") if path.is_file()) < 12_000_000
+def test_the_batch_is_small(sample):
+    assert sum(path.stat().st_size for path in sample.rglob("*") if path.is_file()) < 12_000_000
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):

@@ -1,7 +1,8 @@
 """Writes the sample batch: what a day's delivery to an archive looks like, with everything that goes wrong in one."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -29,21 +30,29 @@ def write_sample_batch(folder: Path) -> list[Path]:
     Raises:
         EnvironmentFault: the folder cannot be written.
     """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)  # what cannot be written is said before the seconds of drawing
     files = {**_photographs(), **_paintings(), **_sketches(), **_schematics(), **_texts()}
     files["photographs/again/cat on a sofa.png"] = files["photographs/cat.png"]
     files["photographs/copy broke off.jpg"] = files["photographs/astronaut.jpg"][:30_000]
     files["texts/list of boxes.jpg"] = b"Box 17: photographs of the harbour, 1921 to 1934\n"
     paths = []
-    try:
+    with _writing(folder):
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             paths.append(path)
         (folder / READY_MARKER).touch()
+    return paths
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EnvironmentFault(f"The sample batch cannot be written to {folder}: {error.strerror}.") from error
-    return paths
 
 
 def _saved(image: Image.Image, format: str, **options: object) -> bytes:

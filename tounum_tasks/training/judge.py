@@ -29,6 +29,7 @@ MOST_GROUPS = 8_500
 LARGEST_RANK = 512
 PENALTY = 0.3
 SMALLEST_SPREAD = 1e-3
+SMALLEST_STRENGTH = 1e-10
 
 Captions = Sequence[Sequence[int]]
 
@@ -46,9 +47,7 @@ def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[
     products[np.diag_indices_from(products)] += np.float32(PENALTY)
     root = scipy.linalg.cholesky(products, lower=True, overwrite_a=True, check_finite=False)
     from_white = scipy.linalg.solve_triangular(root, towards, lower=True, check_finite=False)
-    rank = min(LARGEST_RANK, len(cache.images), len(root))
-    last = [len(root) - rank, len(root) - 1]  # the greatest are the last
-    _, strongest = scipy.linalg.eigh(from_white @ from_white.T, subset_by_index=last, check_finite=False)
+    strongest = _strongest(from_white, min(LARGEST_RANK, len(cache.images)))
     kernel = scipy.linalg.solve_triangular(root.T, strongest, lower=False, check_finite=False) / spread[:, None]
     listed = [[*group, *[PAD] * (LONGEST - len(group))] for group in groups]
     return {
@@ -60,6 +59,26 @@ def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[
         "groups/bias": average,
         **_phrases(known, groups),
     }
+
+
+def _strongest(from_white: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """At most so many orthonormal directions (D x R) of a map (D x G) that say most: its left singular vectors.
+
+    They are had from the smaller of its two sides, which is that of the groups in small data sets.
+    """
+    features, groups = from_white.shape
+    if not 0 < groups < features:
+        return _last_eigenvectors(from_white @ from_white.T, most)[1]
+    exact = from_white.astype(np.float64)
+    strengths, vectors = _last_eigenvectors(exact.T @ exact, most)
+    tells = strengths > SMALLEST_STRENGTH * strengths[-1]
+    return (exact @ (vectors[:, tells] / np.sqrt(strengths[tells]))).astype(np.float32)
+
+
+def _last_eigenvectors(square: NDArray[Any], most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The greatest eigenvalues, ascending, and their eigenvectors."""
+    size = len(square)
+    return scipy.linalg.eigh(square, subset_by_index=[max(0, size - most), size - 1], check_finite=False)
 
 
 def _phrases(known: Sequence[Captions], groups: Sequence[Group]) -> dict[str, NDArray[np.int32]]:

@@ -108,6 +108,7 @@ class LocalAirflow(Startable):
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "60",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+            "AIRFLOW__DATABASE__CHECK_MIGRATIONS": "False",  # prepare() migrates; each process would look for itself
             # On a busy machine the first answer takes longer than the default of 5 s, which costs a task its attempt.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "TF_CPP_MIN_LOG_LEVEL": "2",
