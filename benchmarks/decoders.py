@@ -2,7 +2,7 @@
 
     python benchmarks/decoders.py PHOTOGRAPHS [--small N] [--scans N] [--rounds N] [--json FILE]
 
-Three batches: small photographs (224 x 224), A4 scans at 300 dpi (JPEG, photographs side by side), the sample batch. Both
+Three batches: small photographs (224 x 224), A4 scans at 300 dpi (JPEG, photographs side by side), and the sample. Both
 ways take turns, each in a fresh process, as tasks have it: the starts of decoders count. What is compared is written in
 benchmarks/README.md.
 """

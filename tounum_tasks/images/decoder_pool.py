@@ -134,7 +134,7 @@ def _content(descriptor: int) -> NDArray[np.uint8]:
     """Return what a worker has written; read, for what is mapped would be there twice until it is copied."""
     content = np.empty(os.fstat(descriptor).st_size, np.uint8)
     at = 0
-    while at < content.size and (read := os.preadv(descriptor, [content[at:]], at)):
+    while at < content.size and (read := os.preadv(descriptor, [content.data[at:]], at)):
         at += read
     return content
 
