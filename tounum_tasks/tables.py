@@ -35,9 +35,14 @@ def parquet_bytes(table: pa.Table, *, row_group_size: int | None = None) -> byte
     """
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", row_group_size=row_group_size, write_page_checksum=True)
-    content = buffer.getvalue()
-    at = _footer_at(content[-TAIL_BYTES:], len(content))
-    return content[:at] + _seal(content[at:]) + content[at:]
+    size = buffer.tell()
+    buffer.seek(size - TAIL_BYTES)
+    at = _footer_at(buffer.read(), size)
+    buffer.seek(at)
+    footer = buffer.read()
+    buffer.seek(at)
+    buffer.write(_seal(footer) + footer)  # in its place: a copy may be large
+    return buffer.getvalue()
 
 
 def read_table(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -85,6 +86,14 @@ def test_a_closed_file_is_given_back(worker) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) < 100
     held = [line for line in Path(f"/proc/{worker.pid}/maps").read_text().splitlines() if "memfd" in line]
     assert len(held) <= 1
+
+
+def test_an_open_file_is_not_held_a_second_time(worker) -> None:
+    data = saved(picture(), "BMP")
+    before = sys.getrefcount(data)
+    with open_image(data) as pages:
+        pages.decode(1)
+        assert sys.getrefcount(data) == before
 
 
 def test_threads_that_decode_pages_of_one_file_at_once(worker) -> None:

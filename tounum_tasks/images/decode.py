@@ -99,9 +99,10 @@ def open_image(data: bytes, limits: ImageLimits | None = None) -> Iterator[Image
         ItemError: EMPTY_FILE, NOT_AN_IMAGE or UNSUPPORTED.
     """
     detect_format(data)
-    file = decoder_pool.SharedFile(data)
+    file, size = decoder_pool.SharedFile(data), len(data)
+    del data  # the caller may have let go of it
     try:
-        yield ImagePages(file, len(data), limits or ImageLimits())
+        yield ImagePages(file, size, limits or ImageLimits())
     finally:
         file.close()
 

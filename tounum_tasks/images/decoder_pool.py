@@ -8,7 +8,6 @@ A file is copied once into memory that workers map (``memfd_create(2)``), and pi
 """
 
 import json
-import mmap
 import os
 import signal
 import socket
@@ -112,8 +111,7 @@ class _Worker:
         if not descriptors:
             return answer, None
         try:
-            shared = mmap.mmap(descriptors[0], 0, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
-            return answer, np.frombuffer(shared, np.uint8).copy()
+            return answer, _content(descriptors[0])
         finally:
             os.close(descriptors[0])
 
@@ -130,6 +128,15 @@ class _Worker:
         self.socket.close()
         self.process.kill()
         self.process.wait()
+
+
+def _content(descriptor: int) -> NDArray[np.uint8]:
+    """Return what a worker has written; read, for what is mapped would be there twice until it is copied."""
+    content = np.empty(os.fstat(descriptor).st_size, np.uint8)
+    at = 0
+    while at < content.size and (read := os.preadv(descriptor, [content.data[at:]], at)):
+        at += read
+    return content
 
 
 class _Pool:

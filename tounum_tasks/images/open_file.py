@@ -4,7 +4,7 @@ import mmap
 from collections.abc import Callable
 from functools import cached_property
 from io import BytesIO
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tounum_tasks.errors import ErrorCode, ItemError
-from tounum_tasks.images import camera_raw, heif, jpeg2000, netpbm, pdf, raw_pixels, structure, tiff, zero_end
+from tounum_tasks.images import camera_raw, heif, jpeg2000, netpbm, raw_pixels, structure, tiff, zero_end
 from tounum_tasks.images.colour import DeepToSrgb
 from tounum_tasks.images.decoded_image import DecodedImage
 from tounum_tasks.images.formats import ImageFormat, detect_format
@@ -24,6 +24,9 @@ from tounum_tasks.images.to_rgb import colours_to_rgb, extremes, is_unfilled, pi
 from tounum_tasks.metadata.containers import Blocks
 from tounum_tasks.metadata.document import document_fields
 from tounum_tasks.metadata.embedded import Metadata, read_metadata
+
+if TYPE_CHECKING:
+    from tounum_tasks.images.pdf import PdfFile
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
@@ -83,8 +86,10 @@ class OpenFile:
         self._offsets: list[int] = []
 
     @cached_property
-    def _pdf(self) -> "pdf.PdfFile":
-        return pdf.PdfFile(self._mapped)
+    def _pdf(self) -> "PdfFile":
+        from tounum_tasks.images.pdf import PdfFile  # a tenth of a decoder's start, which only PDF files are worth
+
+        return PdfFile(self._mapped)
 
     def count_pages(self, limits: ImageLimits) -> int:
         """Return the number of pages.

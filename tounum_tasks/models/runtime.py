@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.memory import give_back
 from tounum_tasks.models.compute import Precision
 from tounum_tasks.settings import load_settings
 from tounum_tasks.threads import in_threads, processors
@@ -47,6 +48,10 @@ class Network(Protocol):
 
     def each(self, images: Iterable[Array]) -> list[Array]:
         """Return the first output for each image, without the axis of a batch; every image is computed by itself."""
+        ...
+
+    def release(self) -> None:
+        """Let go of the memory for what lies between input and output; what is computed next takes it anew."""
         ...
 
 
@@ -89,6 +94,16 @@ class OpenVinoNetwork:
         """Return the first output for each image, without the axis of a batch."""
         self._compiled()
         return in_threads(lambda image: self(image[None])[0][0], images)
+
+    def release(self) -> None:
+        """Let go of the memory for what lies between input and output."""
+        requests = self._compiled()
+        request = requests.get()
+        try:
+            request.get_compiled_model().release_memory()
+        finally:
+            requests.put(request)
+        give_back()
 
     def _compiled(self) -> queue.SimpleQueue[openvino.InferRequest]:
         """The requests of the network that are free, one for each processor."""
@@ -136,6 +151,9 @@ class KerasNetwork:
     def each(self, images: Iterable[Array]) -> list[Array]:
         """Return the first output for each image, without the axis of a batch."""
         return [self(image[None])[0][0] for image in images]
+
+    def release(self) -> None:
+        """Do nothing: Keras takes care of its memory."""
 
 
 @cache

@@ -31,6 +31,9 @@ _EDGE = 8
 """So many mirrored pixels are added at the borders of a page."""
 
 _SQUARES, _CELL = 24, 32
+_LARGE = 2**23
+"""Pixels of a page for which the memory of the network is let go before the page is judged and written."""
+
 _DARKEST, _LIGHTEST = (1, 1, 1), (254, 254, 254)
 
 _GREY_TILE = 512
@@ -98,6 +101,8 @@ class Restorer:
         even = even_tiles(*rgb.shape[:2], largest=LARGEST_TILE)
         # The largest come first: the memory that OpenVINO takes for them is enough for the others.
         in_threads(fill, sorted(even, key=lambda tile: _pixels_seen(tile, *rgb.shape[:2]), reverse=True))
+        if rgb.size >= 3 * _LARGE:
+            self._network.release()
         _take_back_shift(rgb, result)
         if is_grey(rgb):
             grey = np.rint(result.mean(axis=2, dtype=np.float32)).astype(np.uint8)

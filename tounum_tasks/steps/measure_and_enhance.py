@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import cache
 from threading import Lock
@@ -28,6 +28,7 @@ from tounum_tasks.items import Item
 from tounum_tasks.logs import about_item
 from tounum_tasks.manifest.models import version_of
 from tounum_tasks.manifest.schema import SCHEMA as MANIFEST
+from tounum_tasks.memory import give_back
 from tounum_tasks.metadata.embedded import Metadata
 from tounum_tasks.metadata.fields import FIELDS
 from tounum_tasks.page_flags.look import look_at
@@ -206,7 +207,7 @@ def _measure_one(
         if item.error_code:
             raise ItemError(ErrorCode(item.error_code), item.error_message or item.error_code)
         image, metadata = originals.decode_with_metadata(item, limits_of(work.plan, item, work.settings))
-        with large_page if image.width_px * image.height_px >= LARGE_PAGE else nullcontext():
+        with _alone(large_page) if image.width_px * image.height_px >= LARGE_PAGE else nullcontext():
             pixels = _measure_pixels(work, fingerprint, image, metadata, engine, row)
         _keep_thumbnail(work.lake, item, image)
         model_input = {
@@ -226,6 +227,14 @@ def _measure_one(
         row.update(error_code=ErrorCode.INTERNAL, error_message="the program failed on this image: see the log")
     row["seconds"] = time.monotonic() - started
     return row, model_input
+
+
+@contextmanager
+def _alone(large_page: Lock) -> Iterator[None]:
+    """Work on a large page while no other is worked on, in the memory that those before it have freed."""
+    with large_page:
+        give_back()
+        yield
 
 
 def _measure_pixels(

@@ -18,6 +18,7 @@ from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import Item, ItemKey, read_items
 from tounum_tasks.manifest.read import failed_keys
+from tounum_tasks.memory import give_back, share_heaps
 from tounum_tasks.plan import RunPlan, ShardRef
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.pinned import read_pinned
@@ -28,6 +29,9 @@ from tounum_tasks.store.open import open_storage
 from tounum_tasks.tables import parquet_bytes, read_rows
 
 log = logging.getLogger(__name__)
+
+ROWS_AT_ONCE, ARRAYS_AT_ONCE = 64, 16
+"""Rows that are written at once, and those with arrays, of which each takes some hundred kilobytes."""
 
 
 class Cache:
@@ -67,9 +71,13 @@ class Cache:
         """Write ``rows`` as one file, named by its fingerprints so that the same work gives the same file."""
         if not rows:
             return
-        content = parquet_bytes(pa.Table.from_pylist(rows, schema=self.schema), row_group_size=64)
+        give_back()
+        has_arrays = len(without_arrays(self.schema)) < len(self.schema)
+        table = pa.Table.from_pylist(rows, schema=self.schema)
+        content = parquet_bytes(table, row_group_size=ARRAYS_AT_ONCE if has_arrays else ROWS_AT_ONCE)
         name = fingerprint(rows=sorted(row["fingerprint"] for row in rows))[:32]
         self.lake.write_bytes(f"{self.folder}/{name}.parquet", content)
+        pa.default_memory_pool().release_unused()
 
     def _files(self) -> list[str]:
         """Newest first: a result that was computed again is preferred to the one that it repeats."""
@@ -207,6 +215,7 @@ def run_step(name: str, plan: RunPlan, shard: ShardRef, settings: Settings) -> d
         EnvironmentFault: results of an earlier step are gone, or storage does not do what it should.
     """
     started = time.monotonic()
+    share_heaps()
     work = ShardWork(plan, shard, settings)
     for earlier in step_named(name).needs:
         work.require(earlier)
