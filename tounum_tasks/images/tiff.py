@@ -8,11 +8,10 @@ first.
 import logging
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
@@ -20,6 +19,9 @@ from tounum_tasks.images import resolution, structure
 from tounum_tasks.images.formats import ImageFormat
 from tounum_tasks.images.headers import PILLOW_READERS
 from tounum_tasks.images.resolution import Resolution
+
+if TYPE_CHECKING:
+    import tifffile
 
 # Damaged files are answered with an ItemError; what the libraries print about them as well would only fill
 # the logs.
@@ -93,6 +95,8 @@ def read_header(data: "IO[bytes]", size: int) -> TiffHeader:
             samples, complex numbers and compressions that no library here knows.
         Exception: whatever tifffile raises for damaged tags.
     """
+    import tifffile  # a tenth of a decoder's start, which only TIFF files are worth
+
     data.seek(0)
     with tifffile.TiffFile(data) as file:
         page = file.pages.first
@@ -124,14 +128,14 @@ def read_header(data: "IO[bytes]", size: int) -> TiffHeader:
         )
 
 
-def _greys_in_jpeg(page: tifffile.TiffPage, size: int) -> tuple[int, int] | None:
+def _greys_in_jpeg(page: "tifffile.TiffPage", size: int) -> tuple[int, int] | None:
     """Return where the JPEG stream of a page of greys in old-style JPEG lies (TIFF 6.0, section 22), if it is whole."""
     start, length = (np.ravel(page.tags.valueof(tag, 0))[0] for tag in (513, 514))
     is_old = int(page.compression) == 6 and page.samplesperpixel == 1
     return (int(start), int(length)) if is_old and start and length and start + length <= size else None
 
 
-def _check_is_read(page: tifffile.TiffPage) -> None:
+def _check_is_read(page: "tifffile.TiffPage") -> None:
     if page.samplesperpixel > _MAX_SAMPLES:
         raise ItemError(ErrorCode.UNSUPPORTED, f"TIFF pages with {page.samplesperpixel} samples per pixel are not read")
     if int(page.sampleformat) in (5, 6):
@@ -144,7 +148,7 @@ def _check_is_read(page: tifffile.TiffPage) -> None:
         )
 
 
-def _resolution(page: tifffile.TiffPage) -> Resolution | None:
+def _resolution(page: "tifffile.TiffPage") -> Resolution | None:
     """Return the resolution; unit 1 means that both numbers only tell the shape of a pixel (TIFF 6.0, page 38)."""
     x, y, unit = _quotient(page.tags.valueof(282)), _quotient(page.tags.valueof(283)), page.tags.valueof(296)
     if unit == 1:
@@ -187,6 +191,8 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
                 "save it with Deflate",
             )
         return None
+    import tifffile
+
     data.seek(0)
     with tifffile.TiffFile(data) as file:
         samples = np.asarray(file.pages.first.asarray())
