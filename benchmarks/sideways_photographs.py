@@ -297,7 +297,7 @@ def evidence_on(paths: Sequence[Path], turns: Turns, extractor: Extractor) -> tu
 def choose(evidence: Array, truth: Array) -> float:
     """The least evidence at which no upright view is told to lie, and one told turn in a hundred is wrong; and more."""
     told, surest, is_upright = evidence.argmax(axis=1), evidence.max(axis=1), truth == 0
-    sure_from = float(surest[is_upright & (told > 0)].max())
+    sure_from = float(surest[is_upright & (told > 0)].max(initial=0.0))
     lying = ~is_upright & (told > 0)
     while np.mean((told != truth)[lying & (surest >= sure_from)]) > WRONG:
         sure_from += 0.05
