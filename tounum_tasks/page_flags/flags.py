@@ -7,6 +7,9 @@ from typing import Any
 BLANK = "blank"
 """The flag of an empty page, and the name of the bucket in which such pages lie."""
 
+PHOTOGRAPH_LIES = "the photograph lies"
+"""How the reason of the flag ``sideways`` begins where a photograph's features told it."""
+
 
 @dataclass(frozen=True)
 class PageFlag:
@@ -28,6 +31,11 @@ class PageFlag:
 def names_of(flags: Iterable[Mapping[str, Any]] | None) -> list[str]:
     """Return the names of a row's flags, as its column ``page_flags`` has them; None is a row without any."""
     return [flag["flag"] for flag in flags or ()]
+
+
+def lies_as_photograph(flag: Mapping[str, Any]) -> bool:
+    """Return whether a flag, as the column ``page_flags`` has it, was told by a photograph's features."""
+    return flag["reason"].startswith(PHOTOGRAPH_LIES)
 
 
 def bucket_of(label: str, flags: Iterable[Mapping[str, Any]] | None, *, by_person: bool) -> str:

@@ -2,7 +2,7 @@
 
 from tounum_tasks.caption.confidence import review_reasons as caption_reasons
 from tounum_tasks.manifest.sources import BY_PERSON
-from tounum_tasks.page_flags.flags import bucket_of
+from tounum_tasks.page_flags.flags import bucket_of, lies_as_photograph
 from tounum_tasks.publish.settle import BatchFiles
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.laid_over import laid_over
@@ -27,7 +27,13 @@ def lay_again(row: dict, reviews: Effective, files: BatchFiles) -> dict:
         return laid
     if (bucket := _bucket_of(laid)) != _bucket_of(row):
         laid["destination_uri"], laid["fingerprint_route"] = files.place_of(row, bucket)
-    return laid if laid["is_photo"] else {**laid, **dict.fromkeys(OF_PHOTOGRAPHS)}
+    return laid if laid["is_photo"] else {**laid, **dict.fromkeys(OF_PHOTOGRAPHS), **_without_its_turn(row)}
+
+
+def _without_its_turn(row: dict) -> dict:
+    """The columns of a row that say how its photograph lies, without that: only photographs have features."""
+    kept = [flag for flag in row["page_flags"] or () if not lies_as_photograph(flag)]
+    return {"page_flags": kept, "turn_degrees": None} if len(kept) < len(row["page_flags"] or ()) else {}
 
 
 def _bucket_of(row: dict) -> str:
