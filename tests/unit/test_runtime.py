@@ -14,6 +14,7 @@ from tounum_tasks.classify.classifier import Classifier
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.registry import STARTERS
 from tounum_tasks.models.runtime import require_keras
+from tounum_tasks.restore.restorer import starter
 
 CLASSIFIER = max((STARTERS / "classifier").iterdir())
 # Prints the scores of three images as hex digits; what is to happen before stands in {before}.
@@ -116,3 +117,19 @@ def test_missing_runtimes_are_named_with_what_to_install(monkeypatch: pytest.Mon
         python(without, TOUNUM_RUNTIME="openvino")
     assert "ConfigurationError: OpenVINO cannot be imported" in failed.value.stderr
     assert "set TOUNUM_RUNTIME=keras" in failed.value.stderr
+
+
+def test_memory_is_let_go_while_others_compute() -> None:
+    """A large page lets go of the network's memory while small ones go through the same network."""
+    network = starter()._network
+    pages = [np.random.default_rng(seed).integers(0, 256, (96, 128, 3), np.uint8) for seed in range(4)]
+    blur = np.array(0.0, np.float32)
+    expected = [network(page, blur)[0] for page in pages]
+
+    def compute(place: int) -> bool:
+        if place % 5 == 4:
+            network.release()
+        return np.array_equal(network(pages[place % 4], blur)[0], expected[place % 4])
+
+    with ThreadPoolExecutor(6) as threads:
+        assert all(threads.map(compute, range(120)))

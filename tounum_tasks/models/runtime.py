@@ -78,6 +78,8 @@ class OpenVinoNetwork:
         self._graph = graph
         self._precision = precision
         self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        self._count = 0
+        self._releasing = threading.Lock()
         self._process = 0
 
     def __call__(self, *inputs: Array) -> list[Array]:
@@ -96,13 +98,15 @@ class OpenVinoNetwork:
         return in_threads(lambda image: self(image[None])[0][0], images)
 
     def release(self) -> None:
-        """Let go of the memory for what lies between input and output."""
+        """Let go of the memory for what lies between input and output, as soon as nothing is computed."""
         requests = self._compiled()
-        request = requests.get()
-        try:
-            request.get_compiled_model().release_memory()
-        finally:
-            requests.put(request)
+        with self._releasing:  # two who each had some of the requests would wait for ever
+            idle = [requests.get() for _ in range(self._count)]
+            try:
+                idle[0].get_compiled_model().release_memory()
+            finally:
+                for request in idle:
+                    requests.put(request)
         give_back()
 
     def _compiled(self) -> queue.SimpleQueue[openvino.InferRequest]:
@@ -113,6 +117,7 @@ class OpenVinoNetwork:
                     # Forked, a compiled network waits for threads that are not there, even to be destroyed.
                     _keep_for_ever(self._requests)
                 self._requests, self._process = self._compile(), os.getpid()
+                self._count, self._releasing = self._requests.qsize(), threading.Lock()
             return self._requests
 
     def _compile(self) -> queue.SimpleQueue[openvino.InferRequest]:
