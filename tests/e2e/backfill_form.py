@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, Response, sync_playwright
 
 from tests.e2e.airflow_installation import DAG, AirflowInstallation
 from tounum_airflow.local.installation import USER
@@ -70,9 +70,14 @@ class BackfillForm:
         field.blur()
 
     def run(self) -> None:
-        """Press *Run Backfill*."""
-        self._page.get_by_role("button", name="Run Backfill").click()
-        self._text("Backfill generated").wait_for()
+        """Press *Run Backfill*; what Airflow says of it stands on the page for seconds only."""
+
+        def is_answer(response: Response) -> bool:
+            return response.request.method == "POST" and response.url.endswith("/backfills")
+
+        with self._page.expect_response(is_answer) as answered:
+            self._page.get_by_role("button", name="Run Backfill").click()
+        assert answered.value.ok, answered.value.text()
 
     def _text(self, text: str) -> Locator:
         return self._page.get_by_text(text, exact=True).first
