@@ -14,6 +14,7 @@ from tounum_tasks.names import IMAGE_ID
 from tounum_tasks.visible import display_name
 
 if TYPE_CHECKING:
+    from tounum_tasks.search.index import Reader
     from tounum_tasks.search.likeness import Likeness
     from tounum_tasks.settings import Settings
 
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _with_words(index: sqlite3.Connection, text: str, count: int) -> list[dict[str, Any]]:
+def _with_words(index: Reader, text: str, count: int) -> list[dict[str, Any]]:
     from tounum_tasks.search.query import Filter, page
     from tounum_tasks.search.text import fts_query
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tounum_tasks.search.tagged import SCHEMA as TAGGED
+from tounum_tasks.search.tagged import Bitmaps
 from tounum_tasks.search.text import TOKENIZER
 
 LAYOUT = 5  # raise with every change of the tables: an index of another layout is made anew
@@ -81,8 +82,21 @@ def is_built(path: Path) -> bool:
         return False
 
 
+class Reader(sqlite3.Connection):
+    """A connection that sees one state of the index, whatever a refresh writes meanwhile, and so finds nothing twice.
+
+    Attributes:
+        marked: the bitmaps of items that have all of some tags, by the tags and the range of numbers.
+    """
+
+    def __init__(self, *where: Any, **options: Any) -> None:
+        super().__init__(*where, **options)
+        self.row_factory = sqlite3.Row
+        self.marked: dict[tuple[tuple[str, ...], tuple[int, int]], Bitmaps] = {}
+
+
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path) -> Iterator[Reader]:
     """Context of a connection that cannot write; rows can be read by name.
 
     Raises:
@@ -90,10 +104,10 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not path.exists():
         raise FileNotFoundError(path)
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as connection:
-        connection.row_factory = sqlite3.Row
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, factory=Reader)) as connection:
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-        connection.execute("BEGIN")  # all that is asked is of one state, whatever a refresh writes meanwhile
+        connection.execute("BEGIN")
         yield connection
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Literal
 
-from tounum_tasks.search.index import numbers_of_batch, numbers_of_day, unpacked
+from tounum_tasks.search.index import Reader, numbers_of_batch, numbers_of_day, unpacked
 from tounum_tasks.search.rows import ORDERED_BY
 from tounum_tasks.search.tagged import Bitmaps, bitmaps, holds, items_of, with_tags
 from tounum_tasks.search.text import fts_query
@@ -46,7 +46,7 @@ class Filter:
 
 
 def page(
-    index: sqlite3.Connection, wanted: Filter, count: int, *, after: int | None = None, backwards: bool = False
+    index: Reader, wanted: Filter, count: int, *, after: int | None = None, backwards: bool = False
 ) -> list[sqlite3.Row]:
     """Return the next ``count`` items after the item of number ``after``, or before it, the nearest first.
 
@@ -62,10 +62,8 @@ def page(
     return _rows(index, list(islice(found.numbers(backwards=backwards), count)))
 
 
-def count(index: sqlite3.Connection, wanted: Filter) -> tuple[int, bool]:
+def count(index: Reader, wanted: Filter) -> tuple[int, bool]:
     """Return how many items there are, and whether that is all: counting what a text finds ends beyond ``COUNTED``."""
-    if column := SORTED_BY.get(wanted.sort):
-        wanted = replace(wanted, tags=(*wanted.tags, ORDERED_BY[column]))
     found = _Found(index, wanted)
     if found.has_words:
         number = sum(1 for _ in islice(found.numbers(), COUNTED + 1))
@@ -147,10 +145,12 @@ def of_image(index: sqlite3.Connection, image_id: str) -> list[sqlite3.Row]:
 class _Found:
     """What a filter leaves, as numbers of items; no row of an item is read for it."""
 
-    def __init__(self, index: sqlite3.Connection, wanted: Filter) -> None:
+    def __init__(self, index: Reader, wanted: Filter) -> None:
         self.index = index
         self.span = _span(index, wanted)
-        self.tags = sorted(set(wanted.tags), key=lambda tag: (_total(index, tag), tag))
+        order = [ORDERED_BY[column]] if (column := SORTED_BY.get(wanted.sort)) else []
+        self.tags = sorted({*wanted.tags, *order}, key=lambda tag: (_total(index, tag), tag))
+        self.filters_by_tag = bool(wanted.tags)
         name = wanted.text.strip().lower()
         is_name = index.execute("SELECT 1 FROM items WHERE file_name = ?", (name,)).fetchone() is not None
         self.text = None if is_name else fts_query(wanted.text) or None
@@ -174,21 +174,27 @@ class _Found:
             return self._walked("SELECT id FROM items WHERE", "id", (), backwards)
         if not self.tags:
             return walked
-        marked = dict(with_tags(self.index, self.tags, self.span))
+        marked = self._tagged()
         return (number for number in walked if holds(marked, number))
 
     def marked(self) -> Bitmaps:
         """Return all of them as bitmaps."""
         if self.has_words:
             return bitmaps(self.numbers())
-        return dict(with_tags(self.index, self.tags, self.span))
+        return self._tagged()
+
+    def _tagged(self) -> Bitmaps:
+        asked = (tuple(self.tags), self.span)
+        if asked not in self.index.marked:
+            self.index.marked[asked] = dict(with_tags(self.index, self.tags, self.span))
+        return self.index.marked[asked]
 
     def _walked(self, select: str, column: str, values: Sequence[Any], backwards: bool) -> Iterator[int]:
-        rows = self.index.execute(
-            f"{select} {column} >= ? AND {column} < ? ORDER BY {column} {'DESC' if backwards else 'ASC'}",
-            (*values, *self.span),
-        )
-        return (row[0] for row in rows)
+        rows = self.index.cursor()
+        rows.row_factory = None  # rows by name take as long as the walk
+        direction = "DESC" if backwards else "ASC"
+        rows.execute(f"{select} {column} >= ? AND {column} < ? ORDER BY {column} {direction}", (*values, *self.span))
+        return chain.from_iterable(rows)
 
 
 def _in_order(found: _Found, column: str, count: int, after: sqlite3.Row | None, backwards: bool) -> list[sqlite3.Row]:
@@ -200,7 +206,7 @@ def _in_order(found: _Found, column: str, count: int, after: sqlite3.Row | None,
     if after is not None and after[column] is not None:
         conditions.append(f"({column}, id) {'<' if backwards else '>'} (?, ?)")
         values += [after[column], after["id"]]
-    marked = found.marked() if found.has_words or found.tags else None
+    marked = found.marked() if found.has_words or found.filters_by_tag else None
     if marked is not None and sum(map(int.bit_count, marked.values())) <= FEW:
         conditions.append("id IN (SELECT value FROM json_each(?))")
         values.append(json.dumps([number for block, bits in marked.items() for number in items_of(block, bits)]))

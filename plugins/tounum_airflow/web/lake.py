@@ -14,7 +14,7 @@ from typing import IO
 
 from tounum_tasks.reviews.review import Chain, Review
 from tounum_tasks.reviews.store import ReviewStore
-from tounum_tasks.search.index import index_file, is_built, reading, writing
+from tounum_tasks.search.index import Reader, index_file, is_built, reading, writing
 from tounum_tasks.search.reviewed import reviews_of_chain
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
@@ -63,7 +63,7 @@ class Lake:
             self._is_built = is_built(self.index_path)
         return self._is_built
 
-    def index(self) -> AbstractContextManager[sqlite3.Connection]:
+    def index(self) -> AbstractContextManager[Reader]:
         """Context of the index, to be read; it is brought up to date if nobody looked for a while.
 
         Raises:

@@ -18,6 +18,7 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.sample import Sample, SampledItem, draw, keep, kept, kept_one, size_for, told
 from tounum_tasks.search import query
+from tounum_tasks.search.index import Reader
 from tounum_tasks.search.query import Filter
 from tounum_tasks.search.reviewed import reviews_about
 
@@ -87,7 +88,7 @@ def keep_outcome(lake: Lake, index: sqlite3.Connection, sample_id: str) -> None:
     keep(lake.storage, found, Effective(reviews_about(index, _rows(index, found))))
 
 
-def _images(index: sqlite3.Connection, wanted: Filter) -> list[SampledItem]:
+def _images(index: Reader, wanted: Filter) -> list[SampledItem]:
     found: list[SampledItem] = []
     after = None
     while rows := query.page(index, wanted, ROWS_AT_ONCE, after=after):
