@@ -32,7 +32,7 @@ class Filter:
     Attributes:
         first_date, last_date: nights from and to, YYYY-MM-DD, both included; empty: no bound.
         batch_id: of one batch, together with its date as ``first_date``; empty: all.
-        tags: all of which an item has (see ``tags_of`` in :mod:`tounum_tasks.search.refresh`).
+        tags: all of which an item has (see ``tags_of`` in :mod:`tounum_tasks.search.rows`).
         text: what people typed; empty: everything. Where a file has exactly this name, such files are meant.
         sort: ``newest`` night first; ``unsure``: least sure class first; ``caption``: least sure caption first.
     """
@@ -143,11 +143,16 @@ def of_image(index: sqlite3.Connection, image_id: str) -> list[sqlite3.Row]:
 
 
 class _Found:
-    """What a filter leaves, as numbers of items; no row of an item is read for it."""
+    """What a filter leaves, as numbers of items; no row of an item is read for it.
+
+    Attributes:
+        nights: the range of numbers that is asked for.
+        span: what is left of it before or after the item at which a page begins.
+    """
 
     def __init__(self, index: Reader, wanted: Filter) -> None:
         self.index = index
-        self.span = _span(index, wanted)
+        self.nights = self.span = _span(index, wanted)
         order = [ORDERED_BY[column]] if (column := SORTED_BY.get(wanted.sort)) else []
         self.tags = sorted({*wanted.tags, *order}, key=lambda tag: (_total(index, tag), tag))
         self.filters_by_tag = bool(wanted.tags)
@@ -184,9 +189,10 @@ class _Found:
         return self._tagged()
 
     def _tagged(self) -> Bitmaps:
-        asked = (tuple(self.tags), self.span)
+        """Those with all tags, of all the nights: who pages through them asks for the same again."""
+        asked = (tuple(self.tags), self.nights)
         if asked not in self.index.marked:
-            self.index.marked[asked] = dict(with_tags(self.index, self.tags, self.span))
+            self.index.marked[asked] = dict(with_tags(self.index, self.tags, self.nights))
         return self.index.marked[asked]
 
     def _walked(self, select: str, column: str, values: Sequence[Any], backwards: bool) -> Iterator[int]:
