@@ -186,11 +186,7 @@ def main() -> int:
     parser.add_argument("--model-slots", type=int, metavar="N", help="default: that of the settings")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     given = parser.parse_args()
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's & would let it ignore the first
         signal.signal(number, _interrupt)
     cv2.setNumThreads(1)
     folder = given.folder.absolute()
