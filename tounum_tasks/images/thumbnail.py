@@ -6,7 +6,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, WebPImagePlugin  # noqa: F401 - Pillow would load all its formats to find this one
 
 THUMBNAIL_PX = 256
 THUMBNAIL_QUALITY = 75

@@ -93,12 +93,10 @@ def _powers(square: NDArray[np.uint8]) -> np.ndarray:
 
 def _peak(powers: np.ndarray) -> float:
     """Return how far the mean spectrum of blocks rises above its rings. Each block counts alike."""
-    from scipy import ndimage
-
     is_fine = _RADIUS > _COARSEST
     strengths = powers[:, is_fine].mean(1)
     mean = (powers / np.maximum(strengths, 1e-3)[:, None, None]).mean(0)
-    rings = np.asarray(ndimage.median(mean, _RINGS, np.arange(_RINGS.max() + 1)))
+    rings = np.array([np.median(mean[ring == _RINGS]) for ring in range(_RINGS.max() + 1)])
     # JPEG leaves next to nothing at some frequencies: there, little is no peak.
     return float((mean / np.maximum(rings[_RINGS], _LEAST))[is_fine & ~_OF_JPEG].max())
 

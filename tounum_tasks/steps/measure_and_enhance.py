@@ -182,6 +182,9 @@ def _inputs(work: ShardWork) -> Cache:
 
 def _measure_all(work: ShardWork, pending: dict[str, Item]) -> Iterator[tuple[dict, dict | None]]:
     """Yield a row and a model input (None for unreadable images) per item, at most ``decode_threads`` at once."""
+    # Before there are threads, which need it: two that import parts of it at once may each find half of the other's.
+    import scipy.fftpack  # noqa: F401
+
     engine = AutoEngine(cache(lambda: load_model("restorer", work.plan.models, work.settings)))
     originals = Originals(work.lake)
     large_page = Lock()
