@@ -3,10 +3,10 @@
     python benchmarks/classifier_int8.py --data DATA --extra Photo=PHOTOS --limit-per-source 60 --renderings 30 \
         --unknown 20 --initial STARTER/weights.safetensors --out data/training/classifier
 
-The arguments are those of ``train classifier``; the features in float are computed once and kept in OUT. The head is
-fitted to features in float, once without each source, and judges that source by features in float and in int8, whose
-ranges are measured without it, too. The same for each kind that is none of the classes. The last lines are seconds,
-float and int8 in turns.
+The arguments are those of ``train classifier``; features are computed once and kept in OUT. For each source, a head in
+float and one in int8 are fitted to the features of the others and judge it. The ranges by which a half of the sources
+is computed and judged in int8 are measured on the other half. The same for each kind that is none of the classes. The
+last lines are seconds, float and int8 in turns.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from tounum_tasks.datasets.classes import LABELS, Example, balanced_weights, spl
 from tounum_tasks.evaluation.classifier import evaluate, review_shares
 from tounum_tasks.models.runtime import OpenVinoNetwork
 from tounum_tasks.settings import load_settings
-from tounum_tasks.threads import in_threads
 from tounum_tasks.training import features as pixels
 from tounum_tasks.training.classifier import HeadFitter, prepare_features
 from tounum_tasks.training.linear import fit_temperature
@@ -46,25 +45,29 @@ def main() -> None:
     real, weights, recipe = train_classifier.training_of(arguments)
     measured_on = drawn_evenly(split(real, recipe.validation_share)[0], IMAGES, np.random.default_rng(recipe.seed))
     largest = largest_inputs(weights, DOUBTING, measured_on)
+    names = list(dict.fromkeys(example.source for example in real))
     features, examples = prepare_features(real, weights, recipe, arguments.out)
-    fitter = HeadFitter(features, examples, recipe)
-    sources = np.array([example.source for example in examples])
     is_tested = np.array([not example.made_from or LABELS[example.label] == UNKNOWN for example in examples])
+    fitter = HeadFitter(features, examples, recipe)
     scores = np.full((2, len(examples), fitter.outputs), np.nan, np.float32)
-    for source in dict.fromkeys(sources[is_tested]):
-        inside, head = sources == source, fitter.fit(without=source)
-        ranges = ranges_of(largest[[example.source != source for example in measured_on]])
-        of_int8 = _features_in_int8(weights, ranges, [examples[index] for index in np.flatnonzero(inside)])
-        scores[:, inside] = head.scores(features[0, inside]), head.scores(of_int8)
-        print(f"{source}: {inside.sum()} images", file=sys.stderr, flush=True)
+    _judge(scores[0], fitter, features, examples, {example.source for example in examples})
+    for half in (set(names[::2]), set(names[1::2])):
+        ranges = ranges_of(largest[[example.source not in half for example in measured_on]])
+        features, _ = prepare_features(real, weights, recipe, arguments.out, ranges=ranges)
+        judged = half | {example.source for example in examples if LABELS[example.label] == UNKNOWN}
+        _judge(scores[1], HeadFitter(features, examples, recipe), features, examples, judged)
     _compare(scores[:, is_tested], [example for example, wanted in zip(examples, is_tested, strict=True) if wanted])
     _time(weights, ranges_of(largest), real)
 
 
-def _features_in_int8(weights: Any, ranges: NDArray[np.float16], examples: Sequence[Example]) -> NDArray[np.float16]:
-    network = OpenVinoNetwork(lambda: graph.pooled(weights, TAPS, ranges), "float32")
-    features = in_threads(lambda example: network(pixels.prepared(example, None)[None])[0][0], examples)
-    return np.stack(features).astype(np.float16)
+def _judge(
+    scores: Scores, fitter: HeadFitter, features: NDArray[np.float16], examples: Sequence[Example], judged: set[str]
+) -> None:
+    """Fill in the scores of some sources, each by a head that was fitted without it."""
+    sources = np.array([example.source for example in examples])
+    for source in judged:
+        inside = sources == source
+        scores[inside] = fitter.fit(without=source).scores(features[0, inside])
 
 
 def _compare(scores: Scores, examples: Sequence[Example]) -> None:

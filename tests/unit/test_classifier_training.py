@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tounum_tasks.classify import graph
 from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import RANGES, build_network, get_weights, set_weights
+from tounum_tasks.classify.network import RANGES, TAPS, build_network, get_weights, set_weights
 from tounum_tasks.cli import train_classifier
 from tounum_tasks.cli.train_classifier import training_of
 from tounum_tasks.datasets.classes import LABELS, balanced_weights, data_fingerprint, load, read_class_folders, split
@@ -22,6 +23,7 @@ from tounum_tasks.evaluation.classifier import evaluate
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.card import read_version, write_card
 from tounum_tasks.models.registry import STARTERS
+from tounum_tasks.models.runtime import OpenVinoNetwork
 from tounum_tasks.models.trained_on import read_trained_on, write_trained_on
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.training.archive_looks import light_on_dark, old_photograph, small_page
@@ -35,6 +37,7 @@ from tounum_tasks.training.classifier import (
     without_improvement,
 )
 from tounum_tasks.training.classifier_recipe import Recipe
+from tounum_tasks.training.features import prepared
 from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes
 from tounum_tasks.training.ranges import add_ranges
 from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
@@ -465,8 +468,12 @@ def test_a_head_is_trained_on_features_that_are_computed_once(data: Path, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*.npy")} == kept
     assert again.metrics == card.metrics
     folder = out / "classifier" / "test-1"
-    ranges = read_safetensors(folder / "weights.safetensors")[RANGES]
+    weights = read_safetensors(folder / "weights.safetensors")
+    ranges = weights[RANGES]
     assert ranges.shape == (49,) and ranges.dtype == np.float16 and (ranges > 0).all()
+    in_int8 = OpenVinoNetwork(lambda: graph.pooled(weights, TAPS, ranges), precision="float32")
+    computed = in_int8(prepared(examples[0], None)[None])[0][0].astype(np.float16)
+    assert any(np.array_equal(np.load(path), computed) for path in kept)
     with pytest.raises(ConfigurationError, match="takes no ranges"):
         add_ranges(folder, examples, recipe, out, version="test-3")
     classifier = Classifier.load(folder)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tounum_tasks.classify.network import RANGES
 from tounum_tasks.datasets.classes import Example
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import WEIGHTS_FILE, ModelCard
@@ -49,10 +50,11 @@ class ClassifierTraining:
         from tounum_tasks.training.classifier_recipe import Recipe
 
         initial = initial_version(plan, settings).folder
+        weights = read_safetensors(initial / WEIGHTS_FILE)
         card = train(
             data.content.training,
-            read_safetensors(initial / WEIGHTS_FILE),
-            Recipe(passes=plan.epochs, seed=plan.seed),
+            weights,
+            Recipe(passes=plan.epochs, seed=plan.seed, int8=RANGES in weights),  # nights take as long as before
             work_folder(plan, settings),
             version=plan.version,
             notes=plan.notes,

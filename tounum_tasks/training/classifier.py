@@ -10,8 +10,8 @@
    sources balanced, until the validation loss no longer falls. That suits a new task; it costs accuracy on sources
    that were left out (docs/classifier.md has the figures). The network of the notebooks is trained in this way alone.
 4. One temperature makes the probabilities honest.
-5. If asked for, the ranges of activations are measured, by which the version computes in int8
-   (:mod:`~tounum_tasks.training.ranges`).
+5. If asked for, the version computes in int8: the ranges of activations are measured first
+   (:mod:`~tounum_tasks.training.ranges`), and the head is fitted to features that are computed with them.
 
 Features and checkpoints lie in the working folder; a training that was interrupted goes on from there.
 """
@@ -298,11 +298,15 @@ def prepare_features(
     recipe: Recipe,
     out: Path,
     names: Sequence[str] = TAPS,
+    ranges: NDArray[np.float16] | None = None,
 ) -> tuple[NDArray[np.float16], list[Example]]:
     """Features (float16 views x N x D) of the examples, of renderings of those to be trained on and of unknown kinds.
 
     The features are the means of the layers ``names``, then their standard deviations. All are kept in ``out``.
     Renderings are made from training images only: none shows what validation is to judge.
+
+    Args:
+        ranges: of activations, to compute the features in int8.
     """
     folder = out / f"rendered-{fingerprint(data=data_fingerprint(examples), seed=recipe.seed)[:16]}"
     training, _ = split(examples, recipe.validation_share)
@@ -310,7 +314,9 @@ def prepare_features(
     unknown = render_sources(training, UNKNOWN_KINDS, recipe.unknown, folder, recipe.seed)
     examples = [*examples, *rendered, *unknown]
     layers = {name: initial[name] for name in inception_shapes(names[-1])}
-    features = features_of(examples, layers, names, out / "features", views=recipe.views, seed=recipe.seed)
+    features = features_of(
+        examples, layers, names, out / "features", views=recipe.views, seed=recipe.seed, ranges=ranges
+    )
     return features, examples
 
 
@@ -353,10 +359,11 @@ def train(
     seen = hashes_of_files(example.path for example in training).values()
     data = data_fingerprint(examples)
     metrics: dict[str, Any] = {}
-    learnt = None
+    learnt, ranges = None, {}
     if recipe.architecture in WITH_SPREAD:
         layers = _layers(initial)
-        features, examples = prepare_features(examples, layers, recipe, out)
+        ranges = _ranges(layers, training, recipe)
+        features, examples = prepare_features(examples, layers, recipe, out, ranges=ranges.get(RANGES))
         is_validation = np.isin(np.arange(len(examples)), _positions(validation, examples))
         training = [example for example, held_out in zip(examples, is_validation, strict=True) if not held_out]
         temperature: float | None = None
@@ -370,11 +377,11 @@ def train(
         state = fingerprint(data=data, initial=hashes_of(initial), recipe=asdict(recipe))
         begun_with = learnt.weights if learnt else {}
         learnt = _train_all_layers(training, validation, begun_with, recipe, out / f"tuning-{state[:16]}")
+        ranges = _ranges(learnt.weights, training, recipe)
     metrics |= _measure(learnt, validation, out)
     folder = out / "classifier" / version
     folder.mkdir(parents=True, exist_ok=True)
-    weights = learnt.weights | {TEMPERATURE: np.array([learnt.temperature], np.float32)}
-    weights |= _ranges(weights, training, recipe)
+    weights = learnt.weights | {TEMPERATURE: np.array([learnt.temperature], np.float32)} | ranges
     write_safetensors(folder / "weights.safetensors", weights)
     write_trained_on(folder, [*map(prefix_of, seen), *trained_before])
     return write_card(
@@ -510,7 +517,9 @@ def _layers(initial: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return layers
 
 
-def _ranges(weights: Mapping[str, NDArray[Any]], training: Sequence[Example], recipe: Recipe) -> dict[str, Any]:
+def _ranges(
+    weights: Mapping[str, NDArray[Any]], training: Sequence[Example], recipe: Recipe
+) -> dict[str, NDArray[np.float16]]:
     """The ranges of activations, if they are asked for and the architecture has them."""
     architecture = architecture_of(weights)
     if not recipe.int8 or architecture not in TAPS_OF:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify import graph
-from tounum_tasks.classify.network import CHANNELS
+from tounum_tasks.classify.network import CHANNELS, RANGES
 from tounum_tasks.datasets.classes import LABELS, Example, load
 from tounum_tasks.files import whole_file
 from tounum_tasks.fingerprint import fingerprint
@@ -54,6 +54,7 @@ def features_of(
     *,
     views: int,
     seed: int,
+    ranges: NDArray[np.float16] | None = None,
 ) -> NDArray[np.float16]:
     """Features of all views of all examples: float16 views x N x D, kept in ``folder``.
 
@@ -63,9 +64,11 @@ def features_of(
         weights: of the layers.
         names: the layers whose means and spreads are taken.
         seed: of the damage.
+        ranges: of activations, to compute the features in int8.
     """
-    network = OpenVinoNetwork(lambda: graph.pooled(weights, names), "float32")
-    folder = folder / fingerprint(weights=hashes_of(weights), names=list(names), version=AUGMENTATION)[:16]
+    network = OpenVinoNetwork(lambda: graph.pooled(weights, names, ranges), "float32")
+    computed = hashes_of(weights if ranges is None else {**weights, RANGES: ranges})
+    folder = folder / fingerprint(weights=computed, names=list(names), version=AUGMENTATION)[:16]
     done = Counter[str]()
 
     def features(job: tuple[Example, int]) -> NDArray[np.float16]:
