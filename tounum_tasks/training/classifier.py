@@ -358,15 +358,14 @@ def train(
     training, validation = split(examples, recipe.validation_share)
     seen = hashes_of_files(example.path for example in training).values()
     data = data_fingerprint(examples)
-    metrics: dict[str, Any] = {}
-    learnt, ranges = None, {}
+    metrics, learnt, ranges = dict[str, Any](), None, dict[str, NDArray[np.float16]]()
     if recipe.architecture in WITH_SPREAD:
         layers = _layers(initial)
         ranges = _ranges(layers, training, recipe)
         features, examples = prepare_features(examples, layers, recipe, out, ranges=ranges.get(RANGES))
         is_validation = np.isin(np.arange(len(examples)), _positions(validation, examples))
         training = [example for example, held_out in zip(examples, is_validation, strict=True) if not held_out]
-        temperature: float | None = None
+        temperature = None
         if validate_sources:
             metrics["leave_one_source_out"], temperature = _validate_sources(features, examples, recipe, out)
         older = None if average_with is None else _head_on_the_same(layers, average_with)
@@ -374,9 +373,9 @@ def train(
     sources = _sources(examples)
     log.info("%d training and %d validation images of %d sources", len(training), len(validation), len(sources))
     if learnt is None or recipe.passes > 0:
-        state = fingerprint(data=data, initial=hashes_of(initial), recipe=asdict(recipe))
-        begun_with = learnt.weights if learnt else {}
-        learnt = _train_all_layers(training, validation, begun_with, recipe, out / f"tuning-{state[:16]}")
+        state = fingerprint(data=data, initial=hashes_of(initial), recipe=asdict(recipe))[:16]
+        begun = learnt.weights if learnt else {}
+        learnt = _train_all_layers(training, validation, begun, recipe, out / f"tuning-{state}")
         ranges = _ranges(learnt.weights, training, recipe)
     metrics |= _measure(learnt, validation, out)
     folder = out / "classifier" / version
