@@ -13,7 +13,7 @@ from tests.image_files import picture, saved
 # Python runs this at its start: it notes what threads other than the first import. What imports openvino and
 # safetensors holds a lock.
 NOTE = """
-import os, sys, threading
+import sys, threading
 
 class Notes:
     def find_spec(self, name, path=None, target=None):
