@@ -97,6 +97,11 @@ class Settings(BaseSettings):
         8, description="People are told of a scheduled run that has not succeeded so long after its time; 0: never"
     )
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = Field(256, description="Images per mapped task")
+    batch_shards: Annotated[int, Field(ge=1)] = Field(
+        64,
+        description="A batch of more images than so many shards hold gets larger shards: "
+        "the scheduler looks at each of a run's shards again and again",
+    )
     max_shards: Annotated[int, Field(ge=1)] = Field(
         1000, description="Most shards of one run; Airflow maps at most max_map_length (1024). The rest waits"
     )

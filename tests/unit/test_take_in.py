@@ -311,6 +311,15 @@ def test_shards_hold_every_item_once_and_at_most_shard_size(
     assert all(size == shard_size for size in sizes[:-1])
 
 
+def test_a_large_batch_gets_larger_shards_not_more(tmp_path: Path) -> None:
+    """Each shard more makes Airflow's scheduler slower."""
+    house = House(tmp_path, shard_size=2, batch_shards=4)
+    for number in range(11):
+        house.drop(f"box/{number:02d}.png", png(number))
+    house.ready("box")
+    assert [item.shard for item in house.items(house.take())] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+
+
 def test_what_describes_images_is_kept_beside_them_and_is_no_image(house: House) -> None:
     files = {
         "a.png": png(1),

@@ -1,6 +1,7 @@
 """What the files of a batch are, once they lie in the lake: images with their pages, and what stands beside them."""
 
 import hashlib
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
@@ -100,8 +101,9 @@ def items_of(
 
     files = side_by_side(inspected, images, settings.files_at_once)
     files = sorted([*files, *_missing_files(journal, stated)], key=lambda file: os.fsencode(file.path))
-    # Airflow maps a limited number of shards: a very large batch gets larger ones.
-    shard_size = max(settings.shard_size, -(-sum(file.pages for file in files) // settings.max_shards))
+    # Airflow's scheduler slows with each shard, and maps a limited number: a large batch gets larger ones.
+    most = min(settings.batch_shards, settings.max_shards)
+    shard_size = max(settings.shard_size, math.ceil(sum(file.pages for file in files) / most))
     items: list[Item] = []
     first_with: dict[str, str] = {}
     for file in files:
