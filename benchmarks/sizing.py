@@ -2,45 +2,42 @@
 
     python benchmarks/sizing.py IMAGES... [--count N] [--shards N] [--megapixels M] [--json FILE]
 
-Seconds are those that the processor worked, on all cores together, so that other programs hardly disturb them. The
-first shard pays for starting TensorFlow and the models; what an image costs is taken from the others. With
-``--megapixels`` each image is enlarged to that size and stored as JPEG, as a scanner at 300 dpi would deliver an A4
-page (8.7).
+Seconds are those that the processor worked, on all cores together and with what was started, so that other programs
+disturb them less. The first shard pays for starting decoders and models; what an image costs is taken from the others.
+With ``--megapixels`` each image is enlarged to that size and stored as JPEG, as a scanner at 300 dpi would deliver an
+A4 page (8.7). The setting ``TOUNUM_ENHANCEMENT`` counts: what restoring takes is the difference to ``off``.
 """
 
 import argparse
 import json
-import os
-import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 from PIL import Image
+from stopwatch import peak_mib, processor_seconds
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tounum_tasks.cli.items import find_files
 from tounum_tasks.intake.register import register
+from tounum_tasks.manifest.published import read_columns
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.publish import stage as publish_stage
 from tounum_tasks.report import stage as report_stage
 from tounum_tasks.settings import load_settings
 from tounum_tasks.steps.shard import run_step
 from tounum_tasks.steps.table import STEPS
-
-# ru_maxrss counts KiB on Linux and bytes on macOS.
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+from tounum_tasks.store.open import open_storage
 
 
 def main() -> int:
     """Run all stages over one batch and print what each image cost."""
     arguments = _parse()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     files = find_files(arguments.images)
     files = [files[index * len(files) // arguments.count] for index in range(min(arguments.count, len(files)))]
     with tempfile.TemporaryDirectory(prefix="tounum-sizing-") as scratch:
@@ -74,12 +71,12 @@ def measure(files: list[Path], scratch: Path, shards: int, megapixels: float | N
     seconds: dict[str, list[float]] = {}
 
     def timed(name: str, step: Callable[[], Any]) -> Any:
-        started = time.process_time()
+        started = processor_seconds()
         result = step()
-        seconds.setdefault(name, []).append(time.process_time() - started)
+        seconds.setdefault(name, []).append(processor_seconds() - started)
         return result
 
-    plan = timed("register", lambda: register(RunRequest(run_id="sizing"), settings))
+    plan = timed("register", lambda: register(RunRequest(run_id="sizing", enhancement=settings.enhancement), settings))
     computed: dict[str, list[int]] = {}
     for shard in plan.shards():
         for step in STEPS:
@@ -88,6 +85,9 @@ def measure(files: list[Path], scratch: Path, shards: int, megapixels: float | N
     published = timed("publish", lambda: publish_stage.run(plan, settings))
     timed("report", lambda: report_stage.run(plan, settings))
     (batch_result,) = published["batches"]
+    (batch,) = plan.batches
+    rows = read_columns(open_storage(settings.lake_root), batch.batch_date, batch.batch_id, ("enhancement_accepted",))
+    assert rows is not None
     return {
         "images": len(files),
         "photographs": batch_result["labels"].get("ok", {}).get("Photo", 0),
@@ -95,7 +95,8 @@ def measure(files: list[Path], scratch: Path, shards: int, megapixels: float | N
         "delivered_bytes": delivered,
         "seconds": seconds,
         "computed": computed,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT / 2**20,
+        "restored": pc.sum(rows["enhancement_accepted"]).as_py(),
+        "peak_mib": peak_mib(),
         "folders": _folders(scratch),
     }
 
@@ -125,7 +126,10 @@ def _folders(scratch: Path) -> dict[str, tuple[int, int]]:
 
 def _print(found: dict[str, Any]) -> None:
     images, photographs = found["images"], found["photographs"]
-    print(f"{images} images, {photographs} photographs, {found['counts']}, peak {found['peak_mib']:.0f} MiB")
+    print(
+        f"{images} images, {photographs} photographs, {found['restored']} restored, {found['counts']}, "
+        f"peak {found['peak_mib']:.0f} MiB with decoders"
+    )
     print(f"{'stage':<22}{'start s':>9}{'ms an item':>12}")
     for name, taken in found["seconds"].items():
         if name in found["computed"]:

@@ -71,6 +71,15 @@ def test_the_noise_estimate_is_that_of_scikit_image(name):
     assert noise_sigma(rgb) == pytest.approx(estimate_sigma(rgb, channel_axis=-1, average_sigmas=True), rel=0.02)
 
 
+def test_a_page_without_colours_is_measured_like_its_channels_one_by_one():
+    grey = cv2.cvtColor(skimage.data.coffee(), cv2.COLOR_RGB2GRAY)
+    page = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    assert noise_sigma(page) == pytest.approx(estimate_sigma(page, channel_axis=-1, average_sigmas=True), rel=0.02)
+    almost = page.copy()
+    almost[-1, -1, 2] ^= 1
+    assert noise_sigma(page) == pytest.approx(noise_sigma(almost), rel=1e-3)
+
+
 def test_pages_of_any_size_are_measured_alike(monkeypatch):
     page = np.random.default_rng(0).integers(0, 256, (513, 1025, 3)).astype(np.uint8)
     page[..., 1] //= 2

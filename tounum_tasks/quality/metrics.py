@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tounum_tasks.quality.grey import is_grey
 from tounum_tasks.threads import in_threads
 
 _TILE_ROWS, _TILE_COLUMNS = 512, 16_384
@@ -139,6 +140,8 @@ def noise_sigma(rgb: np.ndarray) -> float:
     of many times the page. As there, coefficients that are exactly zero (black areas) are left out; a channel
     with nothing else counts as 0.
     """
+    if is_grey(rgb):
+        return float(np.mean(3 * _channel_sigmas(rgb, (0,))))
     groups = [(0, 1, 2)] if rgb.size <= _LARGEST_AT_ONCE else [(0,), (1,), (2,)]
     return float(np.mean([sigma for group in groups for sigma in _channel_sigmas(rgb, group)]))
 

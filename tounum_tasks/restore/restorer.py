@@ -17,10 +17,11 @@ from tounum_tasks.models.compute import Precision, best_precision, keras_policy
 from tounum_tasks.models.registry import STARTERS, version_order
 from tounum_tasks.models.runtime import network
 from tounum_tasks.models.weights import check_weights, parse_safetensors
+from tounum_tasks.quality.grey import is_grey
 from tounum_tasks.restore import graph
 from tounum_tasks.restore.evidence import spread_squares
 from tounum_tasks.restore.network import REACH, STRIDE, build_network, set_weights, weight_shapes
-from tounum_tasks.restore.tiles import Tile, tiles
+from tounum_tasks.restore.tiles import Tile
 from tounum_tasks.threads import in_threads
 
 LARGEST_TILE = 448
@@ -35,8 +36,6 @@ _LARGE = 2**23
 """Pixels of a page for which the memory of the network is let go before the page is judged and written."""
 
 _DARKEST, _LIGHTEST = (1, 1, 1), (254, 254, 254)
-
-_GREY_TILE = 512
 
 _STEP = 8
 """Tiles begin and end at multiples of it: the network treats the pixels of a 4x4 square differently."""
@@ -168,15 +167,6 @@ def _borders(length: int, largest: int) -> list[int]:
     count = -(-length // largest)
     step = -(-length // (count * _STEP)) * _STEP
     return [*range(0, length, step), length]
-
-
-def is_grey(rgb: NDArray[np.uint8]) -> bool:
-    """Whether all pixels are shades of grey."""
-    for tile in tiles(rgb, _GREY_TILE):  # a page in colour shows it in its first ones
-        red, green, blue = cv2.split(tile.of(rgb))
-        if cv2.norm(red, green, cv2.NORM_INF) or cv2.norm(green, blue, cv2.NORM_INF):
-            return False
-    return True
 
 
 @lru_cache(maxsize=1)
