@@ -29,6 +29,9 @@ _LARGEST_AT_ONCE = 3 * 2**24
 _DB2_HIGH = (-0.48296291314453416, 0.8365163037378079, -0.2241438680420134, -0.12940952255126037)
 """High-pass decomposition filter of the Daubechies wavelet db2."""
 
+_DB2_HIGH_OF_LEVELS = tuple(weight * np.arange(256.0) for weight in _DB2_HIGH)
+"""Its products with each of the 256 levels: to look them up is several times as fast as to compute them."""
+
 _NORMAL_UPPER_QUARTILE = 0.6744897501960817
 
 
@@ -157,8 +160,7 @@ def _channel_sigmas(rgb: np.ndarray, channels: tuple[int, ...]) -> list[float]:
         # Coefficient i is the response to pixels 2i-2 to 2i+1.
         surroundings = _mirrored(rgb, 2 * top - 2, 2 * bottom, 2 * left - 2, 2 * right)
         for index, channel in enumerate(channels):
-            window = cv2.extractChannel(surroundings, channel).astype(np.float64)
-            response = _high_pass(window[0::2], window[1::2])
+            response = _high_pass_of_levels(cv2.extractChannel(surroundings, channel))
             even, odd = np.ascontiguousarray(response[:, 0::2]), np.ascontiguousarray(response[:, 1::2])
             response = _high_pass(even.T, odd.T).T
             np.abs(response, out=magnitudes[index, top:bottom, left:right], casting="same_kind")
@@ -192,6 +194,16 @@ def sorted_part(values: NDArray[np.float32], first: int, last: int) -> NDArray[n
     if not below <= first <= last < below + between.size:  # the sample was not like the whole
         below, between = 0, values
     return np.sort(between)[first - below : last - below + 1]
+
+
+def _high_pass_of_levels(window: np.ndarray) -> np.ndarray:
+    """Return what ``_high_pass`` does for the rows of a window of a page, uint8, to the bit."""
+    even, odd = window[0::2], window[1::2]
+    samples = (odd[1:], even[1:], odd[:-1], even[:-1])
+    response, *terms = (np.asarray(term) for term in map(cv2.LUT, samples, _DB2_HIGH_OF_LEVELS))
+    for term in terms:
+        np.add(response, term, out=response)
+    return response
 
 
 def _high_pass(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
