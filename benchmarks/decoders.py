@@ -1,10 +1,10 @@
-"""What it costs that files are decoded in processes of their own: the step measure_and_enhance with and without them.
+"""What it costs that files are decoded in processes of their own: a shard's steps with and without them.
 
     python benchmarks/decoders.py PHOTOGRAPHS [--small N] [--scans N] [--rounds N] [--json FILE]
 
 Three batches: small photographs (224 x 224), A4 scans at 300 dpi (JPEG, photographs side by side), and the sample. Both
-ways take turns, each in a fresh process, as tasks have it: the starts of decoders count. What is compared is written in
-benchmarks/README.md.
+ways take turns, each in a fresh process, as tasks have it: the starts of decoders count. The step that decodes stands
+by itself, and with all that a shard goes through. What is compared is written in benchmarks/README.md.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stopwatch import Spent, Stages, timed
+from stopwatch import Stages, timed
 
 from tounum_tasks.cli.items import find_files
 from tounum_tasks.errors import ItemError
@@ -36,9 +36,10 @@ from tounum_tasks.plan import RunPlan, RunRequest
 from tounum_tasks.sample.batch import write_sample_batch
 from tounum_tasks.settings import load_settings
 from tounum_tasks.steps.shard import run_step
+from tounum_tasks.steps.table import STEPS
 
 FRESH = multiprocessing.get_context("spawn")
-STEP = "measure_and_enhance"
+STEP, ALL = "measure_and_enhance", "all"
 WAYS = ("processes", "own process")
 SMALL, A4_AT_300_DPI = (224, 224), (2480, 3508)
 
@@ -47,8 +48,8 @@ def main() -> int:
     """Measure every batch in both ways and print one line each."""
     arguments = _parse()
     photographs = find_files([arguments.photographs])
-    print("| batch | images | load | wall s | CPU s | in its own process: wall s | CPU s | CPU, decoders more by |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| batch | images | load | steps | wall s | CPU s | own process: wall s | CPU s | decoders, CPU more by |")
+    print("|---|---|---|---|---|---|---|---|---|")
     results = []
     with tempfile.TemporaryDirectory(prefix="tounum-decoders-") as scratch:
         batches = {name: Path(scratch, name) for name in ("small photographs", "A4 scans", "sample")}
@@ -56,7 +57,7 @@ def main() -> int:
         _write_scans(photographs, batches["A4 scans"] / "ingest" / "batch", arguments.scans)
         write_sample_batch(batches["sample"] / "ingest" / "batch")
         for name, folder in batches.items():
-            results.append(measure(name, folder, arguments.rounds))
+            results += measure(name, folder, arguments.rounds)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(results, indent=1, default=vars) + "\n")
     return 0
@@ -99,19 +100,24 @@ def _picture(photograph: Path) -> Image.Image:
         return opened.convert("RGB")
 
 
-def measure(name: str, folder: Path, rounds: int) -> dict[str, Any]:
-    """Take a batch in, run the step in both ways in turns, and print and return what it took."""
+def measure(name: str, folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Take a batch in, run the steps in both ways in turns, and print and return what one and all of them took."""
     load = os.getloadavg()[0]
     plan = register(RunRequest(run_id="decoders"), load_settings(**_roots(folder)))
     turns = [(way, _in_a_process(run, folder, plan.to_json(), way)) for _ in range(rounds) for way in WAYS]
-    spent = {way: [took for its_way, (took, _) in turns if its_way == way] for way in WAYS}
-    wall, cpu = (
-        {way: statistics.median(getattr(took, kind) for took in spent[way]) for way in WAYS} for kind in ("wall", "cpu")
-    )
-    images, more = turns[0][1][1], cpu[WAYS[0]] / cpu[WAYS[1]] - 1
-    row = " | ".join(f"{seconds[way]:.1f}" for way in WAYS for seconds in (wall, cpu))
-    print(f"| {name} | {images} | {load:.0f} | {row} | {more:+.1%} |", flush=True)
-    return {"batch": name, "images": images, "load": load, "spent": spent, "more": more}
+    images = turns[0][1][1]
+    found = []
+    for steps in (STEP, ALL):
+        spent = {way: [stages[steps] for its_way, (stages, _) in turns if its_way == way] for way in WAYS}
+        wall, cpu = (
+            {way: statistics.median(getattr(took, kind) for took in spent[way]) for way in WAYS}
+            for kind in ("wall", "cpu")
+        )
+        more = cpu[WAYS[0]] / cpu[WAYS[1]] - 1
+        row = " | ".join(f"{seconds[way]:.1f}" for way in WAYS for seconds in (wall, cpu))
+        print(f"| {name} | {images} | {load:.0f} | {steps} | {row} | {more:+.1%} |", flush=True)
+        found.append({"batch": name, "images": images, "load": load, "steps": steps, "spent": spent, "more": more})
+    return found
 
 
 def _roots(folder: Path) -> dict[str, str]:
@@ -123,16 +129,20 @@ def _in_a_process(work: Any, *arguments: object) -> Any:
         return process.submit(work, *arguments).result()
 
 
-def run(folder: Path, stored: dict[str, Any], way: str) -> tuple[Spent, int]:
-    """Run the step from nothing; return what it took, and the number of images."""
-    shutil.rmtree(folder / "lake" / "stages", ignore_errors=True)
+def run(folder: Path, stored: dict[str, Any], way: str) -> tuple[Stages, int]:
+    """Run the steps from nothing; return what one and all of them took, and the number of images."""
+    for products in ("stages", "features", "attention", "thumbnails"):
+        shutil.rmtree(folder / "lake" / products, ignore_errors=True)
     if way == "own process":
         decoder_pool.ask = ask_here
     plan, stages, images = RunPlan.from_json(stored), Stages(), 0
-    with timed(stages, way):
+    with timed(stages, ALL):
         for shard in plan.shards():
-            images += run_step(STEP, plan, shard, load_settings(**_roots(folder)))["computed"]
-    return stages[way], images
+            for step in STEPS:
+                with timed(stages, step.name):
+                    computed = run_step(step.name, plan, shard, load_settings(**_roots(folder)))["computed"]
+                images += computed if step.name == STEP else 0
+    return stages, images
 
 
 _opened = threading.local()
