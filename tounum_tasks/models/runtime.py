@@ -56,7 +56,11 @@ class Network(Protocol):
 
 
 def network(
-    graph: Callable[[], openvino.Model], reference: Callable[[], Callable[..., Sequence[Any]]], *, precision: Precision
+    graph: Callable[[], openvino.Model],
+    reference: Callable[[], Callable[..., Sequence[Any]]],
+    *,
+    precision: Precision,
+    sizes_vary: bool = False,
 ) -> Network:
     """Return the network that the setting ``runtime`` asks for.
 
@@ -64,19 +68,21 @@ def network(
         graph: builds the network for OpenVINO; called once in each process that uses it.
         reference: builds it for Keras: a function of the same inputs that returns the same outputs as tensors.
         precision: what products are computed in.
+        sizes_vary: inputs come in many sizes, of which few come again.
     """
     if load_settings().runtime == "keras":
         return KerasNetwork(reference)
-    return OpenVinoNetwork(graph, precision)
+    return OpenVinoNetwork(graph, precision, sizes_vary=sizes_vary)
 
 
 class OpenVinoNetwork:
     """A network compiled by OpenVINO for the processors that this process may use, when it is first called."""
 
-    def __init__(self, graph: Callable[[], openvino.Model], precision: Precision) -> None:
+    def __init__(self, graph: Callable[[], openvino.Model], precision: Precision, *, sizes_vary: bool = False) -> None:
         """Take what builds the graph; nothing is compiled yet."""
         self._graph = graph
         self._precision = precision
+        self._sizes_vary = sizes_vary
         self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
         self._count = 0
         self._releasing = threading.Lock()
@@ -128,6 +134,8 @@ class OpenVinoNetwork:
             "INFERENCE_NUM_THREADS": count,
             "ENABLE_CPU_PINNING": False,  # pinned, two processes of one thread share the first core
         }
+        if self._sizes_vary:  # else it keeps code for 5,000 layers and sizes: .2 MiB for each image
+            options["CPU_RUNTIME_CACHE_CAPACITY"] = 0
         compiled = load_openvino().Core().compile_model(self._graph(), "CPU", options)
         requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
         for _ in range(count):

@@ -61,7 +61,10 @@ class Restorer:
         check_weights(weights, weight_shapes(), model="restorer")
         precision = precision or best_precision()
         self._network = network(
-            lambda: graph.restored_page(weights), lambda: _reference(weights, precision), precision=precision
+            lambda: graph.restored_page(weights),
+            lambda: _reference(weights, precision),
+            precision=precision,
+            sizes_vary=True,
         )
 
     @classmethod
