@@ -1,10 +1,13 @@
 """Many things, some at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def in_batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -12,3 +15,17 @@ def in_batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(things)
     while batch := list(islice(iterator, size)):
         yield batch
+
+
+def in_order(pool: Executor, work: Callable[[T], R], things: Iterable[T], ahead: int) -> Iterator[R]:
+    """Yield what ``work`` makes of each thing, in their order, while the pool works on the next ``ahead`` of them.
+
+    Whoever takes the results may be slow: the pool has work meanwhile, and never more results than ``ahead`` wait.
+    """
+    waiting: deque[Future[R]] = deque()
+    for thing in things:
+        waiting.append(pool.submit(work, thing))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

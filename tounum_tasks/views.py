@@ -22,7 +22,7 @@ from tounum_tasks.steps.originals import Originals
 from tounum_tasks.steps.shard import Cache
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
-from tounum_tasks.thumbnails import attention_path, thumbnail_path
+from tounum_tasks.thumbnails import attention_path, keep_thumbnail, read_thumbnail
 
 Pixels = NDArray[np.uint8]
 
@@ -116,10 +116,9 @@ class Views:
 
     def make_thumbnail(self, item: Item) -> bool:
         """Put the thumbnail of an item into its place in the lake; return False if it is there already."""
-        path = thumbnail_path(item.image_id)
-        if self._lake.exists(path):
+        if read_thumbnail(self._lake, item.image_id) is not None:
             return False
-        self._lake.write_bytes(path, make_thumbnail(self.original(item)))
+        keep_thumbnail(self._lake, item.image_id, make_thumbnail(self.original(item)))
         return True
 
     def make_missing_thumbnails(self) -> Iterator[tuple[Item, bool | ItemError]]:

@@ -1,5 +1,6 @@
 """Thumbnails: made by runs, and by a command for lakes that have none; other views of a page."""
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def test_thumbnails_are_a_cache(settings: Settings) -> None:
     first = plan_for(settings, "1")
     process(first, settings)
     path = lake(settings) / thumbnail_path(items_of(settings, first)["large.png 1"].image_id)
-    path.write_bytes(b"as it was")
+    as_it_was = make_thumbnail(np.zeros((20, 30, 3), np.uint8))
+    path.write_bytes(as_it_was)
     for other in lake(settings).rglob("*.webp"):
         if other != path:
             other.unlink()
@@ -115,10 +117,27 @@ def test_thumbnails_are_a_cache(settings: Settings) -> None:
     manifest = open_storage(settings.lake_root).read_bytes(manifest_path(DATE, first.batches[0].batch_id))
     again = plan_for(settings, "2", items="all")
     process(again, settings)
-    assert path.read_bytes() == b"as it was"
+    assert path.read_bytes() == as_it_was
     assert publish.run(again, settings)["batches"][0]["outcome"] == "unchanged"
     assert open_storage(settings.lake_root).read_bytes(manifest_path(DATE, again.batches[0].batch_id)) == manifest
     assert len(thumbnails(settings)) == 4
+
+
+@pytest.mark.parametrize("cut", [lambda whole: b"", lambda whole: whole[:-10], lambda whole: bytes(len(whole))])
+def test_a_thumbnail_that_a_power_failure_has_cut_is_made_again(
+    settings: Settings, capsys: pytest.CaptureFixture[str], cut: Callable[[bytes], bytes]
+) -> None:
+    plan = plan_for(settings, "1")
+    process(plan, settings)
+    path = lake(settings) / thumbnail_path(items_of(settings, plan)["large.png 1"].image_id)
+    whole = path.read_bytes()
+    path.write_bytes(cut(whole))
+    assert command(settings, plan) == 0
+    assert capsys.readouterr().out.startswith("1 thumbnail made")
+    assert path.read_bytes() == whole
+    path.write_bytes(cut(whole))
+    process(plan_for(settings, "2", items="all"), settings)
+    assert path.read_bytes() == whole
 
 
 def test_a_lake_that_takes_no_thumbnails_stops_no_run(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:

@@ -235,17 +235,8 @@ class Captioner:
             images = features[start : start + IMAGES_AT_ONCE].astype(np.float32)
             size = max(1, min(ROWS_AT_ONCE // width, -(-len(images) // processors())))
             parts = [images[first : first + size] for first in range(0, len(images), size)]
-            found = itertools.chain.from_iterable(in_threads(lambda part: self._search(part, width), parts))
-            for image, captions in zip(images, found, strict=True):
-                words = [caption.words for caption in captions]
-                yield Candidates(
-                    words=words,
-                    log_probability=np.array([caption.log_probability for caption in captions], np.float32),
-                    lengths=np.array([min(len(said) + 1, self.options.max_words) for said in words], np.float32),
-                    attention=[caption.attention for caption in captions],
-                    worth=judge.worth(image, words) if judge else np.zeros(len(words), np.float32),
-                    rarity=judge.rarity_of(words) if judge else np.zeros(len(words), np.float32),
-                )
+            found = in_threads(lambda part: self._judged(part, self._search(part, width)), parts)
+            yield from itertools.chain.from_iterable(found)
 
     def sample(
         self, features: NDArray[np.floating], *, samples: int = 1, seed: int = 0, temperature: float = 1.0
@@ -277,6 +268,23 @@ class Captioner:
             length_power=options.length_power,
             preference=self._preference,
         )
+
+    def _judged(self, images: NDArray[np.float32], found: list[list[Found]]) -> list[Candidates]:
+        """What the search found of each image, with what the judge says of it."""
+        judge, judged = self._judge, []
+        for image, captions in zip(images, found, strict=True):
+            words = [caption.words for caption in captions]
+            judged.append(
+                Candidates(
+                    words=words,
+                    log_probability=np.array([caption.log_probability for caption in captions], np.float32),
+                    lengths=np.array([min(len(said) + 1, self.options.max_words) for said in words], np.float32),
+                    attention=[caption.attention for caption in captions],
+                    worth=judge.worth(image, words) if judge else np.zeros(len(words), np.float32),
+                    rarity=judge.rarity_of(words) if judge else np.zeros(len(words), np.float32),
+                )
+            )
+        return judged
 
     def _caption(self, found: Candidates, count: int, estimate: Confidence | None) -> Caption:
         """The best of the candidates, with the next ones up to ``count``."""

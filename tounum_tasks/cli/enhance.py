@@ -18,7 +18,7 @@ from typing import Literal
 from PIL import Image
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from tounum_tasks.batches import in_batches
+from tounum_tasks.batches import in_order
 from tounum_tasks.cli.items import PROGRESS_SECONDS, find_files, limits_of, read_file
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, FailureRateExceeded, ItemError
 from tounum_tasks.images.decode import DecodedImage, decode, open_image
@@ -88,14 +88,13 @@ def run(arguments: argparse.Namespace) -> int:
         enhance_file, method=arguments.method, engine=engine, limits=limits_of(settings), max_file_bytes=limit
     )
     with ThreadPoolExecutor(settings.decode_threads) as pool:
-        for batch in in_batches(waiting, 4 * settings.decode_threads):
-            for outcome in pool.map(lambda job: work(*job), batch):
-                fates[outcome.fate] += 1
-                if outcome.fate != "copied":
-                    print(outcome.line, file=sys.stderr)
-                if time.monotonic() - shown > PROGRESS_SECONDS:
-                    shown = time.monotonic()
-                    print(f"{fates.total()} of {len(waiting)} files", file=sys.stderr)
+        for outcome in in_order(pool, lambda job: work(*job), waiting, ahead=4 * settings.decode_threads):
+            fates[outcome.fate] += 1
+            if outcome.fate != "copied":
+                print(outcome.line, file=sys.stderr)
+            if time.monotonic() - shown > PROGRESS_SECONDS:
+                shown = time.monotonic()
+                print(f"{fates.total()} of {len(waiting)} files", file=sys.stderr)
     there = f", {len(jobs) - len(waiting)} were there already" if len(jobs) > len(waiting) else ""
     copied = f"{fates['copied'] + fates['reverted']} copied as they are ({fates['reverted']} of them reverted)"
     print(f"{fates['improved']} improved, {copied}, {fates['failed']} not read{there}.")

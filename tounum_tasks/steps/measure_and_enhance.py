@@ -16,7 +16,7 @@ from threading import Lock
 import numpy as np
 import pyarrow as pa
 
-from tounum_tasks.batches import in_batches
+from tounum_tasks.batches import in_batches, in_order
 from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.images.decode import DecodedImage
@@ -40,7 +40,7 @@ from tounum_tasks.steps.originals import Originals, limits_of
 from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork
 from tounum_tasks.store.base import Storage
-from tounum_tasks.thumbnails import thumbnail_path
+from tounum_tasks.thumbnails import keep_thumbnail, read_thumbnail
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ def review_reasons(work: ShardWork, row: dict) -> list[str]:
 
 def readable(work: ShardWork) -> list[Item]:
     """Return the items of a shard that could be read; the others have an error in their row."""
-    rows = work.results("measure_and_enhance")
+    rows = work.results("measure_and_enhance", "error_code")
     return [item for item in work.items if item.key in rows and not rows[item.key]["error_code"]]
 
 
@@ -196,8 +196,7 @@ def _measure_all(work: ShardWork, pending: dict[str, Item]) -> Iterator[tuple[di
 
     threads = work.settings.decode_threads
     with originals, ThreadPoolExecutor(threads) as pool:
-        for entries in in_batches(pending.items(), 4 * threads):
-            yield from pool.map(one, entries)
+        yield from in_order(pool, one, pending.items(), ahead=4 * threads)
 
 
 def _measure_one(
@@ -281,10 +280,9 @@ def _measure_pixels(
 
 def _keep_thumbnail(lake: Storage, item: Item, image: DecodedImage) -> None:
     """Put a small picture of a page as it came into the lake, unless it is there; work never stops for want of one."""
-    path = thumbnail_path(item.image_id)
     try:
-        if not lake.exists(path):
-            lake.write_bytes(path, make_thumbnail(image.rgb))
+        if read_thumbnail(lake, item.image_id) is None:
+            keep_thumbnail(lake, item.image_id, make_thumbnail(image.rgb))
     except EnvironmentFault as fault:
         log.warning("There is no thumbnail of this image: %s", fault)
 

@@ -81,6 +81,13 @@ class Storage:
         with self.writing(path) as file:
             file.write(data)
 
+    def write_cached(self, path: str, data: bytes) -> None:
+        """Write like :meth:`write_bytes` what is easily made again, without waiting for the disk.
+
+        After a power failure it may be there, and empty or damaged: who reads it has to tell.
+        """
+        self.write_bytes(path, data)
+
     def copy_from(
         self,
         source: "Storage",

@@ -99,23 +99,33 @@ class FolderStorage(Storage):
         with self._faults(path), self._staged() as (staged, file):
             yield file
             _to_disk(file)
-            target = self.local_path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = self._place(path)
             staged.replace(target)
             _folder_to_disk(target.parent)
+
+    def write_cached(self, path: str, data: bytes) -> None:
+        with self._faults(path), self._staged() as (staged, file):
+            file.write(data)
+            file.close()
+            staged.replace(self._place(path))
 
     def create_exclusively(self, path: str, data: bytes) -> bool:
         with self._faults(path), self._staged() as (staged, file):
             file.write(data)
             _to_disk(file)
-            target = self.local_path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = self._place(path)
             try:
                 target.hardlink_to(staged)
             except FileExistsError:
                 return False
             _folder_to_disk(target.parent)
             return True
+
+    def _place(self, path: str) -> Path:
+        """Where a file is to lie, in a folder that is there."""
+        target = self.local_path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
 
     @contextlib.contextmanager
     def _staged(self) -> Iterator[tuple[Path, IO[bytes]]]:

@@ -21,7 +21,7 @@ from tounum_tasks.errors import TounumError
 from tounum_tasks.names import validate_relative_path
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
-from tounum_tasks.thumbnails import attention_path, thumbnail_path
+from tounum_tasks.thumbnails import attention_path, read_thumbnail
 
 log = logging.getLogger(__name__)
 router = APIRouter()
@@ -56,13 +56,12 @@ def static(request: Request, name: str) -> Response:
 def thumbnail(request: Request, image_id: str, date: Date, batch: Batch) -> Response:
     """The thumbnail of an image; where an older lake has none, 404 until a process of its own has made it."""
     lake = lake_of(request)
-    try:
-        content = lake.storage.read_bytes(thumbnail_path(image_id))
-    except FileNotFoundError:
+    content = read_thumbnail(lake.storage, image_id)
+    if content is None:
         with lake.index() as index:
             batch_at(index, date, batch)
         _make_thumbnails(lake, date, batch)
-        raise HTTPException(404, "The thumbnail is being made: ask again in some seconds.") from None
+        raise HTTPException(404, "The thumbnail is being made: ask again in some seconds.")
     return _cached(request, content, "image/webp", {**UNTRUSTED, **FOREVER})
 
 

@@ -1,0 +1,49 @@
+"""Many things, some at a time."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tounum_tasks.batches import in_order
+
+
+def test_results_come_in_the_order_of_the_things() -> None:
+    def slow_if_even(number: int) -> int:
+        time.sleep(0.02 * (number % 2 == 0))
+        return -number
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(in_order(pool, slow_if_even, range(20), ahead=4)) == [-number for number in range(20)]
+
+
+def test_the_pool_works_while_a_result_is_looked_at_and_no_further_than_it_was_told() -> None:
+    begun: list[int] = []
+    sixth = threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 5:
+            sixth.set()
+        return number
+
+    with ThreadPoolExecutor(1) as pool:
+        results = in_order(pool, work, range(100), ahead=5)
+        assert next(results) == 0
+        assert sixth.wait(10)  # while nobody asks for more
+        time.sleep(0.05)
+        assert begun == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_a_thing_raises_is_raised_in_its_turn() -> None:
+    def work(number: int) -> int:
+        if number == 2:
+            raise ValueError("two")
+        return number
+
+    with ThreadPoolExecutor(2) as pool:
+        results = in_order(pool, work, range(9), ahead=3)
+        assert [next(results), next(results)] == [0, 1]
+        with pytest.raises(ValueError, match="two"):
+            next(results)
