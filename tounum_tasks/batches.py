@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,3 +29,13 @@ def in_order(pool: Executor, work: Callable[[T], R], things: Iterable[T], ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def read_ahead(things: Iterable[T]) -> Iterator[T]:
+    """Yield the things while a thread fetches the next one."""
+    iterator, end = iter(things), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, end)
+        while (thing := coming.result()) is not end:
+            coming = pool.submit(next, iterator, end)
+            yield cast(T, thing)

@@ -2,11 +2,12 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tounum_tasks.batches import in_order
+from tounum_tasks.batches import in_order, read_ahead
 
 
 def test_results_come_in_the_order_of_the_things() -> None:
@@ -47,3 +48,34 @@ def test_what_a_thing_raises_is_raised_in_its_turn() -> None:
         assert [next(results), next(results)] == [0, 1]
         with pytest.raises(ValueError, match="two"):
             next(results)
+
+
+def test_the_next_thing_is_fetched_while_one_is_looked_at() -> None:
+    fetched: list[int] = []
+    second = threading.Event()
+
+    def things() -> Iterator[int | None]:
+        for number in range(4):
+            fetched.append(number)
+            if number == 1:
+                second.set()
+            yield number or None
+
+    ahead = read_ahead(things())
+    assert next(ahead) is None
+    assert second.wait(10)  # while nobody asks for more
+    time.sleep(0.05)
+    assert fetched == [0, 1]
+    assert list(ahead) == [1, 2, 3]
+    assert list(read_ahead([])) == []
+
+
+def test_what_fetching_raises_is_raised_in_its_turn() -> None:
+    def things() -> Iterator[int]:
+        yield 1
+        raise ValueError("two")
+
+    ahead = read_ahead(things())
+    assert next(ahead) == 1
+    with pytest.raises(ValueError, match="two"):
+        next(ahead)

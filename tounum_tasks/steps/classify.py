@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from tounum_tasks.batches import read_ahead
 from tounum_tasks.classify.labels import CLASSES, PHOTO
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
@@ -16,7 +17,7 @@ from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import ShardWork
 
 VERSION = 2
-READ_AT_ONCE = 64
+READ_AT_ONCE = 32
 
 SCHEMA = pa.schema(
     [
@@ -52,7 +53,7 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
     by_input = {measure_and_enhance.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
     # Classes are found better in degraded photographs than in restored ones (docs/enhancement.md).
     inputs = measure_and_enhance.read_inputs(work, list(by_input), READ_AT_ONCE, before_enhancement=True)
-    for known, pixels in inputs:
+    for known, pixels in read_ahead(inputs):
         started = time.monotonic()
         probabilities = classifier.predict(pixels)
         seconds = (time.monotonic() - started) / len(known)
@@ -94,7 +95,7 @@ def bucket_for(work: ShardWork, item: Item) -> str | None:
     label = label_of(work, item)
     if label is None:
         return None
-    flags = work.results("measure_and_enhance")[item.key]["page_flags"]
+    flags = work.results("measure_and_enhance", "page_flags")[item.key]["page_flags"]
     return bucket_of(label, flags, by_person=work.reviews.label_of(item.image_id) is not None)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import numpy as np
 import pyarrow as pa
 
-from tounum_tasks.batches import in_batches
+from tounum_tasks.batches import in_batches, read_ahead
 from tounum_tasks.features.turns import Turns, packaged_turns
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
@@ -23,7 +23,7 @@ from tounum_tasks.steps.shard import ShardWork
 from tounum_tasks.steps.table import step_named
 
 VERSION = 3
-READ_AT_ONCE = 64
+READ_AT_ONCE = 32
 COMMIT_EVERY = 256  # 64 MiB of features
 
 SCHEMA = pa.schema(
@@ -68,7 +68,7 @@ def _extract(work: ShardWork, pending: dict[str, Item]) -> Iterator[dict]:
     extractor = load_model("extractor", work.plan.models, work.settings)
     turns = packaged_turns() if packaged_turns().extractor == extractor.digest else None
     by_input = {measure_and_enhance.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
-    for inputs, pixels in measure_and_enhance.read_inputs(work, list(by_input), READ_AT_ONCE):
+    for inputs, pixels in read_ahead(measure_and_enhance.read_inputs(work, list(by_input), READ_AT_ONCE)):
         started = time.monotonic()
         features = extractor.extract(pixels).astype("<f2")
         lying = [_lying(turns, image) for image in features]

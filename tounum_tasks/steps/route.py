@@ -4,10 +4,16 @@ unreadable files to quarantine with the reason beside them. The originals stay w
 import hashlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
+from threading import Semaphore
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from tounum_tasks.batches import in_order
 from tounum_tasks.classify.labels import PHOTO
 from tounum_tasks.errors import EnvironmentFault, ErrorCode
 from tounum_tasks.fingerprint import fingerprint as hashed
@@ -54,14 +60,27 @@ def fingerprint_for(item: Item, bucket: str | None, *, measured: str) -> str:
 
 
 def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
-    return {found: row for found, row in rows.items() if _lies_there(row, work.settings)}
+    with ThreadPoolExecutor(work.settings.files_at_once) as pool:
+        kept = list(pool.map(lambda row: _lies_there(row, work.settings), rows.values()))
+    return {found: row for (found, row), is_kept in zip(rows.items(), kept, strict=True) if is_kept}
 
 
 def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
     places = Places.of_batch(work.settings, work.shard.batch_date, work.shard.batch_id)
-    with Originals(work.lake) as originals:
-        routing = _Routing(work, places, originals)
-        yield [routing.route(found, item) for found, item in pending.items()]
+    measured = work.results("measure_and_enhance")
+    photos_at_once = Semaphore(work.settings.decode_threads)
+    files: dict[str, list[_Routed]] = {}
+    for found, item in pending.items():
+        files.setdefault(item.source_path, []).append(_Routed(found, item, bucket_for(work, item), measured[item.key]))
+
+    def of_one_file(pages: list[_Routed]) -> list[dict]:
+        routing = _Routing(work, places, originals, photos_at_once)
+        return [routing.route(page) for page in pages]
+
+    # Side by side: what takes long is to wait for a disk or a store.
+    at_once = work.settings.files_at_once
+    with Originals(work.lake) as originals, ThreadPoolExecutor(at_once) as pool:
+        yield list(chain.from_iterable(in_order(pool, of_one_file, files.values(), ahead=at_once)))
 
 
 def columns(work: ShardWork, item: Item, row: dict) -> dict:
@@ -89,37 +108,56 @@ def _lies_there(row: dict, settings: Settings) -> bool:
     return path != row["destination_uri"] and bucket.exists(path)
 
 
+class _Routed(NamedTuple):
+    """An item and where it belongs: ``bucket`` is a class, or that of empty pages; None: quarantine."""
+
+    fingerprint: str
+    item: Item
+    bucket: str | None
+    measured: dict
+
+
 @dataclass(frozen=True)
 class _Routing:
-    """Copying the items of a shard. A file of which several pages go to one place is ``copied`` there once."""
+    """Copying the items of one file. If several pages go to one place, the file is ``copied`` there once.
+
+    ``photos_at_once`` bounds how many photographs, of all files, are held in memory.
+    """
 
     work: ShardWork
     places: Places
     originals: Originals
+    photos_at_once: Semaphore
     copied: dict[Place, str] = field(default_factory=dict)
 
-    def route(self, fingerprint: str, item: Item) -> dict:
-        started = time.monotonic()
-        bucket = bucket_for(self.work, item)
-        measured = self.work.results("measure_and_enhance")[item.key]
-        try:
-            if bucket == PHOTO:
-                place, sha256 = self._put_photo(item, measured)
-            else:
-                place, sha256 = self._put_original(item, bucket, measured)
-        except FileNotFoundError as error:
-            raise EnvironmentFault(
-                f"What belongs to {item.source_path} is gone from {self.work.lake.root} or damaged: run the task "
-                "measure_and_enhance again."
-            ) from error
+    def route(self, routed: _Routed) -> dict:
+        with self.photos_at_once if routed.bucket == PHOTO else nullcontext():
+            started = time.monotonic()
+            place, sha256 = self._put(routed)
         return {
-            "fingerprint": fingerprint,
+            "fingerprint": routed.fingerprint,
             "run_id": self.work.plan.run_id,
             "seconds": time.monotonic() - started,
-            "label": bucket,
+            "label": routed.bucket,
             "destination_uri": place.uri,
             "sha256": sha256,
         }
+
+    def _put(self, routed: _Routed) -> tuple[Place, str]:
+        """Put an item where it belongs; return the place and the sha256 of what lies there.
+
+        Raises:
+            EnvironmentFault: what belongs there is gone or damaged.
+        """
+        try:
+            if routed.bucket == PHOTO:
+                return self._put_photo(routed.item, routed.measured)
+            return self._put_original(routed.item, routed.bucket, routed.measured)
+        except FileNotFoundError as error:
+            raise EnvironmentFault(
+                f"What belongs to {routed.item.source_path} is gone from {self.work.lake.root} or damaged: run the "
+                "task measure_and_enhance again."
+            ) from error
 
     def _put_original(self, item: Item, bucket: str | None, measured: dict) -> tuple[Place, str]:
         """Put a file as it came where it belongs, or into quarantine; return the place and its sha256."""
