@@ -25,12 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tounum_tasks.caption.captioner import Captioner
 from tounum_tasks.classify.classifier import Classifier
+from tounum_tasks.classify.network import RANGES, architecture_of
 from tounum_tasks.cli.items import find_files
 from tounum_tasks.features.extractor import Extractor
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.models.compute import Precision, best_precision
 from tounum_tasks.models.registry import STARTERS, version_order
+from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.restore.restorer import Restorer
 
 WAYS: dict[str, int] = {"judge": 3, "greedy": 1}
@@ -115,7 +117,7 @@ def _work(folder: Path, precision: Precision) -> None:
     runtime = os.environ["TOUNUM_RUNTIME"]
     inputs = np.load(folder / "inputs.npz")
     extractor = Extractor.load(_newest("extractor"), precision=precision)
-    classifier = Classifier.load(_newest("classifier"), precision=precision)
+    classifier, in_float = _classifiers(_newest("classifier"), precision)
     captioner = Captioner.load(_newest("captioner"), extractor_digest=extractor.digest, precision=precision)
     restorer = Restorer.load(_newest("restorer"), precision=precision)
     seconds: dict[str, float] = {}
@@ -124,6 +126,7 @@ def _work(folder: Path, precision: Precision) -> None:
 
     features = _timed(seconds, "features", len(photographs), lambda: extractor.extract(photographs))
     scores = _timed(seconds, "classes", len(classes), lambda: classifier.scores(classes))
+    float_scores = _timed(seconds, "classes in float", len(classes), lambda: in_float.scores(classes))
     reference = folder / _name("keras", "float32")
     given = np.load(reference)["features"] if reference.exists() else features
     said: dict[str, list[str]] = {}
@@ -137,10 +140,20 @@ def _work(folder: Path, precision: Precision) -> None:
         folder / _name(runtime, precision),
         features=features,
         scores=scores,
+        float_scores=float_scores,
         seconds=json.dumps(seconds),
         said=json.dumps(said),
         **{f"page{number}": page for number, page in enumerate(restored)},
     )
+
+
+def _classifiers(folder: Path, precision: Precision) -> tuple[Classifier, Classifier]:
+    """A version as it is, in int8 if it has ranges of activations and the runtime is OpenVINO, and without these."""
+    weights = read_safetensors(folder / "weights.safetensors")
+    without = {name: array for name, array in weights.items() if name != RANGES}
+    architecture = architecture_of(weights)
+    both = (Classifier(of, architecture=architecture, digest="", precision=precision) for of in (weights, without))
+    return next(both), next(both)
 
 
 def _newest(name: str) -> Path:
@@ -172,7 +185,10 @@ def _compare(folder: Path, runtime: str, precision: Precision) -> Results:
         "largest difference of features": float(np.abs(_wide(ours["features"]) - _wide(reference["features"])).max()),
         "mean cosine": float(cosines.mean()),
         "smallest cosine": float(cosines.min()),
-        "same classes": int((ours["scores"].argmax(1) == reference["scores"].argmax(1)).sum()),
+        **{
+            label: int((ours[name].argmax(1) == reference[name].argmax(1)).sum())
+            for label, name in (("same classes", "scores"), ("same classes in float", "float_scores"))
+        },
         "classes": len(ours["scores"]),
         "captions": len(ours["features"]),
         **{f"same, {way}": _same(said[way], expected[way]) for way in expected},

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 from tounum_airflow.local.follow import follow, reasons
@@ -21,6 +23,9 @@ from tounum_tasks.settings import Settings, load_settings
 DAG = "tounum_nightly"
 RUN_PREFIX = "make-run"
 UI_PORT = 8080
+TASK_API = "/execution/health"
+"""Airflow builds its API for tasks at the first request: asked early, the first task need not wait for that."""
+
 EARLIER_RUNS_SECONDS = 120
 RUN_SECONDS = 1800
 DONE, TOO_MANY_FAILURES, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -58,21 +63,28 @@ def sample_run(port: int | None) -> int:
     began = time.monotonic()
     data = PROJECT / "data"
     settings, environment = _own_roots(data)
+    environment["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] = "0.2"  # tasks of the sample take a second each
+    installation = LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
-    with _running(LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)) as airflow:
-        api = airflow.api
-        if api.dag(DAG)["is_paused"]:
-            api.set_paused(DAG, False)
-        _finish_earlier_runs(airflow)
-        now = dt.datetime.now(dt.UTC)
-        batch = data / "ingest" / f"sample {now:%Y-%m-%d %H-%M-%S}"
-        write_sample_batch(batch)
-        (batch / "_READY").touch()
-        run_id = api.trigger(DAG, dag_run_id=f"{RUN_PREFIX}__{now:%Y-%m-%dT%H-%M-%S}")
-        _say(f"Dropped a sample batch in {batch.relative_to(PROJECT)} and triggered the DAG {DAG}:")
-        state = follow(airflow, DAG, run_id, timeout=RUN_SECONDS)
-        failed = reasons(api, DAG, run_id)
-        plan = api.xcom(DAG, run_id, "register", "plan")
+    with TemporaryDirectory(prefix="sample-", dir=data) as folder, ThreadPoolExecutor(1) as aside:
+        drawn = Path(folder, "batch")
+        drawing = aside.submit(write_sample_batch, drawn)
+        with _running(installation) as airflow:
+            api = airflow.api
+            aside.submit(api.page, TASK_API)
+            if api.dag(DAG)["is_paused"]:
+                api.set_paused(DAG, False)
+            _finish_earlier_runs(airflow)
+            now = dt.datetime.now(dt.UTC)
+            batch = data / "ingest" / f"sample {now:%Y-%m-%d %H-%M-%S}"
+            drawing.result()
+            drawn.rename(batch)
+            (batch / "_READY").touch()
+            run_id = api.trigger(DAG, dag_run_id=f"{RUN_PREFIX}__{now:%Y-%m-%dT%H-%M-%S}")
+            _say(f"Dropped a sample batch in {batch.relative_to(PROJECT)} and triggered the DAG {DAG}:")
+            state = follow(airflow, DAG, run_id, timeout=RUN_SECONDS)
+            failed = reasons(api, DAG, run_id)
+            plan = api.xcom(DAG, run_id, "register", "plan")
     if plan and "publish" not in failed:
         print()
         print_run(_only_sample(RunPlan.from_json(plan), batch.name), settings)

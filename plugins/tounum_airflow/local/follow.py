@@ -31,7 +31,7 @@ def follow(airflow: LocalAirflow, dag_id: str, run_id: str, *, timeout: float) -
             raise EnvironmentFault(
                 f"The run has not ended within {timeout:.0f} s; its tasks' logs: {airflow.home}/logs."
             )
-        time.sleep(1)
+        time.sleep(0.5)
 
 
 def _changes(tasks: list[dict[str, Any]], seen: dict[tuple[str, int], str]) -> Iterator[str]:
