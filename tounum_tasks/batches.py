@@ -21,14 +21,19 @@ def in_order(pool: Executor, work: Callable[[T], R], things: Iterable[T], ahead:
     """Yield what ``work`` makes of each thing, in their order, while the pool works on the next ``ahead`` of them.
 
     Whoever takes the results may be slow: the pool has work meanwhile, and never more results than ``ahead`` wait.
+    What one raises is raised in its turn, and nothing is begun afterwards.
     """
     waiting: deque[Future[R]] = deque()
-    for thing in things:
-        waiting.append(pool.submit(work, thing))
-        if len(waiting) > ahead:
+    try:
+        for thing in things:
+            waiting.append(pool.submit(work, thing))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    finally:
+        for one in waiting:
+            one.cancel()
 
 
 def read_ahead(things: Iterable[T]) -> Iterator[T]:

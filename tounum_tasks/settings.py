@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         300, description="A batch without _READY is taken when nothing in it changed for so long"
     )
     files_at_once: Annotated[int, Field(ge=1, le=64)] = Field(
-        16, description="Files that intake copies and that are routed, and registers that are read, side by side"
+        16, description="Files that intake copies, and registers that it reads, side by side"
     )
     ignore: str = Field(
         "",

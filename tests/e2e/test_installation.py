@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.e2e.airflow_installation import AirflowInstallation
+from tounum_airflow.local.__main__ import TASK_API
 from tounum_airflow.local.installation import LocalAirflow
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 
@@ -27,6 +28,10 @@ def test_listens_on_loopback_only(airflow: AirflowInstallation) -> None:
 @pytest.mark.parametrize("path", ["api/v2/dags", "api/v2/dags/tounum_nightly/dagRuns", "api/v2/pools"])
 def test_asks_for_a_login(airflow: AirflowInstallation, path: str) -> None:
     assert httpx.get(f"{airflow.airflow.base_url}/{path}").status_code == 401
+
+
+def test_builds_its_api_for_tasks_when_it_is_asked(airflow: AirflowInstallation) -> None:
+    assert "healthy" in airflow.api.page(TASK_API)
 
 
 def test_hands_no_token_to_anybody(airflow: AirflowInstallation) -> None:

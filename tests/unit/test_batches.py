@@ -37,17 +37,22 @@ def test_the_pool_works_while_a_result_is_looked_at_and_no_further_than_it_was_t
         assert begun == [0, 1, 2, 3, 4, 5]
 
 
-def test_what_a_thing_raises_is_raised_in_its_turn() -> None:
+def test_what_a_thing_raises_is_raised_in_its_turn_and_nothing_is_begun_afterwards() -> None:
+    begun: list[int] = []
+
     def work(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.1)
         if number == 2:
             raise ValueError("two")
         return number
 
-    with ThreadPoolExecutor(2) as pool:
-        results = in_order(pool, work, range(9), ahead=3)
+    with ThreadPoolExecutor(1) as pool:
+        results = in_order(pool, work, range(9), ahead=6)
         assert [next(results), next(results)] == [0, 1]
         with pytest.raises(ValueError, match="two"):
             next(results)
+    assert begun in ([0, 1, 2], [0, 1, 2, 3])
 
 
 def test_the_next_thing_is_fetched_while_one_is_looked_at() -> None:

@@ -55,8 +55,7 @@ PLAN = RunPlan(
 
 def all_of(plan: RunPlan, item: Item = ITEM, label: str = "Photo") -> dict[str, str]:
     results = {"classify": {item.key: {"label": label}}, "measure_and_enhance": {item.key: {"page_flags": []}}}
-    shard = ShardRef(batch_id="box-1", batch_date="2026-03-01", shard=0)
-    work = ShardWork(plan, shard, Settings(), _results={(name, None): rows for name, rows in results.items()})
+    work = ShardWork(plan, ShardRef(batch_id="box-1", batch_date="2026-03-01", shard=0), Settings(), _results=results)
     return {step.name: load_step(step.name).fingerprint(work, item) for step in STEPS}
 
 

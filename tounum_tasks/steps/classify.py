@@ -17,7 +17,7 @@ from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import ShardWork
 
 VERSION = 2
-READ_AT_ONCE = 32
+READ_AT_ONCE = 64
 
 SCHEMA = pa.schema(
     [
@@ -95,7 +95,7 @@ def bucket_for(work: ShardWork, item: Item) -> str | None:
     label = label_of(work, item)
     if label is None:
         return None
-    flags = work.results("measure_and_enhance", "page_flags")[item.key]["page_flags"]
+    flags = work.results("measure_and_enhance")[item.key]["page_flags"]
     return bucket_of(label, flags, by_person=work.reviews.label_of(item.image_id) is not None)
 
 

@@ -171,7 +171,7 @@ def review_reasons(work: ShardWork, row: dict) -> list[str]:
 
 def readable(work: ShardWork) -> list[Item]:
     """Return the items of a shard that could be read; the others have an error in their row."""
-    rows = work.results("measure_and_enhance", "error_code")
+    rows = work.results("measure_and_enhance")
     return [item for item in work.items if item.key in rows and not rows[item.key]["error_code"]]
 
 

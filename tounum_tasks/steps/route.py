@@ -28,6 +28,8 @@ from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
 VERSION = 1
+FILES_AT_ONCE = 4
+"""Files that are copied side by side: what takes long is to wait for a disk or a store. Each takes up to 40 MiB."""
 
 SCHEMA = pa.schema(
     [
@@ -60,7 +62,7 @@ def fingerprint_for(item: Item, bucket: str | None, *, measured: str) -> str:
 
 
 def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
-    with ThreadPoolExecutor(work.settings.files_at_once) as pool:
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         kept = list(pool.map(lambda row: _lies_there(row, work.settings), rows.values()))
     return {found: row for (found, row), is_kept in zip(rows.items(), kept, strict=True) if is_kept}
 
@@ -68,19 +70,18 @@ def usable(work: ShardWork, rows: dict[str, dict]) -> dict[str, dict]:
 def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
     places = Places.of_batch(work.settings, work.shard.batch_date, work.shard.batch_id)
     measured = work.results("measure_and_enhance")
-    photos_at_once = Semaphore(work.settings.decode_threads)
+    photos_at_once = Semaphore(min(work.settings.decode_threads, FILES_AT_ONCE))
     files: dict[str, list[_Routed]] = {}
     for found, item in pending.items():
         files.setdefault(item.source_path, []).append(_Routed(found, item, bucket_for(work, item), measured[item.key]))
 
     def of_one_file(pages: list[_Routed]) -> list[dict]:
-        routing = _Routing(work, places, originals, photos_at_once)
-        return [routing.route(page) for page in pages]
+        with Originals(work.lake) as originals:
+            routing = _Routing(work, places, originals, photos_at_once)
+            return [routing.route(page) for page in pages]
 
-    # Side by side: what takes long is to wait for a disk or a store.
-    at_once = work.settings.files_at_once
-    with Originals(work.lake) as originals, ThreadPoolExecutor(at_once) as pool:
-        yield list(chain.from_iterable(in_order(pool, of_one_file, files.values(), ahead=at_once)))
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        yield list(chain.from_iterable(in_order(pool, of_one_file, files.values(), ahead=FILES_AT_ONCE)))
 
 
 def columns(work: ShardWork, item: Item, row: dict) -> dict:

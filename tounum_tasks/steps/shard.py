@@ -129,7 +129,7 @@ class ShardWork:
     shard: ShardRef
     settings: Settings
     _fingerprints: dict[str, dict[ItemKey, str]] = field(default_factory=dict, compare=False, repr=False)
-    _results: dict[tuple[str, str | None], dict[ItemKey, dict]] = field(default_factory=dict, compare=False, repr=False)
+    _results: dict[str, dict[ItemKey, dict]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def lake(self) -> Storage:
@@ -172,26 +172,20 @@ class ShardWork:
             self._fingerprints[name] = {item.key: step.fingerprint(self, item) for item in step.wanted(self)}
         return self._fingerprints[name]
 
-    def results(self, name: str, column: str | None = None) -> dict[ItemKey, dict]:
+    def results(self, name: str) -> dict[ItemKey, dict]:
         """Return the committed rows of a step by item; items without a result are left out.
 
         Columns of arrays are left out, too: who needs them reads them piece by piece.
-
-        Args:
-            column: the only one that is needed beside the fingerprint: a row of some steps is long.
         """
-        if (name, None) in self._results:
-            return self._results[name, None]
-        if (name, column) not in self._results:
+        if name not in self._results:
             wanted, cache = self.fingerprints(name), self.cache(name)
-            columns = ["fingerprint", column] if column else without_arrays(cache.schema)
-            rows = cache.rows(wanted.values(), columns)
-            self._results[name, column] = {key: rows[found] for key, found in wanted.items() if found in rows}
-        return self._results[name, column]
+            rows = cache.rows(wanted.values(), without_arrays(cache.schema))
+            self._results[name] = {key: rows[found] for key, found in wanted.items() if found in rows}
+        return self._results[name]
 
     def require(self, name: str) -> None:
         """Raise EnvironmentFault if not every wanted result of a step is there."""
-        self.require_all(len(self.results(name, "run_id")), len(self.fingerprints(name)), name)
+        self.require_all(len(self.results(name)), len(self.fingerprints(name)), name)
 
     def require_all(self, found: int, wanted: int, step: str) -> None:
         """Raise EnvironmentFault if not every wanted result of an earlier step could be read."""

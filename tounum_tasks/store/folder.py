@@ -122,7 +122,7 @@ class FolderStorage(Storage):
             return True
 
     def _place(self, path: str) -> Path:
-        """Where a file is to lie, in a folder that is there."""
+        """Make the folder in which a file is to lie; return its place."""
         target = self.local_path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target

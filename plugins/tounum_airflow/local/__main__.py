@@ -2,6 +2,8 @@
 
 import argparse
 import datetime as dt
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,9 @@ from tounum_tasks.settings import Settings, load_settings
 DAG = "tounum_nightly"
 RUN_PREFIX = "make-run"
 UI_PORT = 8080
+IDLE_SLEEP = "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"
+"""Seconds between two looks for work. Tasks of the sample take a second each, as long as it waits by default."""
+
 TASK_API = "/execution/health"
 """Airflow builds its API for tasks at the first request: asked early, the first task need not wait for that."""
 
@@ -63,10 +68,10 @@ def sample_run(port: int | None) -> int:
     began = time.monotonic()
     data = PROJECT / "data"
     settings, environment = _own_roots(data)
-    environment["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] = "0.2"  # tasks of the sample take a second each
+    environment[IDLE_SLEEP] = os.environ.get(IDLE_SLEEP, "0.5")
     installation = LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
-    with TemporaryDirectory(prefix="sample-", dir=data) as folder, ThreadPoolExecutor(1) as aside:
+    with TemporaryDirectory(prefix="sample-", dir=data) as folder, ThreadPoolExecutor(2) as aside:
         drawn = Path(folder, "batch")
         drawing = aside.submit(write_sample_batch, drawn)
         with _running(installation) as airflow:
@@ -78,7 +83,7 @@ def sample_run(port: int | None) -> int:
             now = dt.datetime.now(dt.UTC)
             batch = data / "ingest" / f"sample {now:%Y-%m-%d %H-%M-%S}"
             drawing.result()
-            drawn.rename(batch)
+            shutil.move(drawn, batch)
             (batch / "_READY").touch()
             run_id = api.trigger(DAG, dag_run_id=f"{RUN_PREFIX}__{now:%Y-%m-%dT%H-%M-%S}")
             _say(f"Dropped a sample batch in {batch.relative_to(PROJECT)} and triggered the DAG {DAG}:")

@@ -54,7 +54,7 @@ def static(request: Request, name: str) -> Response:
 
 @router.get("/thumbnail/{image_id}")
 def thumbnail(request: Request, image_id: str, date: Date, batch: Batch) -> Response:
-    """The thumbnail of an image; where an older lake has none, 404 until a process of its own has made it."""
+    """The thumbnail of an image; where the lake has none, 404 until a process of its own has made it."""
     lake = lake_of(request)
     content = read_thumbnail(lake.storage, image_id)
     if content is None:
