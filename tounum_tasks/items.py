@@ -132,6 +132,18 @@ def originals_of(lake: Storage, batch_date: str, batch_id: str) -> list[str]:
     return read_table(lake, register_path(batch_date, batch_id), ["original"])["original"].to_pylist()
 
 
+def shards_of(lake: Storage, batch_date: str, batch_id: str) -> dict[ItemKey, int]:
+    """Return the shard of each item of a batch.
+
+    Raises:
+        DamagedFile: the register does not hold what was written.
+    """
+    columns = ["source_path", "page", "shard"]
+    table = read_table(lake, register_path(batch_date, batch_id), columns)
+    paths, pages, shards = (table[name].to_pylist() for name in columns)
+    return {(path, page): shard for path, page, shard in zip(paths, pages, shards, strict=True)}
+
+
 def sidecars_path(batch_date: str, batch_id: str) -> str:
     return f"registers/{batch_date}/{batch_id}/sidecars.parquet"
 

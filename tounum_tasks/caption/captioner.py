@@ -232,11 +232,10 @@ class Captioner:
         judge = self._judge
         width = max(beam, self.options.candidates) if judge and beam > 1 else beam
         for start in range(0, len(features), IMAGES_AT_ONCE):
-            images = features[start : start + IMAGES_AT_ONCE].astype(np.float32)
+            images = features[start : start + IMAGES_AT_ONCE]
             size = max(1, min(ROWS_AT_ONCE // width, -(-len(images) // processors())))
             parts = [images[first : first + size] for first in range(0, len(images), size)]
-            found = in_threads(lambda part: self._judged(part, self._search(part, width)), parts)
-            yield from itertools.chain.from_iterable(found)
+            yield from itertools.chain.from_iterable(in_threads(lambda part: self._judged(part, width), parts))
 
     def sample(
         self, features: NDArray[np.floating], *, samples: int = 1, seed: int = 0, temperature: float = 1.0
@@ -269,10 +268,11 @@ class Captioner:
             preference=self._preference,
         )
 
-    def _judged(self, images: NDArray[np.float32], found: list[list[Found]]) -> list[Candidates]:
-        """What the search found of each image, with what the judge says of it."""
+    def _judged(self, features: NDArray[np.floating], width: int) -> list[Candidates]:
+        """What the search finds of each image, with what the judge says of it."""
+        images = features.astype(np.float32)
         judge, judged = self._judge, []
-        for image, captions in zip(images, found, strict=True):
+        for image, captions in zip(images, self._search(images, width), strict=True):
             words = [caption.words for caption in captions]
             judged.append(
                 Candidates(

@@ -52,7 +52,10 @@ class Decoder:
             lambda: graph.encoder(weights, shape), lambda: _reference(shape, weights)[0], precision=precision
         )
         self._step = network(
-            lambda: graph.step(weights, shape), lambda: _reference(shape, weights)[1], precision=precision
+            lambda: graph.step(weights, shape),
+            lambda: _reference(shape, weights)[1],
+            precision=precision,
+            sizes_vary=True,
         )
 
     def encode(self, features: NDArray[np.floating]) -> Memory:

@@ -9,9 +9,9 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tounum_tasks
 from tounum_tasks.errors import DamagedFile
@@ -32,6 +32,11 @@ from tounum_tasks.search.tagged import add_tags, forget_items
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.store.open import open_storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tounum_tasks.items import ItemKey
 
 log = logging.getLogger(__name__)
 
@@ -150,15 +155,57 @@ def _content(entry: Entry) -> str:
     return f"{entry.size} {entry.mtime_ns} {entry.version} {entry.identity}"
 
 
+@dataclass
+class _Batch:
+    """A published batch: its rows, of which few are unpacked at a time, and what they say together.
+
+    Attributes:
+        table: the manifest; None if it cannot be read.
+        shards: of each item, as it was registered.
+        counts: of tags.
+        seconds: that all steps took.
+        versions: of the models, by name.
+        first: the first row; empty, if there is none.
+    """
+
+    table: pa.Table | None = None
+    shards: dict[ItemKey, int] = field(default_factory=dict)
+    publication: Any = None
+    fault: str | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    versions: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in KINDS})
+    first: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def items(self) -> int:
+        return 0 if self.table is None else self.table.num_rows
+
+    def parts(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield the rows, some at a time, each with its shard if that is known."""
+        for part in () if self.table is None else self.table.to_batches(max_chunksize=ROWS_AT_ONCE):
+            rows = part.to_pylist()
+            for row in rows:
+                if (key := (row["source_path"], row["page"])) in self.shards:
+                    row["shard"] = self.shards[key]
+            yield rows
+
+    def count(self, row: dict[str, Any], tags: list[str]) -> None:
+        self.first = self.first or row
+        self.counts.update(tags)
+        self.seconds += _seconds(row)
+        for name, kind in KINDS.items():
+            if row.get(kind.column):
+                self.versions[name].add(row[kind.column])
+
+
 def _write(lake: Storage, index: sqlite3.Connection, key: tuple[str, str], entry: Entry) -> bool:
     """Write a batch anew; return whether its manifest could be read."""
-    rows: list[dict[str, Any]] = []
-    publication, fault = None, None
     try:
-        rows, publication = _read(lake, *key)
+        batch = _read(lake, *key)
     except DamagedFile as error:
-        fault = str(error)
-        log.warning("%s", fault)
+        batch = _Batch(fault=str(error))
+        log.warning("%s", error)
     except FileNotFoundError:  # it went away meanwhile: the next refresh takes it out
         return True
     with transaction(index):
@@ -168,47 +215,42 @@ def _write(lake: Storage, index: sqlite3.Connection, key: tuple[str, str], entry
                 "SELECT coalesce(max(number), -1) + 1 FROM batches WHERE batch_date = ?", key[:1]
             ).fetchone()[0]
         first = numbers_of_batch(key[0], number)[0]
-        _insert_items(index, first, rows)
-        _insert_batch(index, key, number, entry, rows, publication, fault)
+        _insert_items(index, first, batch)
+        _insert_batch(index, key, number, entry, batch)
         _set_state(index, "totals", "wrong")
         lay_over(index, _reviewed_items(index, key[0], number))
-    return fault is None
+    return batch.fault is None
 
 
-def _read(lake: Storage, batch_date: str, batch_id: str) -> tuple[list[dict[str, Any]], Any]:
+def _read(lake: Storage, batch_date: str, batch_id: str) -> _Batch:
     from tounum_tasks.manifest.published import read_columns
     from tounum_tasks.manifest.read import read_publication
 
     table = read_columns(lake, batch_date, batch_id)
     if table is None:
         raise FileNotFoundError(batch_id)
-    rows = table.to_pylist()
-    if not rows:
-        return rows, None
-    shards = _shards(lake, batch_date, batch_id)
-    for row in rows:
-        if (key := (row["source_path"], row["page"])) in shards:
-            row["shard"] = shards[key]
-    version = rows[0]["manifest_version"]
+    if not table.num_rows:
+        return _Batch(table)
+    batch = _Batch(table, _shards(lake, batch_date, batch_id))
+    version = table["manifest_version"][0].as_py()
     try:
-        return rows, read_publication(lake, batch_date, batch_id, version)
+        batch.publication = read_publication(lake, batch_date, batch_id, version)
     except FileNotFoundError:  # the manifest can be shown all the same
         log.warning("Version %s of the manifest of %s/%s is gone from the history.", version, batch_date, batch_id)
-        return rows, None
+    return batch
 
 
-def _shards(lake: Storage, batch_date: str, batch_id: str) -> dict[tuple[str, int], int]:
+def _shards(lake: Storage, batch_date: str, batch_id: str) -> dict[ItemKey, int]:
     """The shard of each item of a batch, as it was registered; nothing is known without a register."""
-    from tounum_tasks.items import read_items
+    from tounum_tasks.items import shards_of
 
     try:
-        items = read_items(lake, batch_date, batch_id)
+        return shards_of(lake, batch_date, batch_id)
     except FileNotFoundError:
         return {}
     except DamagedFile as error:  # runs and `verify` tell people; the manifest can be shown all the same
         log.warning("%s", error)
         return {}
-    return {(item.source_path, item.page): item.shard for item in items}
 
 
 def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | None:
@@ -234,30 +276,34 @@ def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | 
     return number
 
 
-def _insert_items(index: sqlite3.Connection, first: int, rows: list[dict[str, Any]]) -> None:
+def _insert_items(index: sqlite3.Connection, first: int, batch: _Batch) -> None:
     columns = ("id", *ITEM_COLUMNS, "words", "tags", "file_name")
     statement = f"INSERT INTO items ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-    for begin in range(0, len(rows), ROWS_AT_ONCE):
-        numbered = list(enumerate(rows[begin : begin + ROWS_AT_ONCE], first + begin))
+    item = first
+    for rows in batch.parts():
+        tagged = [(number, row, tags_of(row)) for number, row in enumerate(rows, item)]
+        item += len(rows)
+        for _, row, tags in tagged:
+            batch.count(row, tags)
         index.executemany(
             statement,
             (
                 (
-                    item,
+                    number,
                     *(row.get(name) for name in ITEM_COLUMNS),
                     words_of(row),
-                    json.dumps(tags_of(row)),
+                    json.dumps(tags),
                     file_name_of(row["source_path"]),
                 )
-                for item, row in numbered
+                for number, row, tags in tagged
             ),
         )
-        index.executemany("INSERT INTO details VALUES (?, ?)", ((item, packed(row)) for item, row in numbered))
-        add_tags(index, ((item, tags_of(row)) for item, row in numbered))
+        index.executemany("INSERT INTO details VALUES (?, ?)", ((number, packed(row)) for number, row, _ in tagged))
+        add_tags(index, ((number, tags) for number, _, tags in tagged))
     index.execute(
         "INSERT INTO texts (rowid, caption, source_path, words) "
         "SELECT id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",
-        (first, first + len(rows)),
+        (first, item),
     )
 
 
@@ -274,13 +320,10 @@ def _insert_batch(
     key: tuple[str, str],
     number: int,
     entry: Entry,
-    rows: list[dict[str, Any]],
-    publication: Any,
-    fault: str | None,
+    batch: _Batch,
 ) -> None:
-    counts = Counter(tag for row in rows for tag in tags_of(row))
+    counts, row, publication = batch.counts, batch.first, batch.publication
     index.executemany("INSERT INTO counts VALUES (?, ?, ?, ?)", ((*key, tag, found) for tag, found in counts.items()))
-    row = rows[0] if rows else {}
     values = {
         "batch_date": key[0],
         "batch_id": key[1],
@@ -289,17 +332,17 @@ def _insert_batch(
         "mtime_ns": entry.mtime_ns,
         "content": _content(entry),
         "batch_name": row.get("batch_name", key[1]),
-        "items": len(rows),
+        "items": batch.items,
         "photos": counts["route:photos"],
         "to_review": counts["review"],
         "quarantined": counts["status:quarantined"],
         "failed": counts["status:failed"],
-        "seconds": sum(_seconds(row) for row in rows),
+        "seconds": batch.seconds,
         "run_id": publication.run_id if publication else row.get("run_id"),
         "manifest_version": row.get("manifest_version"),
         "published_at": publication.at.isoformat() if publication else None,
-        "fault": fault,
-        "models": json.dumps({name: _distinct(rows, kind.column) for name, kind in KINDS.items()}),
+        "fault": batch.fault,
+        "models": json.dumps({name: sorted(found) for name, found in batch.versions.items()}),
     }
     index.execute(
         f"INSERT INTO batches ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())
@@ -334,10 +377,6 @@ def _write_totals(index: sqlite3.Connection) -> None:
         index.execute("DELETE FROM totals")
         index.execute("INSERT INTO totals SELECT tag, sum(number) FROM counts GROUP BY tag")
         _set_state(index, "totals", "right")
-
-
-def _distinct(rows: list[dict[str, Any]], column: str) -> list[str]:
-    return sorted({row[column] for row in rows if row.get(column)})
 
 
 def _seconds(row: dict[str, Any]) -> float:

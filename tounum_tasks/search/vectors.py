@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.features.inception import CHANNELS, POSITIONS
-from tounum_tasks.items import Item, read_items, register_path
+from tounum_tasks.items import ItemKey, register_path, shards_of
 from tounum_tasks.manifest.published import BatchRef, published_batches, read_columns
 from tounum_tasks.steps import extract_features
 from tounum_tasks.steps.shard import Cache
@@ -168,7 +168,7 @@ def _known(lake: Storage, path: str) -> dict[str, bytes] | None:
 
 def _compute(lake: Storage, batch_date: str, batch_id: str, rows: list[dict]) -> Iterator[tuple[str, bytes]]:
     """Yield fingerprint and vector of each row whose features are there."""
-    shards = {item.key: item.shard for item in _items(lake, batch_date, batch_id)} if rows else {}
+    shards = _shards(lake, batch_date, batch_id) if rows else {}
     by_shard: dict[int, dict[str, str]] = {}
     for row in rows:
         shard = shards[row["source_path"], row["page"]]
@@ -182,9 +182,9 @@ def _compute(lake: Storage, batch_date: str, batch_id: str, rows: list[dict]) ->
             yield found["fingerprint"], vector.astype("<f2").tobytes()
 
 
-def _items(lake: Storage, batch_date: str, batch_id: str) -> list[Item]:
+def _shards(lake: Storage, batch_date: str, batch_id: str) -> dict[ItemKey, int]:
     try:
-        return read_items(lake, batch_date, batch_id)
+        return shards_of(lake, batch_date, batch_id)
     except FileNotFoundError as error:
         path = register_path(batch_date, batch_id)
         raise EnvironmentFault(f"{lake.url(path)} is gone: restore it from a backup.") from error

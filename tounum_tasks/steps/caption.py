@@ -17,7 +17,7 @@ from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork
 
 VERSION = 2
-CAPTION_AT_ONCE = 128
+CAPTION_AT_ONCE, READ_AT_ONCE = 64, 16
 
 SCHEMA = pa.schema(
     [
@@ -75,7 +75,7 @@ def run(work: ShardWork, pending: dict[str, Item]) -> Iterator[list[dict]]:
     captioner = load_model("captioner", work.plan.models, work.settings)
     doubt = Doubt(work.plan.doubtful_captions, work.plan.caption_review_confidence)
     by_input = {extract_features.fingerprint(work, item): fingerprint for fingerprint, item in pending.items()}
-    features = work.cache("extract_features").iterate(by_input, ["fingerprint", "features"])
+    features = work.cache("extract_features").iterate(by_input, ["fingerprint", "features"], batch_size=READ_AT_ONCE)
     found = 0
     for batch in in_batches(features, CAPTION_AT_ONCE):
         started = time.monotonic()

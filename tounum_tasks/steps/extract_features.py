@@ -24,7 +24,7 @@ from tounum_tasks.steps.table import step_named
 
 VERSION = 3
 READ_AT_ONCE = 32
-COMMIT_EVERY = 256  # 64 MiB of features
+COMMIT_EVERY = 64  # 16 MiB of features, which are in memory several times when they are written
 
 SCHEMA = pa.schema(
     [
