@@ -235,7 +235,19 @@ class Captioner:
             images = features[start : start + IMAGES_AT_ONCE]
             size = max(1, min(ROWS_AT_ONCE // width, -(-len(images) // processors())))
             parts = [images[first : first + size] for first in range(0, len(images), size)]
-            yield from itertools.chain.from_iterable(in_threads(lambda part: self._judged(part, width), parts))
+            found = itertools.chain.from_iterable(
+                in_threads(lambda part: self._search(part.astype(np.float32), width), parts)
+            )
+            for image, captions in zip(images, found, strict=True):
+                words = [caption.words for caption in captions]
+                yield Candidates(
+                    words=words,
+                    log_probability=np.array([caption.log_probability for caption in captions], np.float32),
+                    lengths=np.array([min(len(said) + 1, self.options.max_words) for said in words], np.float32),
+                    attention=[caption.attention for caption in captions],
+                    worth=judge.worth(image.astype(np.float32), words) if judge else np.zeros(len(words), np.float32),
+                    rarity=judge.rarity_of(words) if judge else np.zeros(len(words), np.float32),
+                )
 
     def sample(
         self, features: NDArray[np.floating], *, samples: int = 1, seed: int = 0, temperature: float = 1.0
@@ -267,24 +279,6 @@ class Captioner:
             length_power=options.length_power,
             preference=self._preference,
         )
-
-    def _judged(self, features: NDArray[np.floating], width: int) -> list[Candidates]:
-        """What the search finds of each image, with what the judge says of it."""
-        images = features.astype(np.float32)
-        judge, judged = self._judge, []
-        for image, captions in zip(images, self._search(images, width), strict=True):
-            words = [caption.words for caption in captions]
-            judged.append(
-                Candidates(
-                    words=words,
-                    log_probability=np.array([caption.log_probability for caption in captions], np.float32),
-                    lengths=np.array([min(len(said) + 1, self.options.max_words) for said in words], np.float32),
-                    attention=[caption.attention for caption in captions],
-                    worth=judge.worth(image, words) if judge else np.zeros(len(words), np.float32),
-                    rarity=judge.rarity_of(words) if judge else np.zeros(len(words), np.float32),
-                )
-            )
-        return judged
 
     def _caption(self, found: Candidates, count: int, estimate: Confidence | None) -> Caption:
         """The best of the candidates, with the next ones up to ``count``."""

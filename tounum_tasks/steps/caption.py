@@ -17,7 +17,7 @@ from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork
 
 VERSION = 2
-CAPTION_AT_ONCE, READ_AT_ONCE = 64, 16
+CAPTION_AT_ONCE, READ_AT_ONCE = 32, 16
 
 SCHEMA = pa.schema(
     [
