@@ -152,8 +152,8 @@ def _classifiers(folder: Path, precision: Precision) -> tuple[Classifier, Classi
     weights = read_safetensors(folder / "weights.safetensors")
     without = {name: array for name, array in weights.items() if name != RANGES}
     architecture = architecture_of(weights)
-    both = (Classifier(of, architecture=architecture, digest="", precision=precision) for of in (weights, without))
-    return next(both), next(both)
+    shipped = Classifier(weights, architecture=architecture, digest="", precision=precision)
+    return shipped, Classifier(without, architecture=architecture, digest="", precision=precision)
 
 
 def _newest(name: str) -> Path:
