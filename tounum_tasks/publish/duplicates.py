@@ -112,7 +112,7 @@ def _hashes(table: pa.Table) -> pa.Table:
     """What is kept of a manifest."""
     looks = map(_look, table["phash"].to_pylist(), table["quality_flags_before"].to_pylist())
     columns = [table[name] for name in ("source_path", "page", "sha256")]
-    return pa.table([*columns, pa.array(looks, pa.uint64())], schema=SCHEMA)
+    return pa.table([*columns, pa.array(looks, pa.uint64())], schema=SCHEMA).combine_chunks()
 
 
 def _look(phash: str | None, flags: Sequence[str] | None) -> int | None:

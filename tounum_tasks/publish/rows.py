@@ -51,12 +51,15 @@ def _shards(plan: RunPlan, batch: BatchPlan, settings: Settings) -> Iterator[Sha
 
 
 def to_table(rows: Iterable[dict]) -> pa.Table:
-    """Return rows as a table with the published columns, floats rounded as the columns state."""
+    """Return rows as a table with the published columns, floats rounded as the columns state.
+
+    Its chunks stay as they were made: to join them would hold a large batch twice.
+    """
     parts = [
         pa.Table.from_pylist([round_floats(row) for row in part], schema=SCHEMA)
         for part in in_batches(rows, ROWS_AT_ONCE)
     ]
-    return pa.concat_tables([SCHEMA.empty_table(), *parts]).combine_chunks()
+    return pa.concat_tables([SCHEMA.empty_table(), *parts])
 
 
 def rows_of(table: pa.Table) -> Iterator[dict]:

@@ -122,6 +122,7 @@ def _commit(
     log.info("%s.", reuse.told)
     if earlier is not None and _same_items(table, earlier):
         return "unchanged", earlier
+    del earlier  # a large batch's rows are not held twice while its files are put
     if others := other_publishers(lake, plan, batch):
         raise StaleRun(
             f"{batch.batch_id}: version {current} was published by another run ({', '.join(others)}) after this run "
@@ -164,12 +165,20 @@ def _keep_earlier_rows(made: pa.Table, earlier: pa.Table, version: int) -> Itera
     place = {key: number for number, key in enumerate(keys)}
     for part in in_batches(rows_of(earlier), ROWS_AT_ONCE):
         places = [place.get((before["source_path"], before["page"])) for before in part]
-        new = iter(made.take([at for at in places if at is not None]).to_pylist())
+        new = iter(_taken(made, [at for at in places if at is not None]))
         for before, at in zip(part, places, strict=True):
             row = None if at is None else next(new)
             if row is None or (row["status"] == STATUS_FAILED and before["status"] == STATUS_OK):
                 row = {**before, "manifest_version": version}
             yield row
+
+
+def _taken(table: pa.Table, places: list[int]) -> list[dict]:
+    """Return the rows at these places, which mostly lie together: to take them joins all chunks that may hold one."""
+    if not places:
+        return []
+    first = min(places)
+    return table.slice(first, max(places) - first + 1).take([at - first for at in places]).to_pylist()
 
 
 def _same_items(table: pa.Table, earlier: pa.Table) -> bool:
