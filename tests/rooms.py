@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 
 # Bottom first. A new room, or module directly in tounum_tasks, is added here: on the floor above all that it imports.
 FLOORS = (
-    {"batches", "files", "fingerprint", "pandas_left_out", "threads", "visible"},
+    {"batches", "files", "fingerprint", "model_kinds", "pandas_left_out", "threads", "visible"},
     {"errors", "memory", "metadata", "page_flags", "quality"},
     {"images", "names"},
     {"sample", "settings"},

@@ -1,4 +1,4 @@
-"""All settings of the pipeline, typed and validated in one place.
+"""All settings of the pipeline, typed and validated in one place; the models' versions are in ``model_kinds``.
 
 Every field can be set by an environment variable ``TOUNUM_<FIELD>`` (for example ``TOUNUM_QUIET_SECONDS=60``)
 or by a line in a file ``.env`` in the working directory. Command line options override both.
@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.metadata.table import mapping_of
+from tounum_tasks.model_kinds import ModelVersions
 
 EnhancementMode = Literal["auto", "classic", "off"]
 
@@ -50,7 +51,7 @@ def _bucket_and_prefix(rest: str) -> str:
     return f"{bucket}/{prefix}".rstrip("/")
 
 
-class Settings(BaseSettings):
+class Settings(ModelVersions, BaseSettings):
     """Settings with their defaults; invalid values are refused when they are read, not when they are used."""
 
     model_config = SettingsConfigDict(
@@ -157,13 +158,7 @@ class Settings(BaseSettings):
         description="sidecar: an XMP file beside each photograph in lake/photos has its caption, class and source",
     )
 
-    # Models
-    classifier: str = Field("production", description="Version of the classifier, or production")
-    captioner: str = Field("production", description="Version of the captioner, or production")
-    extractor: str = Field(
-        "production", description="Version of the feature extractor; production is the one the captioner was made for"
-    )
-    restorer: str = Field("production", description="Version of the restorer of mode auto, or production")
+    # Models; their versions are those of ModelVersions
     beam: Annotated[int, Field(ge=1, le=20)] = Field(3, description="Beam width of caption search")
     runtime: Literal["openvino", "keras"] = Field(
         "openvino",

@@ -1,9 +1,14 @@
 """The ``models`` command."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
+from tests.conftest import REPOSITORY
+from tests.unit.published import small_settings
+from tests.unit.published_lake import ok_row, publish
 from tests.unit.test_registry import as_weights
 from tounum_tasks.cli.main import main
 from tounum_tasks.models.card import write_card
@@ -73,3 +78,37 @@ def test_a_version_that_cannot_be_called_so_is_refused_before_anything_is_done(m
     assert stopped.value.code == 2
     assert f"{version!r} is no version" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# Run in a fresh process: the list of models has one more, which no step uses.
+WITH_ONE_MORE = """
+import sys
+from tounum_tasks.model_kinds import KINDS, Kind
+
+KINDS["handwriting"] = Kind("handwriting", "classify.handwriting:Handwriting")
+
+from tounum_tasks.cli.main import main
+from tounum_tasks.reprocess.outdated import choose, wanted_models
+from tounum_tasks.settings import load_settings
+
+lake, folder = sys.argv[1:]
+settings = load_settings(lake_root=lake)
+print(*sorted(wanted_models(settings)), choose(settings, order="oldest", at_most=9).dates)
+for what in ("register", folder), ("promote", "handwriting", "v1"), ("list", "handwriting"):
+    assert main(["models", *what, "--lake", lake]) == 0
+"""
+
+
+def test_a_model_that_no_step_uses_can_be_promoted_and_no_run_asks_for_it(tmp_path):
+    settings = small_settings(tmp_path)
+    publish(settings, [ok_row(settings, "a.jpg", "Photo", batch_id="box", batch_date="2026-11-01")])
+    folder = tmp_path / "out" / "v1"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(as_weights(b"weights"))
+    write_card(folder, name="handwriting", version="v1")
+    command = [sys.executable, "-c", WITH_ONE_MORE, settings.lake_root, str(folder)]
+    done = subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, *listed = done.stdout.splitlines()
+    assert first.startswith("captioner classifier extractor restorer [")
+    assert "* handwriting v1" in "\n".join(listed)

@@ -215,6 +215,18 @@ def test_a_run_that_another_one_overtook_is_red_and_says_who_won(night: Night) -
     assert told.word == "Overtaken by another run" and "winner" in told.sentences[0]
 
 
+def test_a_run_from_before_an_upgrade_is_judged_by_the_models_that_it_had(night: Night) -> None:
+    """The release that ends the run knows a model more than the one that began it."""
+    loser = night.plan("loser", classifier=pin("classifier", "1"))
+    del loser.models["restorer"]
+    winner = night.plan("winner", classifier=pin("classifier", "2"))
+    for plan in (winner, loser):
+        process(plan, night.settings)
+        night.publish(plan)
+    with pytest.raises(Overtaken, match=r"published by another run \(winner\)"):
+        verdict.check(loser, night.settings)
+
+
 def test_report_is_as_red_as_the_run_that_another_one_overtook_in_part(night: Night) -> None:
     """Rows of a run stay in a manifest whose version another run published, over the failed items alone."""
     first = night.plan("first")

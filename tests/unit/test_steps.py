@@ -3,7 +3,7 @@
 import pytest
 
 from tounum_tasks.manifest.schema import SCHEMA
-from tounum_tasks.models.kinds import KINDS, Kind
+from tounum_tasks.model_kinds import KINDS, Kind
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.shard import StepModule, load_step
 from tounum_tasks.steps.table import STEPS, Step
@@ -25,4 +25,5 @@ def test_step_has_its_module_its_columns_and_its_place(step: Step) -> None:
 def test_model_has_its_class_and_its_setting(kind: Kind) -> None:
     assert callable(kind.load().load)
     assert Settings.model_fields[kind.name].default == "production"
-    assert kind.partner is None or kind.partner in KINDS
+    assert kind.column is None or kind.column in SCHEMA.names
+    assert kind.partner is None or KINDS[kind.partner].column or not kind.column

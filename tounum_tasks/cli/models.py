@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.models.card import CARD_FILE
-from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.settings import load_settings
 from tounum_tasks.visible import display_name

@@ -3,10 +3,11 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.plan import ModelPin
 
-MODEL_COLUMNS = {kind.name: kind.column for kind in KINDS.values()}
+# Of the models that steps use.
+MODEL_COLUMNS = {kind.name: kind.column for kind in KINDS.values() if kind.column}
 
 
 def version_of(pin: ModelPin) -> str:

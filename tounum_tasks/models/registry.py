@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.models.card import (
     CARD_FILE,
     ModelCard,
@@ -30,7 +31,6 @@ from tounum_tasks.models.card import (
     validate_name,
     validate_version,
 )
-from tounum_tasks.models.kinds import KINDS
 from tounum_tasks.models.weights import check_files
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage

@@ -41,7 +41,7 @@ def complaint(plan: RunPlan, batch: BatchPlan, table: pa.Table, others: list[str
         table: the rows of the current manifest.
         others: the runs that published it since this run began.
     """
-    wanted = {name: version_of(plan.models[name]) for name in MODEL_COLUMNS}
+    wanted = {name: version_of(pin) for name, pin in plan.models.items()}
     if _made_with(table, wanted, plan.enhancement):
         return None
     if plan.in_production:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tounum_tasks.errors import EnvironmentFault
-from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.retrain.plan import RetrainPlan
 from tounum_tasks.settings import Settings
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import tounum_tasks
 from tounum_tasks.errors import DamagedFile
-from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.models.registry import STARTERS, ListedVersion, Registry
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.reviews.text import FOLDER, compacted_names
@@ -195,7 +195,7 @@ class _Batch:
         self.counts.update(tags)
         self.seconds += _seconds(row)
         for name, kind in KINDS.items():
-            if row.get(kind.column):
+            if kind.column and row.get(kind.column):
                 self.versions[name].add(row[kind.column])
 
 

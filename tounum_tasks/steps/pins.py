@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.manifest.models import MODEL_COLUMNS
+from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.models.registry import PRODUCTION, ModelVersion, Registry
 from tounum_tasks.plan import ModelPin, RunRequest
 from tounum_tasks.restore.auto import AutoEngine
@@ -14,7 +15,7 @@ from tounum_tasks.settings import Settings
 
 
 def pin_models(request: RunRequest, settings: Settings) -> dict[str, ModelPin]:
-    """Return the models of a run by name.
+    """Return the models of a run by name: those that steps use.
 
     A model that another one was made for, as the extractor for the captioner, is the one that this one names, unless a
     version was asked for.
@@ -24,7 +25,8 @@ def pin_models(request: RunRequest, settings: Settings) -> dict[str, ModelPin]:
     """
     registry, asked = Registry.of(settings), _asked(request, settings)
     found: dict[str, ModelVersion] = {}
-    for kind in sorted(KINDS.values(), key=lambda kind: kind.partner is None):  # who names another model comes first
+    used = [KINDS[name] for name in MODEL_COLUMNS]
+    for kind in sorted(used, key=lambda kind: kind.partner is None):  # who names another model comes first
         if kind.name not in found:
             found[kind.name] = registry.resolve(kind.name, asked[kind.name])
         if kind.partner:
@@ -87,7 +89,7 @@ def _load(name: str, folder: Path, partner_digest: str | None) -> Any:
 
 def _asked(request: RunRequest, settings: Settings) -> dict[str, str]:
     """The versions that a run asks for, by model."""
-    return {name: request.models.get(name) or getattr(settings, name) for name in KINDS}
+    return {name: request.models.get(name) or getattr(settings, name) for name in MODEL_COLUMNS}
 
 
 def _partner(registry: Registry, version: ModelVersion, name: str, asked: str) -> ModelVersion:

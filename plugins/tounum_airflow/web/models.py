@@ -13,7 +13,7 @@ from tounum_airflow.web.curves import charts_of
 from tounum_airflow.web.lake import last_line
 from tounum_airflow.web.render import lake_of, render
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.models.kinds import KINDS
+from tounum_tasks.model_kinds import KINDS
 
 router = APIRouter()
 
