@@ -23,9 +23,11 @@ from tounum_tasks.publish import stage as publish
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.shard import ShardWork, run_step
+from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.open import open_storage
 
 DATE = "2026-03-01"
+FOR_PHOTOGRAPHS = {"extract_features", "caption"}
 
 
 def small_settings(folder: Path, **options: object) -> Settings:
@@ -96,12 +98,13 @@ def plan_for(settings: Settings, run_id: str, **options: object) -> RunPlan:
 
 
 def process(plan: RunPlan, settings: Settings, label: str = "Text", shards: Sequence[int] | None = None) -> None:
-    """Run the stages that need no model; every readable image of the given shards (default: all) gets ``label``."""
+    """Run the steps that all items have; every readable image of the given shards (default: all) gets ``label``."""
     for shard in plan.shards():
-        if shards is None or shard.shard in shards:
-            run_step("measure_and_enhance", plan, shard, settings)
-            classify_as(plan, ShardWork(plan, shard, settings), label)
-            run_step("route", plan, shard, settings)
+        for step in STEPS if shards is None or shard.shard in shards else ():
+            if step.name == "classify":
+                classify_as(plan, ShardWork(plan, shard, settings), label)
+            elif step.name not in FOR_PHOTOGRAPHS:
+                run_step(step.name, plan, shard, settings)
 
 
 def classify_as(plan: RunPlan, work: ShardWork, label: str) -> None:
@@ -126,7 +129,7 @@ def pin(name: str, version: str) -> ModelPin:
 
 
 def caption_all(plan: RunPlan, settings: Settings, caption: str) -> None:
-    """Run the stages for photographs; every readable image gets ``caption`` and features of nothing."""
+    """Run all steps; every readable image gets ``caption`` and features of nothing."""
     process(plan, settings, label="Photo")
     for shard in plan.shards():
         work = ShardWork(plan, shard, settings)
