@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,20 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """Names of the files that this process opens, one for each time. A hook cannot be taken back: it ends listening."""
+    names, is_listening = [], True
+
+    def hear(event: str, arguments: tuple) -> None:
+        if is_listening and event == "open":
+            names.append(Path(str(arguments[0])).name)
+
+    sys.addaudithook(hear)
+    yield names
+    is_listening = False
+
+
 def files_below(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -42,6 +58,14 @@ def routed(plan: RunPlan, settings: Settings) -> dict[str, dict]:
     (shard,) = plan.shards()
     work = ShardWork(plan, shard, settings)
     return {f"{name} {page}": row for (name, page), row in work.results("route").items()}
+
+
+def route_nothing(tmp_path: Path) -> None:
+    """Take away what the step has done."""
+    for folder in ("non_photos", "lake/photos", "quarantine", "lake/stages/route"):
+        for path in (tmp_path / folder).rglob("*"):
+            if path.is_file():
+                path.unlink()
 
 
 def test_files_and_pages_go_where_they_belong(settings: Settings, tmp_path: Path) -> None:
@@ -70,13 +94,24 @@ def test_each_page_of_a_file_with_photographs_is_a_file(settings: Settings, tmp_
     assert {name for name in photos if "book" in name} == {f"book.tif.p{page:04d}.png" for page in range(1, PAGES + 1)}
 
 
+@pytest.mark.parametrize("label", ["Photo", "Text"])
+def test_a_file_of_several_pages_is_opened_once(
+    settings: Settings, tmp_path: Path, opened: list[str], label: str
+) -> None:
+    plan = plan_for(settings, "1")
+    process(plan, settings, label=label)
+    route_nothing(tmp_path)
+    opened.clear()
+    (shard,) = plan.shards()
+    run_step("route", plan, shard, settings)
+    assert len(routed(plan, settings)) == FILES + PAGES + 1
+    assert opened.count("book.tif") == 1
+
+
 def test_one_that_is_gone_is_named_and_the_others_are_there(settings: Settings, tmp_path: Path) -> None:
     plan = plan_for(settings, "1")
     process(plan, settings, label="Text")
-    for folder in ("non_photos", "quarantine", "lake/stages/route"):
-        for path in (tmp_path / folder).rglob("*"):
-            if path.is_file():
-                path.unlink()
+    route_nothing(tmp_path)
     (gone,) = (tmp_path / "lake" / "originals").rglob("03.png")
     content = gone.read_bytes()
     gone.unlink()
