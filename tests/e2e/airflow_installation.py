@@ -69,6 +69,7 @@ class AirflowInstallation:
         self.airflow = LocalAirflow(
             folder / "airflow",
             workdir=folder,
+            defers_later=True,  # serve_deferred is for those whose runs wait
             environment={
                 **self._variables,
                 "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",

@@ -118,6 +118,7 @@ def first_night(paused_airflow: AirflowInstallation) -> FirstNight:
     airflow.finish(by_hand)
     deferred_log = airflow.log(scheduled, "wait")
     assert airflow.state(scheduled, "wait") == "deferred"
+    airflow.airflow.serve_deferred()
 
     airflow.drop("Ärchiv 2026", {"b.png": image_file(2), "c.jpg": b"no image at all"})
     airflow.mark_ready("settling")

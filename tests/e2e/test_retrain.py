@@ -127,6 +127,7 @@ def airflow(paused_airflow: AirflowInstallation) -> Iterator[AirflowInstallation
     # What a promotion starts there is another test's business, and takes the slot that trainings need.
     paused_airflow.api.set_paused("tounum_reprocess", True)
     paused_airflow.api.set_paused(DAG, False)
+    paused_airflow.airflow.serve_deferred()  # approvals are waited for
     yield paused_airflow
     paused_airflow.api.set_paused(DAG, True)
     for name in ("classifier", "captioner"):

@@ -69,7 +69,10 @@ def sample_run(port: int | None) -> int:
     data = PROJECT / "data"
     settings, environment = _own_roots(data)
     environment[IDLE_SLEEP] = os.environ.get(IDLE_SLEEP, "0.5")
-    installation = LocalAirflow(data / "airflow", workdir=PROJECT, port=port, environment=environment)
+    # Nothing of the sample is waited for, so no task is deferred.
+    installation = LocalAirflow(
+        data / "airflow", workdir=PROJECT, port=port, environment=environment, defers_later=True
+    )
     _say("Starting Airflow in data/airflow; the first time takes half a minute.")
     with TemporaryDirectory(prefix="sample-", dir=data) as folder, ThreadPoolExecutor(2) as aside:
         drawn = Path(folder, "batch")
@@ -181,6 +184,7 @@ def _finish_earlier_runs(airflow: LocalAirflow) -> None:
         if not told:
             _say("Airflow first makes up for a run that was due while it did not run.")
             told = True
+            airflow.serve_deferred()  # a scheduled run waits until its ingest has settled
         airflow.check()
         time.sleep(1)
 

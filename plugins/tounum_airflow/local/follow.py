@@ -26,6 +26,8 @@ def follow(airflow: LocalAirflow, dag_id: str, run_id: str, *, timeout: float) -
             print(line, flush=True)
         if state in FINISHED:
             return state
+        if "deferred" in seen.values():
+            airflow.serve_deferred()
         airflow.check()
         if time.monotonic() > deadline:
             raise EnvironmentFault(

@@ -37,6 +37,7 @@ COMPONENTS = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+TRIGGERER = "triggerer"
 
 
 class LocalAirflow(Startable):
@@ -48,6 +49,7 @@ class LocalAirflow(Startable):
         port: of the web UI and API; None takes any free one.
         environment: variables on top of this process's own.
         dag_id: the DAG that must have been read before a start counts as complete.
+        defers_later: leave the triggerer, which takes seconds to start and to stop, until :meth:`serve_deferred`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LocalAirflow(Startable):
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
         dag_id: str = "tounum_nightly",
+        defers_later: bool = False,
     ) -> None:
         for path in (home, PROJECT):
             if re.search(r"[:?#\n]", str(path)):
@@ -68,6 +71,7 @@ class LocalAirflow(Startable):
         self.workdir = workdir
         self.port = port or _free_port()
         self.dag_id = dag_id
+        self._from_start = [name for name in COMPONENTS if not (defers_later and name == TRIGGERER)]
         self._extra = dict(environment or {})
         self._lock: IO[str] | None = None
         self._processes: dict[str, subprocess.Popen] = {}
@@ -193,7 +197,7 @@ class LocalAirflow(Startable):
                 f"Port {self.port} is in use by another program; stop that, or choose another: make ui PORT=8090"
             )
         self.prepare()
-        for name in COMPONENTS:
+        for name in self._from_start:
             self.launch(name)
         self._wait_until("the components answer", self._all_healthy)
         self._wait_until(f"{self.dag_id} has been read", self._dag_is_there)
@@ -215,6 +219,11 @@ class LocalAirflow(Startable):
         self._sessions.add(self._processes[component].pid)
         stored = {"boot_time": psutil.boot_time(), "sessions": sorted(self._sessions)}
         self._sessions_file.write_text(json.dumps(stored))
+
+    def serve_deferred(self) -> None:
+        """Start the triggerer, if it was left until a task is deferred."""
+        if TRIGGERER not in self._processes:
+            self.launch(TRIGGERER)
 
     def process(self, component: str) -> subprocess.Popen:
         """The running process of a component."""
@@ -259,9 +268,8 @@ class LocalAirflow(Startable):
             states = self.api.health()
         except httpx.HTTPError:
             return False
-        return all(
-            states.get(name) == "healthy" for name in ("metadatabase", "scheduler", "dag_processor", "triggerer")
-        )
+        needed = {"metadatabase", *(name.replace("-", "_") for name in self._from_start)} - {"api_server"}
+        return all(states.get(name) == "healthy" for name in needed)
 
     def _dag_is_there(self) -> bool:
         if errors := self.api.import_errors():
