@@ -123,6 +123,50 @@ def test_white_paper_is_zero_where_zero_means_white() -> None:
     assert decode(tiff(page, photometric="miniswhite", tile=(64, 64))).suspect_end is None
 
 
+def drawing() -> np.ndarray:
+    """Ink on paper that is zero: slanted strokes that end in different rows."""
+    ink = np.zeros((240, 400), np.uint8)
+    for number, left in enumerate(range(20, 370, 22)):
+        cv2.line(ink, (left, 20), (left + 4, 32), 255, 2, cv2.LINE_AA)
+        cv2.line(ink, (left, 50 + number), (left + 9, 200 - 4 * number), 255, 2, cv2.LINE_AA)
+    return np.asarray(cv2.GaussianBlur(ink, (0, 0), 0.7), np.uint8)
+
+
+def zero_from(page: np.ndarray, row: int, column: int) -> np.ndarray:
+    page = page.copy()
+    page[row, column:] = page[row + 1 :] = 0
+    return page
+
+
+@pytest.mark.parametrize("column", [80, 150, 200])
+def test_a_cut_through_the_strokes_of_a_white_drawing_is_found(column: int) -> None:
+    whole = drawing()
+    assert decode(tiff(whole, photometric="miniswhite")).suspect_end is None
+    cut = tiff(zero_from(whole, 110, column), photometric="miniswhite")
+    assert decode(cut).suspect_end == pytest.approx(1 - 110 / 240, abs=0.01)
+
+
+def test_a_cut_of_white_drawings_that_could_be_their_end_is_not_suspected() -> None:
+    between_rows = zero_from(drawing(), 110, 400)
+    below_all_strokes_but_one = zero_from(drawing(), 188, 30)
+    on_whole_pixels = np.zeros((240, 400), np.uint8)
+    for number, left in enumerate(range(20, 370, 22)):
+        on_whole_pixels[20:40, left : left + 6] = on_whole_pixels[60 : 110 - (number > 7), left : left + 2] = 255
+    for page in (between_rows, below_all_strokes_but_one, on_whole_pixels):
+        assert decode(tiff(page, photometric="miniswhite")).suspect_end is None
+
+
+@pytest.mark.parametrize("slope", [-2, -1, 1, 2])
+def test_white_drawings_that_are_tilted_by_a_hair_are_not_suspected(slope: int) -> None:
+    page = np.zeros((240, 400), np.uint8)
+    page[40:180, 30:370:20] = page[40:180, 31:370:20] = 255  # strokes that all end in one row
+    for tail in range(40, 370, 20):
+        cv2.line(page, (tail, 20), (tail + 3, 60 + tail // 4), 255, 1, cv2.LINE_AA)
+    turn = np.array([[1, -slope / 400, 0], [slope / 400, 1, 0]])
+    tilted_page = np.asarray(cv2.warpAffine(page, turn, (400, 240), flags=cv2.INTER_LINEAR), np.uint8)
+    assert decode(tiff(tilted_page, photometric="miniswhite")).suspect_end is None
+
+
 def test_a_list_of_pages_that_is_zeros_proves_it() -> None:
     data = saved(RGB, "TIFF")
     (at,) = struct.unpack_from("<I", data, 4)

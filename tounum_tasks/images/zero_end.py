@@ -10,6 +10,11 @@ a black end is that it begins in the middle of a row:
 
 A cut at the very end of a row cannot be told from a black border.
 
+On paper that is zero itself (drawings where zero means white), a cut shows only where it goes through strokes: all that
+cross the row above it end there at full strength right of the cut, and a row lower left of it. That proves something
+where the other strokes of the page fade at their ends, as those do that were scanned, photographed or drawn smoothly;
+in pages of two values, and in diagrams on whole pixels, strokes may end so by themselves.
+
 Where the pixels lie in tiles, the end begins in the middle of a tile or between two of them. Its edge then runs along
 the edges of tiles, in steps, as that of no picture does: all along it, the pixels on the other side are not zero and do
 not fade. A cut at the very end of a row of tiles cannot be told.
@@ -25,6 +30,10 @@ _FILLED = 0.90
 _ROWS_ABOVE = 4
 _FADED = 0.5
 _TAIL = 0.05  # of a row, in which a fading edge would show
+_STRONG = 1 / 8  # of the strongest ink
+_KEPT = 0.8  # strength of a stroke that does not fade, over that of the row above
+_MIN_STROKES, _MIN_STROKES_RIGHT = 4, 2
+_MIN_ENDS, _MOST_SHARP_ENDS = 20, 0.2  # of strokes above the cut
 _MIN_ZERO_BYTES = 64  # at the end of coded pixels
 _MIN_ZERO_PIXELS = 64  # at the end of tiles: the darkest corners of pictures are smaller
 _MIN_STEPS = 16  # pixels of an edge that no picture has
@@ -50,7 +59,48 @@ def cut_in_rows(row: Row, rows: int) -> tuple[int, int] | None:
         return None
     above = [_brightness(row(number)) for number in range(last - 1, max(last - 1 - _ROWS_ABOVE, -1), -1)]
     is_filled = np.mean(cut[:column] != 0) >= _FILLED and all(np.mean(line[column:] != 0) >= _FILLED for line in above)
-    return (last, column) if is_filled and not _fades(cut, column, above) else None
+    is_cut = is_filled and not _fades(cut, column, above)
+    return (last, column) if is_cut or _breaks_strokes(row, last, column) else None
+
+
+def _breaks_strokes(row: Row, last: int, column: int) -> bool:
+    """Whether strokes that would fade at their ends all end at full strength where the pixels turn to zeros."""
+    if last < _ROWS_ABOVE - 1:
+        return False
+    cut, first, second, third = (_brightness(row(last - up)) for up in range(4))
+    strong = _STRONG * first.max()
+    left = _strokes(cut[:column], first[:column], second[:column], strong)
+    right = _strokes(first[column:], second[column:], third[column:], strong)
+    if not any(left) or sum(right) < _MIN_STROKES_RIGHT or sum(left) + sum(right) < _MIN_STROKES:
+        return False
+    return bool(min(np.mean(left), np.mean(right)) >= _FILLED) and _ends_softly(row, last - 1, strong)
+
+
+def _strokes(
+    below: NDArray[np.float64], line: NDArray[np.float64], above: NDArray[np.float64], strong: float
+) -> list[bool]:
+    """Return for each strong stroke that comes down to a line whether it reaches the row below without fading."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], line > 0, [0]])))
+    reaching = []
+    for start, end in edges.reshape(-1, 2):
+        around = slice(max(start - 1, 0), end + 1)
+        strength = line[start:end].max()
+        if min(strength, above[around].max()) >= strong:
+            reaching.append(bool(below[around].max() >= _KEPT * strength))
+    return reaching
+
+
+def _ends_softly(row: Row, rows: int, strong: float) -> bool:
+    """Whether most of the strokes in so many rows fade before they end."""
+    ends = sharp_ends = 0
+    above, line = _brightness(row(0)), _brightness(row(1))
+    for number in range(2, rows):
+        below = _brightness(row(number))
+        is_end = (above >= strong) & (line > 0) & (below == 0)
+        ends += int(np.count_nonzero(is_end))
+        sharp_ends += int(np.count_nonzero(is_end & (line >= np.maximum(strong, _KEPT * above))))
+        above, line = line, below
+    return ends >= _MIN_ENDS and sharp_ends <= _MOST_SHARP_ENDS * ends
 
 
 def cut_in_tiles(tiles: Sequence[NDArray[np.generic]], across: int) -> tuple[int, int, int] | None:
