@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.unit.degraded import blurred, psnr, text_page, with_noise
 from tounum_tasks import threads
+from tounum_tasks.evaluation import restorer
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import enhance
 from tounum_tasks.restore.evidence import gather
@@ -27,6 +28,11 @@ def auto(rgb):
 
 def photo(name):
     return getattr(skimage.data, name)()
+
+
+def compressed(rgb, quality):
+    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 @pytest.mark.parametrize("name", PHOTOS)
@@ -55,6 +61,22 @@ def test_the_grain_of_film_is_left_alone(spread, colour):
     film = filmed(photo("chelsea")[:256, :320], spread=spread, colour=colour)
     assert measure(film).noise_sigma > 0.5  # there is something that could be taken for noise
     assert auto(film).rgb is film
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee"])
+@pytest.mark.parametrize("quality", [85, 90, 95])
+def test_the_grain_of_colour_film_is_left_alone_after_jpeg(name, quality):
+    film = compressed(filmed(photo(name)[:256, :320], radius=0.2), quality)
+    assert auto(film).rgb is film
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_noise_of_cameras_is_no_grain_after_jpeg(name):
+    clean = photo(name)
+    noisy = restorer.degraded(clean, "camera", 0)
+    result = auto(noisy)
+    assert result.operations[0].startswith("denoise")
+    assert psnr(clean, result.rgb) > psnr(clean, noisy) + 0.3
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee"])
@@ -105,8 +127,7 @@ def test_noise_that_a_camera_smeared_is_found_by_asking_the_network():
 
 def test_blocks_of_jpeg_are_removed():
     clean = photo("chelsea")
-    _, data = cv2.imencode(".jpg", clean[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 20])
-    blocky = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    blocky = compressed(clean, 20)
     result = auto(blocky)
     assert result.operations == ("deblock",)
     assert result.accepted

@@ -16,6 +16,7 @@ from tounum_tasks.quality.metrics import Quality
 from tounum_tasks.restore.colours import OPPONENT
 from tounum_tasks.restore.engine import Proposal
 from tounum_tasks.restore.evidence import Evidence, blur_of, gather, spread_squares
+from tounum_tasks.restore.grain import axes_over_diagonals, midtone_exponent
 from tounum_tasks.restore.restorer import Restorer, starter
 from tounum_tasks.restore.screens import is_screened
 
@@ -50,6 +51,11 @@ class AutoOptions:
             pages, noise on a Bayer pattern 1.91 or more.
         grain_whiteness: JPEG smears noise in the colours alone; grain is as smooth in the brightness, and has less
             whiteness than this.
+        jpeg_grain: a page shows grain through JPEG if its noise in the colours at half the scale has a strength between
+            these: weaker noise tells nothing, stronger noise is taken away in any case.
+        jpeg_grain_evenness: so even is it.
+        jpeg_grain_exponent: so much does it follow the midtones, see ``midtone_exponent``.
+        jpeg_grain_axes: and JPEG has left its diagonals, see ``axes_over_diagonals``.
         white_from: whiteness from which fine detail counts as noise; sharp photographs stay below 0.8.
         blocky_from: from this figure the blocks of JPEG are removed. Quality 30 gives 1.5 or more, quality 50 1.26;
             clean photographs stay below 1.28, shaded drawings below 1.38.
@@ -71,6 +77,10 @@ class AutoOptions:
     grain_from: tuple[float, float, float] = (2.0, 0.5, 1.7)
     grain_coarser: tuple[float, float] = (0.9, 1.9)
     grain_whiteness: float = 0.65
+    jpeg_grain: tuple[float, float] = (0.8, 5.2)
+    jpeg_grain_evenness: float = 0.4
+    jpeg_grain_exponent: float = 0.8
+    jpeg_grain_axes: float = 1.4
     white_from: float = 0.9
     blocky_from: float = 1.4
     blurred_below: float = 0.42
@@ -121,7 +131,7 @@ class AutoEngine:
         needs = needs_of(evidence, self.options)
         if not needs.operations and not is_doubtful(evidence, self.options):
             return None
-        if is_grainy(evidence, self.options) or is_screened(rgb):
+        if is_grainy(evidence, self.options) or is_screened(rgb) or is_grainy_jpeg(rgb, evidence, self.options):
             return None
         if needs.operations:
             return Proposal(self._restorer().restore(rgb, blur=needs.blur), needs.operations)
@@ -166,6 +176,19 @@ def is_grainy(evidence: Evidence, options: AutoOptions) -> bool:
         and evenness >= least_even
         and fewest * strength <= coarser <= most * strength
         and evidence.whiteness <= options.grain_whiteness
+    )
+
+
+def is_grainy_jpeg(rgb: NDArray[np.uint8], evidence: Evidence, options: AutoOptions) -> bool:
+    """Whether what looks like noise is the grain of a colour film after JPEG, which smears it as cameras do theirs."""
+    strength, evenness = evidence.smeared[0]
+    least, most = options.jpeg_grain
+    return (
+        evidence.whiteness <= options.grain_whiteness
+        and least <= strength <= most
+        and evenness >= options.jpeg_grain_evenness
+        and midtone_exponent(rgb) >= options.jpeg_grain_exponent
+        and axes_over_diagonals(rgb) <= options.jpeg_grain_axes
     )
 
 

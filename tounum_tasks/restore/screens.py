@@ -33,8 +33,8 @@ _LEAST = 0.3
 """Share of the mean fine power that counts as the least of a ring."""
 
 _WINDOW = np.outer(np.hanning(_BLOCK), np.hanning(_BLOCK)).astype(np.float32)
-_RADIUS = np.hypot(np.fft.fftfreq(_BLOCK)[:, None], np.fft.rfftfreq(_BLOCK)[None])
-_RINGS = np.rint(_RADIUS * _BLOCK).astype(int)
+RADIUS = np.hypot(np.fft.fftfreq(_BLOCK)[:, None], np.fft.rfftfreq(_BLOCK)[None])
+_RINGS = np.rint(RADIUS * _BLOCK).astype(int)
 
 _PEAKS_FROM = (45.0, 60.0)
 """Peaks of prints in the brightness and the colour planes; 24 training photographs of BSDS500 stay below 24 and 34 with
@@ -60,7 +60,7 @@ class Spectrum:
 
 def spectrum(rgb: NDArray[np.uint8]) -> Spectrum:
     """Return what the spectrum of a page shows: uint8 HxWx3, at least 64 pixels high and wide."""
-    powers = np.concatenate(in_threads(_powers, spread_squares(rgb, _SQUARES)))
+    powers = np.concatenate(in_threads(block_powers, spread_squares(rgb, _SQUARES)))
     colour = powers[:, 1:].reshape(-1, *powers.shape[2:])
     planes = [powers[:, 0], colour]
     return Spectrum(peak=(_peak(planes[0]), _peak(planes[1])), blueness=(_blueness(planes[0]), _blueness(planes[1])))
@@ -79,7 +79,7 @@ def is_screened(rgb: NDArray[np.uint8]) -> bool:
     return has_peaks or max(seen.blueness) >= _BLUE_FROM
 
 
-def _powers(square: NDArray[np.uint8]) -> np.ndarray:
+def block_powers(square: NDArray[np.uint8]) -> np.ndarray:
     """Return the power spectra of the blocks of a square in the three planes: blocks x 3 x frequencies."""
     import scipy.fft  # a third of a second, which only pages that look noisy are worth
 
@@ -93,7 +93,7 @@ def _powers(square: NDArray[np.uint8]) -> np.ndarray:
 
 def _peak(powers: np.ndarray) -> float:
     """Return how far the mean spectrum of blocks rises above its rings. Each block counts alike."""
-    is_fine = _RADIUS > _COARSEST
+    is_fine = RADIUS > _COARSEST
     strengths = powers[:, is_fine].mean(1)
     mean = (powers / np.maximum(strengths, 1e-3)[:, None, None]).mean(0)
     rings = np.array([np.median(mean[ring == _RINGS]) for ring in range(_RINGS.max() + 1)])
@@ -102,5 +102,5 @@ def _peak(powers: np.ndarray) -> float:
 
 
 def _blueness(powers: np.ndarray) -> float:
-    low, high = (powers[:, (least < _RADIUS) & (most > _RADIUS)].mean(1) for least, most in (_LOW, _HIGH))
+    low, high = (powers[:, (least < RADIUS) & (most > RADIUS)].mean(1) for least, most in (_LOW, _HIGH))
     return float(np.percentile(high / np.maximum(low, 1e-3), 75))
