@@ -21,7 +21,7 @@ _DARKEST, _LIGHTEST, _LEAST_MIDTONE = 16 / 255, 245 / 255, 0.01
 _PARTS, _FEWEST = 8, 64
 _EVENEST = 10  # per cent of blocks; the others hold detail
 _FINE = (0.3, 0.5)  # cycles a pixel
-_ANGLES = np.arctan2(np.abs(np.fft.fftfreq(64))[:, None], np.fft.rfftfreq(64)[None])
+_ANGLES = np.arctan2(np.abs(np.fft.fftfreq(len(RADIUS)))[:, None], np.fft.rfftfreq(len(RADIUS))[None])
 _ALONG_AXES = np.abs(_ANGLES - np.pi / 4) > np.pi / 8
 
 

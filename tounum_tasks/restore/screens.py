@@ -34,6 +34,8 @@ _LEAST = 0.3
 
 _WINDOW = np.outer(np.hanning(_BLOCK), np.hanning(_BLOCK)).astype(np.float32)
 RADIUS = np.hypot(np.fft.fftfreq(_BLOCK)[:, None], np.fft.rfftfreq(_BLOCK)[None])
+"""Of the frequencies that ``block_powers`` returns, in cycles a pixel."""
+
 _RINGS = np.rint(RADIUS * _BLOCK).astype(int)
 
 _PEAKS_FROM = (45.0, 60.0)
