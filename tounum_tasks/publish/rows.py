@@ -8,7 +8,7 @@ import pyarrow as pa
 import tounum_tasks
 from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import ErrorCode
-from tounum_tasks.items import Item, read_sidecars
+from tounum_tasks.items import Item, ItemKey, read_sidecars
 from tounum_tasks.manifest.schema import (
     SCHEMA,
     SCHEMA_VERSION,
@@ -42,6 +42,11 @@ def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int
     for work in _shards(plan, batch, settings):
         for row in _shard_rows(work, version):
             yield said.laid_over({**row, "sidecars": beside.get(row["source_path"], [])})
+
+
+def keys_of(plan: RunPlan, batch: BatchPlan, settings: Settings) -> set[ItemKey]:
+    """Return the keys of the items of a batch that the run works on: of those of :func:`build_rows`."""
+    return {item.key for work in _shards(plan, batch, settings) for item in work.items}
 
 
 def _shards(plan: RunPlan, batch: BatchPlan, settings: Settings) -> Iterator[ShardWork]:

@@ -6,13 +6,12 @@ becomes a row with status failed, and the batch is published all the same.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
 
-from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, TounumError
-from tounum_tasks.items import register_path
+from tounum_tasks.items import ItemKey, register_path
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import StaleRun, batch_lock, commit_version, install_latest
 from tounum_tasks.manifest.published import BatchRef
@@ -21,7 +20,7 @@ from tounum_tasks.manifest.schema import ITEM_COLUMNS, SCHEMA, STATUS_FAILED, ST
 from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.duplicates import LakeHashes
 from tounum_tasks.publish.overtaken import other_publishers
-from tounum_tasks.publish.rows import ROWS_AT_ONCE, build_rows, rows_of, to_table
+from tounum_tasks.publish.rows import build_rows, keys_of, rows_of, to_table
 from tounum_tasks.publish.settle import BatchFiles
 from tounum_tasks.reviews.compaction import compact
 from tounum_tasks.search.vectors import keep_vectors
@@ -114,9 +113,9 @@ def _commit(
     current = latest_version(lake, batch.batch_date, batch.batch_id)
     earlier = read_version(lake, batch.batch_date, batch.batch_id, current) if current else None
     reuse = _Reuse()
-    rows: Iterable[dict] = reuse.counted(build_rows(plan, batch, files.settings, current + 1))
+    rows = reuse.counted(build_rows(plan, batch, files.settings, current + 1))
     if earlier is not None:
-        rows = _keep_earlier_rows(to_table(rows), earlier, current + 1)
+        rows = _keep_earlier_rows(rows, keys_of(plan, batch, files.settings), earlier, current + 1)
     digests = read_table(lake, register_path(batch.batch_date, batch.batch_id), ["sha256"])["sha256"].to_pylist()
     table = to_table(hashes.mark(BatchRef(batch.batch_date, batch.batch_id), rows, digests))
     log.info("%s.", reuse.told)
@@ -156,29 +155,26 @@ class _Reuse:
         )
 
 
-def _keep_earlier_rows(made: pa.Table, earlier: pa.Table, version: int) -> Iterator[dict]:
+def _keep_earlier_rows(
+    rows: Iterator[dict], keys: Collection[ItemKey], earlier: pa.Table, version: int
+) -> Iterator[dict]:
     """Yield a row for every row of ``earlier``, in its order (that of the register).
 
     Rows of items that the run did not work on stay, and an ok row is never replaced by a failed one.
+
+    Args:
+        rows: what the run found, one for each of ``keys``, in the order of the register: none is held for long.
     """
-    keys = zip(made["source_path"].to_pylist(), made["page"].to_pylist(), strict=True)
-    place = {key: number for number, key in enumerate(keys)}
-    for part in in_batches(rows_of(earlier), ROWS_AT_ONCE):
-        places = [place.get((before["source_path"], before["page"])) for before in part]
-        new = iter(_taken(made, [at for at in places if at is not None]))
-        for before, at in zip(part, places, strict=True):
-            row = None if at is None else next(new)
-            if row is None or (row["status"] == STATUS_FAILED and before["status"] == STATUS_OK):
-                row = {**before, "manifest_version": version}
-            yield row
-
-
-def _taken(table: pa.Table, places: list[int]) -> list[dict]:
-    """Return the rows at these places, which mostly lie together: to take them joins all chunks that may hold one."""
-    if not places:
-        return []
-    first = min(places)
-    return table.slice(first, max(places) - first + 1).take([at - first for at in places]).to_pylist()
+    before_their_turn: dict[ItemKey, dict] = {}
+    for before in rows_of(earlier):
+        key = before["source_path"], before["page"]
+        while key in keys and key not in before_their_turn:
+            row = next(rows)
+            before_their_turn[row["source_path"], row["page"]] = row
+        found = before_their_turn.pop(key, None)
+        if found is None or (found["status"] == STATUS_FAILED and before["status"] == STATUS_OK):
+            found = {**before, "manifest_version": version}
+        yield found
 
 
 def _same_items(table: pa.Table, earlier: pa.Table) -> bool:
