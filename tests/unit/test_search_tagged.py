@@ -2,48 +2,57 @@
 
 import sqlite3
 from contextlib import closing
-from itertools import chain
+from functools import reduce
+from itertools import chain, pairwise
+from operator import and_
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tounum_tasks.search.tagged import (
+    BATCH_BITS,
     BLOCK,
+    EVERYTHING,
     SCHEMA,
+    Marked,
+    Slots,
     add_tags,
-    bitmaps,
+    counted,
     forget_items,
-    holds,
-    items_of,
+    give_up_room,
+    make_room,
     take_tags,
-    with_tags,
 )
 
 TAGS = ("class:Photo", "review", "flag:blurry")
-EVERYTHING = (0, 1 << 62)
-# Near the edges of blocks, and far away, as the numbers of other nights are.
-NUMBERS = st.sampled_from([0, BLOCK, 7 * BLOCK, 1 << 61]).flatmap(
-    lambda start: st.integers(max(0, start - 3), start + 3)
-) | st.integers(0, 3 * BLOCK)
+# Batches whose slots do not stand in the order of their items, one larger than a block, one far away.
+ROOM = {7: 30, 2: 2 * BLOCK + 5, 1: 1, 1 << 39: 20}
+FIRST = {batch: batch << BATCH_BITS for batch in ROOM}
+NUMBERS = st.sampled_from(sorted(ROOM)).flatmap(
+    lambda batch: st.integers(0, ROOM[batch] - 1).map(lambda place: FIRST[batch] + place)
+)
 ITEMS = st.sets(NUMBERS, max_size=40)
+ENDS = st.tuples(*[NUMBERS | st.integers(0, 1 << 62)] * 2)
 
 
 def _index(of_tag: dict[str, set[int]]) -> sqlite3.Connection:
     index = sqlite3.connect(":memory:")
     index.executescript(SCHEMA)
-    tagged = {item: [tag for tag in TAGS if item in of_tag[tag]] for item in chain(*of_tag.values())}
+    for batch, items in ROOM.items():
+        make_room(index, FIRST[batch], items)
+    tagged = {item: [tag for tag in of_tag if item in of_tag[tag]] for item in chain(*of_tag.values())}
     for item, tags in tagged.items():  # one after another, as reviews come
         add_tags(index, [(item, tags[:1])])
     add_tags(index, tagged.items())
     return index
 
 
-def _found(index: sqlite3.Connection, *tags: str, span: tuple[int, int] = EVERYTHING, backwards: bool = False) -> list:
-    blocks = with_tags(index, tags, span, backwards=backwards)
-    return [item for block, bits in blocks for item in items_of(block, bits, backwards=backwards)]
+def _marked(index: sqlite3.Connection, *tags: str) -> Marked:
+    slots = Slots(index)
+    return reduce(and_, (Marked.with_tag(index, slots, tag) for tag in tags))
 
 
-@given(first=ITEMS, second=ITEMS, third=ITEMS, ends=st.tuples(NUMBERS, NUMBERS))
+@given(first=ITEMS, second=ITEMS, third=ITEMS, ends=ENDS)
 @settings(max_examples=60, deadline=None)
 def test_items_with_all_tags_come_in_order_from_a_range(
     first: set[int], second: set[int], third: set[int], ends: tuple[int, int]
@@ -56,26 +65,62 @@ def test_items_with_all_tags_come_in_order_from_a_range(
             (TAGS, first & second & third),
             ((*TAGS, "nobody has this"), set()),
         ):
-            assert _found(index, *tags) == sorted(expected)
+            marked = _marked(index, *tags)
+            assert len(marked) == len(expected)
+            assert list(marked.numbers()) == sorted(marked) == sorted(expected)
             within = sorted(item for item in expected if span[0] <= item < span[1])
-            assert _found(index, *tags, span=span) == within
-            assert _found(index, *tags, span=span, backwards=True) == within[::-1]
+            assert list(marked.numbers(span)) == within
+            assert list(marked.numbers(span, backwards=True)) == within[::-1]
 
 
-@given(items=ITEMS, others=ITEMS)
+@given(items=ITEMS, others=ITEMS, ends=ENDS)
 @settings(max_examples=60, deadline=None)
-def test_a_tag_that_is_taken_off_leaves_the_other_items_theirs(items: set[int], others: set[int]) -> None:
+def test_tags_are_counted_in_the_batches_of_a_range(items: set[int], others: set[int], ends: tuple[int, int]) -> None:
+    with closing(_index({TAGS[0]: items, TAGS[1]: others, TAGS[2]: set()})) as index:
+        asked = Marked.of_batches(Slots(index), (min(ends), max(ends)))
+        batches = range(min(ends) >> BATCH_BITS, (max(ends) - 1 >> BATCH_BITS) + 1)
+        expected = {
+            tag: sum(item >> BATCH_BITS in batches for item in found)
+            for tag, found in ((TAGS[0], items), (TAGS[1], others))
+        }
+        assert counted(index, asked) == {tag: number for tag, number in expected.items() if number}
+
+
+@given(items=ITEMS, others=ITEMS, batch=st.sampled_from(sorted(ROOM)))
+@settings(max_examples=60, deadline=None)
+def test_a_tag_that_is_taken_off_leaves_the_other_items_theirs(items: set[int], others: set[int], batch: int) -> None:
     with closing(_index({TAGS[0]: items | others, TAGS[1]: others, TAGS[2]: set()})) as index:
         for item in items:
             take_tags(index, item, [TAGS[0]])
-        assert _found(index, TAGS[0]) == sorted(others - items)
-        assert _found(index, TAGS[1]) == sorted(others)
-        forget_items(index, [TAGS[1]], (0, BLOCK))
-        assert _found(index, TAGS[1]) == sorted(item for item in others if item >= BLOCK)
+        assert list(_marked(index, TAGS[0]).numbers()) == sorted(others - items)
+        assert list(_marked(index, TAGS[1]).numbers()) == sorted(others)
+        forget_items(index, FIRST[batch])
+        left = {item for item in others if item >> BATCH_BITS != batch}
+        assert list(_marked(index, TAGS[1]).numbers()) == sorted(left)
         assert index.execute("SELECT count(*) FROM tagged WHERE length(bits) = 0").fetchone()[0] == 0
 
 
 @given(items=ITEMS, others=ITEMS)
 def test_a_bitmap_holds_what_it_was_made_of(items: set[int], others: set[int]) -> None:
-    marked = bitmaps(items)
-    assert [item for item in sorted(items | others) if holds(marked, item)] == sorted(items)
+    with closing(_index({})) as index:
+        slots = Slots(index)
+        marked = Marked.of_items(slots, items)
+        assert list(marked.among(sorted(items | others, reverse=True))) == sorted(items, reverse=True)
+        assert set(marked & Marked.of_items(slots, others)) == items & others
+        assert set(marked & Marked.of_batches(slots, EVERYTHING)) == items
+
+
+def test_a_batch_keeps_its_slots_while_they_are_enough_and_shares_them_with_none() -> None:
+    with closing(_index({})) as index:
+        before = Slots(index).of_batch
+        make_room(index, FIRST[7], 20)
+        make_room(index, FIRST[2], BLOCK)
+        assert Slots(index).of_batch == before
+        make_room(index, FIRST[7], 3 * BLOCK)  # it has grown
+        give_up_room(index, FIRST[1])
+        make_room(index, 9 << BATCH_BITS, 0)
+        slots = Slots(index)
+        assert sorted(slots.of_batch) == [2, 7, 9, 1 << 39]
+        rooms = sorted((slot, room) for _, slot, room in slots.batches)
+        assert all(slot + room <= after for (slot, room), (after, _) in pairwise(rooms))
+        assert slots.size * 8 == rooms[-1][0] + rooms[-1][1]

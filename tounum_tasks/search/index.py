@@ -2,8 +2,8 @@
 
 The number of an item says where it stands: newest night first, batch by batch, in the manifest's order. So a page in
 this order is a walk along a B-tree, a night or a batch is a range of numbers, and nothing is sorted. What people
-filter by is a *tag* (``class:Photo``, ``flag:blurry``, ``review``, ...), counted per batch when the batch is written.
-Which items have a tag is kept in bitmaps (:mod:`tounum_tasks.search.tagged`).
+filter by is a *tag* (``class:Photo``, ``flag:blurry``, ``review``, ...). Which items have a tag is kept in bitmaps
+(:mod:`tounum_tasks.search.tagged`).
 
 Only the standard library is imported here: Airflow's api-server reads this file.
 """
@@ -17,15 +17,16 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tounum_tasks.search.tagged import BATCH_BITS, Marked, Slots, Span
 from tounum_tasks.search.tagged import SCHEMA as TAGGED
-from tounum_tasks.search.tagged import Bitmaps
 from tounum_tasks.search.text import TOKENIZER
 
-LAYOUT = 5  # raise with every change of the tables: an index of another layout is made anew
-ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << 22, 1 << 20  # a batch begins with a block of bitmaps
+LAYOUT = 6  # raise with every change of the tables: an index of another layout is made anew
+ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << BATCH_BITS, 1 << 20
 LAST_DAY = dt.date(2199, 12, 31).toordinal()
 BUSY_SECONDS = 30.0
 CACHE_KIB = 1024  # of pages, per connection; the rest is in the cache of the operating system
@@ -53,8 +54,6 @@ CREATE INDEX items_by_confidence ON items (confidence) WHERE confidence IS NOT N
 CREATE INDEX items_by_caption ON items (caption_confidence) WHERE caption_confidence IS NOT NULL;
 CREATE TABLE details (id INTEGER PRIMARY KEY, row BLOB);
 {TAGGED.strip()}
-CREATE TABLE counts (batch_date TEXT, batch_id TEXT, tag TEXT, number INTEGER, PRIMARY KEY (batch_date, batch_id, tag))
-    WITHOUT ROWID;
 CREATE TABLE totals (tag TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
 CREATE TABLE reviews (review_id TEXT PRIMARY KEY, image_id TEXT, item TEXT, content TEXT) WITHOUT ROWID;
 CREATE INDEX reviews_of_an_image ON reviews (image_id);
@@ -86,13 +85,18 @@ class Reader(sqlite3.Connection):
     """A connection that sees one state of the index, whatever a refresh writes meanwhile, and so finds nothing twice.
 
     Attributes:
-        marked: the bitmaps of items that have all of some tags, by the tags and the range of numbers.
+        marked: items that were asked for, by the tags that all of them have and the range of numbers.
     """
 
     def __init__(self, *where: Any, **options: Any) -> None:
         super().__init__(*where, **options)
         self.row_factory = sqlite3.Row
-        self.marked: dict[tuple[tuple[str, ...], tuple[int, int]], Bitmaps] = {}
+        self.marked: dict[tuple[tuple[str, ...], Span], Marked] = {}
+
+    @cached_property
+    def slots(self) -> Slots:
+        """Where the items of all batches stand in bitmaps."""
+        return Slots(self)
 
 
 @contextmanager
@@ -138,14 +142,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def numbers_of_day(batch_date: str) -> tuple[int, int]:
+def numbers_of_day(batch_date: str) -> Span:
     """Return the first number of a night's items, and the first one after them."""
     day = LAST_DAY - dt.date.fromisoformat(batch_date).toordinal()
     size = ROWS_OF_A_BATCH * BATCHES_OF_A_DAY
     return day * size, (day + 1) * size
 
 
-def numbers_of_batch(batch_date: str, number: int) -> tuple[int, int]:
+def numbers_of_batch(batch_date: str, number: int) -> Span:
     """Return the first number of a batch's items, and the first one after them.
 
     Args:

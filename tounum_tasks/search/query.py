@@ -7,21 +7,24 @@ counted as bitmaps, and rows of items, which are large, are read for the page al
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain, islice
+from operator import and_
 from typing import Any, Literal
 
 from tounum_tasks.search.index import Reader, numbers_of_batch, numbers_of_day, unpacked
-from tounum_tasks.search.rows import ORDERED_BY
-from tounum_tasks.search.tagged import Bitmaps, bitmaps, holds, items_of, with_tags
+from tounum_tasks.search.rows import ORDERED_BY, PARTS, part_tag
+from tounum_tasks.search.tagged import EVERYTHING, Marked, Span, counted
 from tounum_tasks.search.text import fts_query
 
 Sort = Literal["newest", "unsure", "caption"]
 SORTED_BY = {"unsure": "confidence", "caption": "caption_confidence"}
-ALL = 1 << 62  # beyond the number of any item
-FEW = 8_000  # so many items are sorted; more of them are met soon enough on a walk in order
+FEW = 500  # so many items are sorted; more of them are met soon enough on a walk in order
 COUNTED = 2_000  # what a text finds beyond these is "more than"
 
 
@@ -55,7 +58,7 @@ def page(
     found = _Found(index, wanted)
     if column := SORTED_BY.get(wanted.sort):
         last = index.execute("SELECT * FROM items WHERE id = ?", (after,)).fetchone()
-        return _in_order(found, column, count, last, backwards)
+        return _rows(index, list(islice(_in_order(found, column, last, backwards), count)))
     if after is not None:
         first, end = found.span
         found.span = (first, min(end, after)) if backwards else (max(first, after + 1), end)
@@ -68,21 +71,17 @@ def count(index: Reader, wanted: Filter) -> tuple[int, bool]:
     if found.has_words:
         number = sum(1 for _ in islice(found.numbers(), COUNTED + 1))
         return min(number, COUNTED), number <= COUNTED
-    if len(found.tags) > 1:
-        return sum(map(int.bit_count, found.marked().values())), True
     if found.tags:
-        return facets(index, wanted).get(found.tags[0], 0), True
+        return len(found.marked()), True
     where, values = _of_batches(wanted)
     return index.execute(f"SELECT coalesce(sum(items), 0) FROM batches {where}", values).fetchone()[0], True
 
 
-def facets(index: sqlite3.Connection, wanted: Filter) -> dict[str, int]:
+def facets(index: Reader, wanted: Filter) -> dict[str, int]:
     """Return how many items have each tag, in the nights or the batch that are asked for, whatever else is."""
     if not (wanted.first_date or wanted.last_date or wanted.batch_id):
         return {row["tag"]: row["number"] for row in index.execute("SELECT * FROM totals")}
-    where, values = _of_batches(wanted)
-    rows = index.execute(f"SELECT tag, sum(number) AS number FROM counts {where} GROUP BY tag", values)
-    return {row["tag"]: row["number"] for row in rows}
+    return counted(index, Marked.of_batches(index.slots, _span(index, wanted)))
 
 
 def nights(index: sqlite3.Connection, limit: int, before: str = "") -> list[sqlite3.Row]:
@@ -101,13 +100,10 @@ def batches_of_run(index: sqlite3.Connection, run_id: str) -> list[sqlite3.Row]:
     ).fetchall()
 
 
-def shards(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int:
+def shards(index: Reader, batch_date: str, batch_id: str) -> int:
     """Return into how many shards a batch was divided when it was registered; 0 if its register is lost."""
-    found: int = index.execute(
-        "SELECT count(*) FROM counts WHERE batch_date = ? AND batch_id = ? AND tag GLOB 'shard:*'",
-        (batch_date, batch_id),
-    ).fetchone()[0]
-    return found
+    tags = facets(index, Filter(batch_date, batch_date, batch_id))
+    return sum(tag.startswith("shard:") for tag in tags)
 
 
 def batch(index: sqlite3.Connection, batch_date: str, batch_id: str) -> sqlite3.Row | None:
@@ -154,8 +150,8 @@ class _Found:
         self.index = index
         self.nights = self.span = _span(index, wanted)
         order = [ORDERED_BY[column]] if (column := SORTED_BY.get(wanted.sort)) else []
-        self.tags = sorted({*wanted.tags, *order}, key=lambda tag: (_total(index, tag), tag))
-        self.filters_by_tag = bool(wanted.tags)
+        self.tags = tuple(sorted({*wanted.tags, *order}))
+        self.is_filtered = bool(wanted.tags or wanted.text or self.nights != EVERYTHING)
         name = wanted.text.strip().lower()
         is_name = index.execute("SELECT 1 FROM items WHERE file_name = ?", (name,)).fetchone() is not None
         self.text = None if is_name else fts_query(wanted.text) or None
@@ -173,26 +169,23 @@ class _Found:
         elif self.name is not None:
             walked = self._walked("SELECT id FROM items WHERE file_name = ? AND", "id", (self.name,), backwards)
         elif self.tags:
-            blocks = with_tags(self.index, self.tags, self.span, backwards=backwards)
-            return (item for block, bits in blocks for item in items_of(block, bits, backwards=backwards))
+            return self._tagged().numbers(self.span, backwards=backwards)
         else:
             return self._walked("SELECT id FROM items WHERE", "id", (), backwards)
-        if not self.tags:
-            return walked
-        marked = self._tagged()
-        return (number for number in walked if holds(marked, number))
+        return self._tagged().among(walked) if self.tags else walked
 
-    def marked(self) -> Bitmaps:
-        """Return all of them as bitmaps."""
-        if self.has_words:
-            return bitmaps(self.numbers())
-        return self._tagged()
+    def marked(self) -> Marked:
+        """Return all of them as a bitmap."""
+        return Marked.of_items(self.index.slots, self.numbers()) if self.has_words else self._tagged()
 
-    def _tagged(self) -> Bitmaps:
+    def _tagged(self) -> Marked:
         """Those with all tags, of all the nights: who pages through them asks for the same again."""
-        asked = (tuple(self.tags), self.nights)
+        asked = (self.tags, self.nights)
         if asked not in self.index.marked:
-            self.index.marked[asked] = dict(with_tags(self.index, self.tags, self.nights))
+            bitmaps = [Marked.with_tag(self.index, self.index.slots, tag) for tag in self.tags]
+            if self.nights != EVERYTHING:
+                bitmaps.append(Marked.of_batches(self.index.slots, self.nights))
+            self.index.marked[asked] = reduce(and_, bitmaps)
         return self.index.marked[asked]
 
     def _walked(self, select: str, column: str, values: Sequence[Any], backwards: bool) -> Iterator[int]:
@@ -203,22 +196,47 @@ class _Found:
         return chain.from_iterable(rows)
 
 
-def _in_order(found: _Found, column: str, count: int, after: sqlite3.Row | None, backwards: bool) -> list[sqlite3.Row]:
-    """The next items in the order of a column of items."""
+def _in_order(found: _Found, column: str, after: sqlite3.Row | None, backwards: bool) -> Iterator[int]:
+    """The numbers of the next items in the order of a column of items.
+
+    Where few of many are asked for, they are looked for in one part of the order after another: they may be anywhere.
+    """
+    if not found.is_filtered:
+        yield from _walk_in_order(found, f"{column} IS NOT NULL", (), column, after, backwards)
+        return
+    marked = found.marked()
+    bounds = (-math.inf, *PARTS, math.inf)
+    parts = list(range(len(bounds) - 1))
+    if after is not None and after[column] is not None:
+        begin = bisect_right(PARTS, after[column])
+        parts = parts[: begin + 1] if backwards else parts[begin:]
+    for part in reversed(parts) if backwards else parts:
+        here = marked & Marked.with_tag(found.index, found.index.slots, part_tag(column, part))
+        if 0 < len(here) <= FEW:
+            wanted = json.dumps(list(here))
+            among = f"{column} IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+            yield from _walk_in_order(found, among, (wanted,), column, after, backwards)
+        elif here:
+            within = f"{column} >= ? AND {column} < ?"
+            walked = _walk_in_order(found, within, bounds[part : part + 2], column, after, backwards)
+            yield from here.among(walked)
+
+
+def _walk_in_order(
+    found: _Found, condition: str, values: Sequence[Any], column: str, after: sqlite3.Row | None, backwards: bool
+) -> Iterator[int]:
+    """The numbers of items that meet a condition and are in the range, in the order of a column, from an item on."""
     direction = "DESC" if backwards else "ASC"
-    order = f"ORDER BY {column} {direction}, id {direction}"
-    conditions = [f"{column} IS NOT NULL", "id >= ?", "id < ?"]
-    values: list[Any] = [*found.span]
+    conditions, given = [condition, "id >= ?", "id < ?"], [*values, *found.span]
     if after is not None and after[column] is not None:
         conditions.append(f"({column}, id) {'<' if backwards else '>'} (?, ?)")
-        values += [after[column], after["id"]]
-    marked = found.marked() if found.has_words or found.filters_by_tag else None
-    if marked is not None and sum(map(int.bit_count, marked.values())) <= FEW:
-        conditions.append("id IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps([number for block, bits in marked.items() for number in items_of(block, bits)]))
-        marked = None
-    rows = found.index.execute(f"SELECT id FROM items WHERE {' AND '.join(conditions)} {order}", values)
-    return _rows(found.index, list(islice((row[0] for row in rows if marked is None or holds(marked, row[0])), count)))
+        given += [after[column], after["id"]]
+    rows = found.index.cursor()
+    rows.row_factory = None
+    rows.execute(
+        f"SELECT id FROM items WHERE {' AND '.join(conditions)} ORDER BY {column} {direction}, id {direction}", given
+    )
+    return chain.from_iterable(rows)
 
 
 def _rows(index: sqlite3.Connection, numbers: Sequence[int]) -> list[sqlite3.Row]:
@@ -228,18 +246,13 @@ def _rows(index: sqlite3.Connection, numbers: Sequence[int]) -> list[sqlite3.Row
     return [of_number[number] for number in numbers if number in of_number]
 
 
-def _total(index: sqlite3.Connection, tag: str) -> int:
-    found = index.execute("SELECT number FROM totals WHERE tag = ?", (tag,)).fetchone()
-    return found["number"] if found else 0
-
-
-def _span(index: sqlite3.Connection, wanted: Filter) -> tuple[int, int]:
+def _span(index: sqlite3.Connection, wanted: Filter) -> Span:
     """The range of numbers of the nights or the batch that are asked for."""
     if wanted.batch_id:
         found = batch(index, wanted.first_date, wanted.batch_id)
         return numbers_of_batch(wanted.first_date, found["number"]) if found else (0, 0)
     begin = numbers_of_day(wanted.last_date)[0] if wanted.last_date else 0  # newer nights have smaller numbers
-    end = numbers_of_day(wanted.first_date)[1] if wanted.first_date else ALL
+    end = numbers_of_day(wanted.first_date)[1] if wanted.first_date else EVERYTHING[1]
     return begin, end
 
 

@@ -28,7 +28,16 @@ from tounum_tasks.search.index import (
 )
 from tounum_tasks.search.reviewed import drop_reviews, lay_over, take_reviews
 from tounum_tasks.search.rows import file_name_of, tags_of, words_of
-from tounum_tasks.search.tagged import add_tags, forget_items
+from tounum_tasks.search.tagged import (
+    EVERYTHING,
+    Marked,
+    Slots,
+    add_tags,
+    counted,
+    forget_items,
+    give_up_room,
+    make_room,
+)
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.store.open import open_storage
@@ -92,7 +101,8 @@ def _bring_up_to_date(lake: Storage, index: sqlite3.Connection) -> Refreshed:
     gone = known.keys() - there.keys()
     for key in sorted(gone):
         with transaction(index):
-            _remove(index, *key)
+            if (number := _remove(index, *key)) is not None:
+                give_up_room(index, numbers_of_batch(key[0], number)[0])
             _set_state(index, "totals", "wrong")
     changed = sorted((key for key, entry in there.items() if known.get(key) != _content(entry)), reverse=True)
     _take_reviews(lake, index)
@@ -215,6 +225,7 @@ def _write(lake: Storage, index: sqlite3.Connection, key: tuple[str, str], entry
                 "SELECT coalesce(max(number), -1) + 1 FROM batches WHERE batch_date = ?", key[:1]
             ).fetchone()[0]
         first = numbers_of_batch(key[0], number)[0]
+        make_room(index, first, batch.items)
         _insert_items(index, first, batch)
         _insert_batch(index, key, number, entry, batch)
         _set_state(index, "totals", "wrong")
@@ -267,12 +278,10 @@ def _remove(index: sqlite3.Connection, batch_date: str, batch_id: str) -> int | 
         "SELECT 'delete', id, caption, source_path, words FROM items WHERE id >= ? AND id < ?",
         span,
     )
-    counted = index.execute("SELECT tag FROM counts WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id))
-    forget_items(index, [row["tag"] for row in counted.fetchall()], span)
+    forget_items(index, span[0])
     for table in ("items", "details"):
         index.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", span)
-    for table in ("counts", "batches"):
-        index.execute(f"DELETE FROM {table} WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id))
+    index.execute("DELETE FROM batches WHERE batch_date = ? AND batch_id = ?", (batch_date, batch_id))
     return number
 
 
@@ -323,7 +332,6 @@ def _insert_batch(
     batch: _Batch,
 ) -> None:
     counts, row, publication = batch.counts, batch.first, batch.publication
-    index.executemany("INSERT INTO counts VALUES (?, ?, ?, ?)", ((*key, tag, found) for tag, found in counts.items()))
     values = {
         "batch_date": key[0],
         "batch_id": key[1],
@@ -375,7 +383,9 @@ def _model(found: ListedVersion) -> tuple[str, str, bool, str]:
 def _write_totals(index: sqlite3.Connection) -> None:
     with transaction(index):
         index.execute("DELETE FROM totals")
-        index.execute("INSERT INTO totals SELECT tag, sum(number) FROM counts GROUP BY tag")
+        index.executemany(
+            "INSERT INTO totals VALUES (?, ?)", counted(index, Marked.of_batches(Slots(index), EVERYTHING)).items()
+        )
         _set_state(index, "totals", "right")
 
 

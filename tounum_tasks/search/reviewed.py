@@ -115,10 +115,6 @@ def _rewrite(index: sqlite3.Connection, before: sqlite3.Row, row: Mapping[str, A
 
 def _count(index: sqlite3.Connection, key: tuple[str, str], tag: str, change: int) -> None:
     index.execute(
-        "INSERT INTO counts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number",
-        (*key, tag, change),
-    )
-    index.execute(
         "INSERT INTO totals VALUES (?, ?) ON CONFLICT DO UPDATE SET number = number + excluded.number", (tag, change)
     )
     column = {"review": "to_review", "route:photos": "photos"}.get(tag)

@@ -1,13 +1,16 @@
 """What a row of a manifest is found by in the index: its tags and its words."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from tounum_tasks.page_flags.flags import names_of
 
 # Columns by which items are put in order, and the tag of those that have a value there.
 ORDERED_BY = {"confidence": "order:unsure", "caption_confidence": "order:caption"}
+# Where the parts of an order begin, but for the first: twentieths, and finer ones near 1, where models are mostly sure.
+PARTS = (*(n / 20 for n in range(1, 20)), *(1 - 0.05 / 2**n for n in range(1, 9)))
 SAID_BY_DELIVERY = ("title", "description", "inventory_number", "copyright", "device", "captured_at")
 
 
@@ -34,11 +37,18 @@ def tags_of(row: Mapping[str, Any]) -> list[str]:
         tags.append(f"shard:{row['shard']}")
     if row.get("is_seen"):
         tags.append("seen")
-    tags += [tag for column, tag in ORDERED_BY.items() if _is_number(row.get(column))]
+    for column, tag in ORDERED_BY.items():
+        if _is_number(value := row.get(column)):
+            tags += [tag, part_tag(column, bisect_right(PARTS, value))]
     return list(dict.fromkeys(tags))
 
 
-def _is_number(value: float | None) -> bool:
+def part_tag(column: str, part: int) -> str:
+    """Return the tag of the items that are in a part of the order of a column, from 0 on."""
+    return f"{ORDERED_BY[column]}:{part}"
+
+
+def _is_number(value: float | None) -> TypeGuard[float]:
     return value is not None and not math.isnan(value)  # SQLite keeps NaN as NULL
 
 

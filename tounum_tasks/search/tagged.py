@@ -1,110 +1,247 @@
-"""Which items of the index have a tag: a bitmap for each tag and block of items.
+"""Which items of the index have a tag: a bitmap for each tag.
 
 Several tags at once are a bitwise AND, and their number is a count of bits: neither looks at any item. This is the
-bitmap index of P. O'Neil (Model 204 Architecture and Performance, HPTS 1987). A bitmap is a whole number in which bit
-``n`` stands for item ``n`` of the block.
+bitmap index of P. O'Neil (Model 204 Architecture and Performance, HPTS 1987).
+
+Bit ``n`` of a bitmap stands for the item in *slot* ``n``. Numbers of items are far apart from one batch to the next,
+slots are not: a batch has a row of them, wherever there was room when it came. So a bitmap of a million items is read
+as 125 kB, however many batches they are in. It is kept in blocks, of which a batch that is written changes few.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 
-BLOCK_BITS = 12  # a bitmap takes at most 512 bytes, so it lies within a page of SQLite
-BLOCK = 1 << BLOCK_BITS
+BATCH_BITS = 22  # of an item's number: its place in its batch
+IN_BATCH = (1 << BATCH_BITS) - 1
+BLOCK = 1 << 12  # a bitmap takes at most 512 bytes, so it lies within a page of SQLite
 SCHEMA = """
 CREATE TABLE tag_numbers (number INTEGER PRIMARY KEY, tag TEXT UNIQUE);
 CREATE TABLE tagged (tag INTEGER, block INTEGER, bits BLOB, PRIMARY KEY (tag, block)) WITHOUT ROWID;
+CREATE TABLE slots (batch INTEGER PRIMARY KEY, slot INTEGER UNIQUE, room INTEGER);
 """
 
-Bitmaps = dict[int, int]  # by block, the bitmap of its items
+Span = tuple[int, int]  # of numbers of items: the first one, and the first one after the last
+EVERYTHING: Span = (0, 1 << 62)
+
+
+def make_room(index: sqlite3.Connection, first: int, items: int) -> None:
+    """Give a batch slots, inside the caller's transaction; it keeps those that it has, if they are enough.
+
+    Args:
+        first: the number of its first item.
+        items: how many there are.
+    """
+    batch = first >> BATCH_BITS
+    if index.execute("SELECT 1 FROM slots WHERE batch = ? AND room >= ?", (batch, items)).fetchone():
+        return
+    last = index.execute("SELECT slot + room FROM slots ORDER BY slot DESC LIMIT 1").fetchone()
+    room = (items // 8 + 1) * 8  # whole bytes: a batch is cut out of a bitmap as it is
+    index.execute("INSERT OR REPLACE INTO slots VALUES (?, ?, ?)", (batch, last[0] if last else 0, room))
 
 
 def add_tags(index: sqlite3.Connection, tagged: Iterable[tuple[int, Iterable[str]]]) -> None:
-    """Give items tags, each with its number, inside the caller's transaction; those that they have stay."""
+    """Give items of batches that have room tags, inside the caller's transaction; those that they have stay."""
+    slots: dict[int, int] = {}
     of_tag: dict[str, list[int]] = {}
     for item, tags in tagged:
+        batch = item >> BATCH_BITS
+        if batch not in slots:
+            slots[batch] = _slot_of(index, batch)
         for tag in tags:
-            of_tag.setdefault(tag, []).append(item)
-    for tag, items in of_tag.items():
-        for block, bits in bitmaps(items).items():
-            _write(index, _made_number(index, tag), block, add=bits)
+            of_tag.setdefault(tag, []).append(slots[batch] + (item & IN_BATCH))
+    for tag, found in of_tag.items():
+        number = _made_number(index, tag)
+        for block, bits in _bitmaps(found).items():
+            _write(index, number, block, add=bits)
 
 
 def take_tags(index: sqlite3.Connection, item: int, tags: Iterable[str]) -> None:
     """Take tags off an item, inside the caller's transaction."""
-    block, bit = divmod(item, BLOCK)
+    block, bit = divmod(_slot_of(index, item >> BATCH_BITS) + (item & IN_BATCH), BLOCK)
     for tag in tags:
         _write(index, _made_number(index, tag), block, take=1 << bit)
 
 
-def forget_items(index: sqlite3.Connection, tags: Iterable[str], span: tuple[int, int]) -> None:
-    """Take these tags off all items of a range of numbers, which begins and ends with a block."""
-    first, end = (number >> BLOCK_BITS for number in span)
-    for tag in tags:
-        index.execute(
-            "DELETE FROM tagged WHERE tag = ? AND block >= ? AND block < ?", (_made_number(index, tag), first, end)
-        )
-
-
-def with_tags(
-    index: sqlite3.Connection, tags: Sequence[str], span: tuple[int, int], *, backwards: bool = False
-) -> Iterator[tuple[int, int]]:
-    """Yield the blocks in which items of a range of numbers have all of the tags, in order, each with its bitmap.
+def forget_items(index: sqlite3.Connection, first: int) -> None:
+    """Take all tags off all items of a batch, inside the caller's transaction; it keeps its slots.
 
     Args:
-        tags: one or more; it is quickest to begin with the rarest.
-        span: the first number, and the first one after the last.
-        backwards: whether the last block comes first.
+        first: the number of its first item.
     """
-    found = [index.execute("SELECT number FROM tag_numbers WHERE tag = ?", (tag,)).fetchone() for tag in tags]
-    if None in found or span[0] >= span[1]:
+    found = index.execute("SELECT slot, room FROM slots WHERE batch = ?", (first >> BATCH_BITS,)).fetchone()
+    if found is None:
         return
-    others = range(1, len(tags))
-    joined = "".join(f" CROSS JOIN tagged AS t{n} ON t{n}.tag = ? AND t{n}.block = t0.block" for n in others)
+    for block, bits in _bitmaps(range(found[0], found[0] + found[1])).items():
+        for (tag,) in index.execute("SELECT number FROM tag_numbers").fetchall():
+            _write(index, tag, block, take=bits)
+
+
+def give_up_room(index: sqlite3.Connection, first: int) -> None:
+    """Take the slots of a batch that is gone, inside the caller's transaction.
+
+    Args:
+        first: the number of its first item.
+    """
+    index.execute("DELETE FROM slots WHERE batch = ?", (first >> BATCH_BITS,))
+
+
+class Slots:
+    """Where the items of all batches stand in bitmaps, as one connection sees them.
+
+    Attributes:
+        batches: of each, in the order of items, its number, its first slot, and how many slots it has.
+        of_batch: the first slot of a batch, by its number.
+        size: of a bitmap, in bytes.
+    """
+
+    def __init__(self, index: sqlite3.Connection) -> None:
+        rows = _cursor(index).execute("SELECT batch, slot, room FROM slots ORDER BY batch")
+        self.batches: list[tuple[int, int, int]] = rows.fetchall()
+        self.of_batch = {batch: slot for batch, slot, _ in self.batches}
+        self.size = max((slot + room for _, slot, room in self.batches), default=0) // 8
+
+    @cached_property
+    def in_order(self) -> tuple[list[int], list[int]]:
+        """The first slots of all batches, smallest first, and beside them the numbers of their first items."""
+        pairs = sorted((slot, batch << BATCH_BITS) for batch, slot, _ in self.batches)
+        return [slot for slot, _ in pairs], [first for _, first in pairs]
+
+    def within(self, span: Span) -> list[tuple[int, int, int]]:
+        """Return the batches that a range of numbers touches."""
+        begin = bisect_left(self.batches, (span[0] >> BATCH_BITS, 0, 0))
+        return self.batches[begin : bisect_left(self.batches, ((span[1] - 1 >> BATCH_BITS) + 1, 0, 0))]
+
+
+class Marked:
+    """Items of the index, as a bitmap of their slots."""
+
+    def __init__(self, slots: Slots, bits: int) -> None:
+        self._slots = slots
+        self._bits = bits
+
+    @classmethod
+    def with_tag(cls, index: sqlite3.Connection, slots: Slots, tag: str) -> Marked:
+        """Return the items that have a tag."""
+        tagged = "tagged WHERE tag = (SELECT number FROM tag_numbers WHERE tag = ?)"
+        found = bytearray()
+        for block, bits in _cursor(index).execute(f"SELECT block, bits FROM {tagged} ORDER BY block", (tag,)):
+            found.extend(bytes(block * BLOCK // 8 - len(found)))  # the blocks in which nothing has it
+            found += bits
+        return cls(slots, int.from_bytes(found, "little"))
+
+    @classmethod
+    def of_batches(cls, slots: Slots, span: Span) -> Marked:
+        """Return the items of all batches that a range of numbers touches."""
+        bits = bytearray(slots.size)
+        for _, slot, room in slots.within(span):
+            bits[slot // 8 : (slot + room) // 8] = b"\xff" * (room // 8)
+        return cls(slots, int.from_bytes(bits, "little"))
+
+    @classmethod
+    def of_items(cls, slots: Slots, items: Iterable[int]) -> Marked:
+        """Return these items."""
+        of_batch, bits = slots.of_batch, bytearray(slots.size)
+        for item in items:
+            slot = of_batch[item >> BATCH_BITS] + (item & IN_BATCH)
+            bits[slot >> 3] |= 1 << (slot & 7)
+        return cls(slots, int.from_bytes(bits, "little"))
+
+    def __and__(self, other: Marked) -> Marked:
+        return Marked(self._slots, self._bits & other._bits)
+
+    def __len__(self) -> int:
+        return self._bits.bit_count()
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        return self._bits.to_bytes(self._slots.size, "little")
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield their numbers, in no order."""
+        starts, firsts = self._slots.in_order
+        for at in range(0, len(self._bytes), BLOCK // 8):
+            for bit in _bits(int.from_bytes(self._bytes[at : at + BLOCK // 8], "little")):
+                slot = at * 8 + bit
+                batch = bisect_right(starts, slot) - 1
+                yield firsts[batch] + slot - starts[batch]
+
+    def numbers(self, span: Span = EVERYTHING, *, backwards: bool = False) -> Iterator[int]:
+        """Yield the numbers of those in a range, in order, or the last one first."""
+        first, end = span
+        batches = self._slots.within(span)
+        for batch, slot, room in reversed(batches) if backwards else batches:
+            offsets = range(0, room, BLOCK)
+            for offset in reversed(offsets) if backwards else offsets:
+                at, size = (slot + offset) // 8, min(BLOCK, room - offset) // 8
+                bits = int.from_bytes(self._bytes[at : at + size], "little")
+                begin = (batch << BATCH_BITS) + offset
+                if bits and begin < first:
+                    bits = bits >> (first - begin) << (first - begin)
+                if bits and begin + BLOCK > end:
+                    bits &= (1 << max(0, end - begin)) - 1
+                for bit in _bits(bits, backwards=backwards):
+                    yield begin + bit
+
+    def among(self, items: Iterable[int]) -> Iterator[int]:
+        """Yield those of some items that are marked, in the order in which they come."""
+        of_batch, bits = self._slots.of_batch, self._bytes
+        for item in items:
+            slot = of_batch[item >> BATCH_BITS] + (item & IN_BATCH)
+            if bits[slot >> 3] >> (slot & 7) & 1:
+                yield item
+
+
+def counted(index: sqlite3.Connection, marked: Marked) -> dict[str, int]:
+    """Return how many of some items have each tag, if any have; orders are no choices."""
+    whole = marked._bytes
+    blocks = [int.from_bytes(whole[at : at + BLOCK // 8], "little") for at in range(0, len(whole), BLOCK // 8)]
+    begin = next((block for block, bits in enumerate(blocks) if bits), 0)
+    end = next((block + 1 for block in reversed(range(len(blocks))) if blocks[block]), 0)
+    rows = _cursor(index).execute(
+        "SELECT tag_numbers.tag, block, bits FROM tag_numbers CROSS JOIN tagged ON tagged.tag = number "
+        "AND block >= ? AND block < ? WHERE tag_numbers.tag NOT GLOB 'order:*'",
+        (begin, end),
+    )
+    found: Counter[str] = Counter()
+    for tag, block, bits in rows:
+        found[tag] += (int.from_bytes(bits, "little") & blocks[block]).bit_count()
+    return dict(+found)
+
+
+def _cursor(index: sqlite3.Connection) -> sqlite3.Cursor:
+    """A cursor of plain tuples: rows by name take longer than all else here."""
     rows = index.cursor()
     rows.row_factory = None
-    rows.execute(
-        f"SELECT t0.block, t0.bits{''.join(f', t{n}.bits' for n in others)} FROM tagged AS t0{joined} "
-        f"WHERE t0.tag = ? AND t0.block >= ? AND t0.block <= ? ORDER BY t0.block {'DESC' if backwards else 'ASC'}",
-        [*(row[0] for row in (*found[1:], found[0])), span[0] >> BLOCK_BITS, (span[1] - 1) >> BLOCK_BITS],
-    )
-    first, end = span
-    for block, *blobs in rows:
-        bits = -1
-        for blob in blobs:
-            bits &= int.from_bytes(blob, "little")
-        begin = block << BLOCK_BITS
-        if begin < first:
-            bits = bits >> (first - begin) << (first - begin)
-        if begin + BLOCK > end:
-            bits &= (1 << (end - begin)) - 1
-        if bits:
-            yield block, bits
+    return rows
 
 
-def bitmaps(items: Iterable[int]) -> Bitmaps:
-    """Return the bitmaps in which these items, and no others, are marked."""
+def _bits(bits: int, *, backwards: bool = False) -> Iterator[int]:
+    """Yield the places of the bits of a number that are set."""
+    while bits:
+        bit = bits.bit_length() - 1 if backwards else (bits & -bits).bit_length() - 1
+        bits ^= 1 << bit
+        yield bit
+
+
+def _slot_of(index: sqlite3.Connection, batch: int) -> int:
+    slot: int = index.execute("SELECT slot FROM slots WHERE batch = ?", (batch,)).fetchone()[0]
+    return slot
+
+
+def _bitmaps(slots: Iterable[int]) -> dict[int, int]:
+    """The bitmaps in which these slots, and no others, are marked, by block."""
     found: dict[int, bytearray] = {}
-    for item in items:
-        block, bit = item >> BLOCK_BITS, item & (BLOCK - 1)
+    for slot in slots:
+        block, bit = divmod(slot, BLOCK)
         if block not in found:
             found[block] = bytearray(BLOCK // 8)
         found[block][bit >> 3] |= 1 << (bit & 7)
     return {block: int.from_bytes(bits, "little") for block, bits in found.items()}
-
-
-def holds(marked: Bitmaps, item: int) -> bool:
-    """Whether an item is marked."""
-    return bool(marked.get(item >> BLOCK_BITS, 0) >> (item & (BLOCK - 1)) & 1)
-
-
-def items_of(block: int, bits: int, *, backwards: bool = False) -> Iterator[int]:
-    """Yield the numbers of the items that a bitmap marks, in order."""
-    while bits:
-        bit = bits.bit_length() - 1 if backwards else (bits & -bits).bit_length() - 1
-        bits ^= 1 << bit
-        yield block << BLOCK_BITS | bit
 
 
 def _made_number(index: sqlite3.Connection, tag: str) -> int:
