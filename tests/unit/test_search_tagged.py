@@ -121,6 +121,6 @@ def test_a_batch_keeps_its_slots_while_they_are_enough_and_shares_them_with_none
         make_room(index, 9 << BATCH_BITS, 0)
         slots = Slots(index)
         assert sorted(slots.of_batch) == [2, 7, 9, 1 << 39]
-        rooms = sorted((slot, room) for _, slot, room in slots.batches)
+        rooms = sorted((slot, room) for _, slot, room in slots.within(EVERYTHING))
         assert all(slot + room <= after for (slot, room), (after, _) in pairwise(rooms))
         assert slots.size * 8 == rooms[-1][0] + rooms[-1][1]

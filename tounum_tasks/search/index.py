@@ -23,7 +23,7 @@ from typing import Any
 
 from tounum_tasks.search.tagged import BATCH_BITS, Marked, Slots, Span
 from tounum_tasks.search.tagged import SCHEMA as TAGGED
-from tounum_tasks.search.text import TOKENIZER
+from tounum_tasks.search.texts import SCHEMA as TEXTS
 
 LAYOUT = 6  # raise with every change of the tables: an index of another layout is made anew
 ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << BATCH_BITS, 1 << 20
@@ -60,9 +60,7 @@ CREATE INDEX reviews_of_an_image ON reviews (image_id);
 CREATE INDEX reviews_of_an_item ON reviews (item);
 CREATE TABLE models (name TEXT, version TEXT, in_production INTEGER, content TEXT, PRIMARY KEY (name, version))
     WITHOUT ROWID;
-CREATE VIRTUAL TABLE texts USING fts5 (
-    caption, source_path, words, content = 'items', content_rowid = 'id', tokenize = '{TOKENIZER}'
-);
+{TEXTS.strip()}
 """
 
 
@@ -86,12 +84,14 @@ class Reader(sqlite3.Connection):
 
     Attributes:
         marked: items that were asked for, by the tags that all of them have and the range of numbers.
+        first: numbers of the first items with a text or a name, by those as well.
     """
 
     def __init__(self, *where: Any, **options: Any) -> None:
         super().__init__(*where, **options)
         self.row_factory = sqlite3.Row
         self.marked: dict[tuple[tuple[str, ...], Span], Marked] = {}
+        self.first: dict[tuple[str | None, str | None, tuple[str, ...], Span], list[int]] = {}
 
     @cached_property
     def slots(self) -> Slots:

@@ -10,7 +10,7 @@ import json
 import math
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain, islice
@@ -21,10 +21,12 @@ from tounum_tasks.search.index import Reader, numbers_of_batch, numbers_of_day, 
 from tounum_tasks.search.rows import ORDERED_BY, PARTS, part_tag
 from tounum_tasks.search.tagged import EVERYTHING, Marked, Span, counted
 from tounum_tasks.search.text import fts_query
+from tounum_tasks.search.texts import matching
 
 Sort = Literal["newest", "unsure", "caption"]
 SORTED_BY = {"unsure": "confidence", "caption": "caption_confidence"}
 FEW = 500  # so many items are sorted; more of them are met soon enough on a walk in order
+MANY = 30_000  # so many items with a text are collected; where there are more of them, items are looked at for it
 COUNTED = 2_000  # what a text finds beyond these is "more than"
 
 
@@ -69,10 +71,10 @@ def count(index: Reader, wanted: Filter) -> tuple[int, bool]:
     """Return how many items there are, and whether that is all: counting what a text finds ends beyond ``COUNTED``."""
     found = _Found(index, wanted)
     if found.has_words:
-        number = sum(1 for _ in islice(found.numbers(), COUNTED + 1))
+        number = len(found.first())
         return min(number, COUNTED), number <= COUNTED
     if found.tags:
-        return len(found.marked()), True
+        return len(found.tagged()), True
     where, values = _of_batches(wanted)
     return index.execute(f"SELECT coalesce(sum(items), 0) FROM batches {where}", values).fetchone()[0], True
 
@@ -139,7 +141,7 @@ def of_image(index: sqlite3.Connection, image_id: str) -> list[sqlite3.Row]:
 
 
 class _Found:
-    """What a filter leaves, as numbers of items; no row of an item is read for it.
+    """What a filter leaves, as numbers of items; rows of items are read for it where a text finds very many.
 
     Attributes:
         nights: the range of numbers that is asked for.
@@ -163,23 +165,59 @@ class _Found:
         return self.text is not None or self.name is not None
 
     def numbers(self, *, backwards: bool = False) -> Iterator[int]:
-        """Return the numbers of the items in order, or the last one first."""
-        if self.text is not None:
-            walked = self._walked("SELECT rowid FROM texts WHERE texts MATCH ? AND", "rowid", (self.text,), backwards)
-        elif self.name is not None:
-            walked = self._walked("SELECT id FROM items WHERE file_name = ? AND", "id", (self.name,), backwards)
-        elif self.tags:
-            return self._tagged().numbers(self.span, backwards=backwards)
-        else:
-            return self._walked("SELECT id FROM items WHERE", "id", (), backwards)
-        return self._tagged().among(walked) if self.tags else walked
+        """Yield the numbers of the items in order, or the last one first."""
+        if not self.has_words:
+            if self.tags:
+                yield from self.tagged().numbers(self.span, backwards=backwards)
+            else:
+                yield from self._walked(self.span, backwards)
+            return
+        begin, end = self.span
+        first = self.first()
+        is_all = len(first) <= COUNTED
+        if backwards and not is_all and end > first[-1]:
+            yield from self._with_tags(self._walked(self.span, backwards))
+            return
+        within = [number for number in first if begin <= number < end]
+        yield from reversed(within) if backwards else within
+        if not backwards and not is_all:
+            yield from self._with_tags(self._walked((max(begin, first[-1] + 1), end)))
 
-    def marked(self) -> Marked:
-        """Return all of them as a bitmap."""
-        return Marked.of_items(self.index.slots, self.numbers()) if self.has_words else self._tagged()
+    def first(self) -> list[int]:
+        """Return the numbers of the first items that have the words, all or one more than are counted.
 
-    def _tagged(self) -> Marked:
-        """Those with all tags, of all the nights: who pages through them asks for the same again."""
+        A page and its count begin with them, and so do the pages after it: they are looked for once.
+        """
+        asked = (self.text, self.name, self.tags, self.nights)
+        if asked not in self.index.first:
+            self.index.first[asked] = self._first()
+        return self.index.first[asked]
+
+    def _first(self) -> list[int]:
+        walked = self._walked(self.nights)
+        if not self.tags:
+            return list(islice(walked, COUNTED + 1))
+        begun = list(islice(walked, MANY))
+        found = list(islice(self.tagged().among(begun), COUNTED + 1))
+        if len(begun) < MANY or len(found) > COUNTED:
+            return found
+        if self.text is not None and len(self.tagged()) <= COUNTED:
+            return sorted(matching(self.index, self.text, self.tagged()))
+        return found + list(islice(self.tagged().among(walked), COUNTED + 1 - len(found)))
+
+    def marked(self) -> Marked | None:
+        """Return all of them as a bitmap, or None where a text finds very many."""
+        if not self.has_words:
+            return self.tagged()
+        found = self.first()
+        if len(found) > COUNTED:
+            found = list(islice(self._with_tags(self._walked(self.nights)), MANY))
+            if len(found) == MANY and self.text is not None:
+                return None
+        return Marked.of_items(self.index.slots, found)
+
+    def tagged(self) -> Marked:
+        """Return the items with all tags, of all the nights: who pages through them asks for the same again."""
         asked = (self.tags, self.nights)
         if asked not in self.index.marked:
             bitmaps = [Marked.with_tag(self.index, self.index.slots, tag) for tag in self.tags]
@@ -188,23 +226,42 @@ class _Found:
             self.index.marked[asked] = reduce(and_, bitmaps)
         return self.index.marked[asked]
 
-    def _walked(self, select: str, column: str, values: Sequence[Any], backwards: bool) -> Iterator[int]:
+    def _with_tags(self, numbers: Iterable[int]) -> Iterator[int]:
+        return self.tagged().among(numbers) if self.tags else iter(numbers)
+
+    def _walked(self, span: Span, backwards: bool = False) -> Iterator[int]:
+        """The numbers of the items of a range that have the words, if any are asked for, in order."""
+        if self.text is not None:
+            select, column, values = "SELECT rowid FROM texts WHERE texts MATCH ? AND", "rowid", [self.text]
+        elif self.name is not None:
+            select, column, values = "SELECT id FROM items WHERE file_name = ? AND", "id", [self.name]
+        else:
+            select, column, values = "SELECT id FROM items WHERE", "id", []
         rows = self.index.cursor()
         rows.row_factory = None  # rows by name take as long as the walk
         direction = "DESC" if backwards else "ASC"
-        rows.execute(f"{select} {column} >= ? AND {column} < ? ORDER BY {column} {direction}", (*values, *self.span))
+        rows.execute(f"{select} {column} >= ? AND {column} < ? ORDER BY {column} {direction}", (*values, *span))
         return chain.from_iterable(rows)
 
 
 def _in_order(found: _Found, column: str, after: sqlite3.Row | None, backwards: bool) -> Iterator[int]:
-    """The numbers of the next items in the order of a column of items.
-
-    Where few of many are asked for, they are looked for in one part of the order after another: they may be anywhere.
-    """
+    """The numbers of the next items in the order of a column of items."""
     if not found.is_filtered:
-        yield from _walk_in_order(found, f"{column} IS NOT NULL", (), column, after, backwards)
+        return _walk_in_order(found, f"{column} IS NOT NULL", (), column, after, backwards)
+    if (marked := found.marked()) is not None:
+        return _in_parts(found, marked, column, after, backwards)
+    assert found.text is not None
+    # So many have the words that they are soon met, among those that have the tags.
+    return matching(found.index, found.text, _in_parts(found, found.tagged(), column, after, backwards))
+
+
+def _in_parts(found: _Found, marked: Marked, column: str, after: sqlite3.Row | None, backwards: bool) -> Iterator[int]:
+    """The numbers of the next of some items in the order of a column, looked for in one part of it after another:
+    they may be anywhere.
+    """
+    if len(marked) <= FEW:
+        yield from _sorted(found, marked, column, after, backwards)
         return
-    marked = found.marked()
     bounds = (-math.inf, *PARTS, math.inf)
     parts = list(range(len(bounds) - 1))
     if after is not None and after[column] is not None:
@@ -212,14 +269,20 @@ def _in_order(found: _Found, column: str, after: sqlite3.Row | None, backwards: 
         parts = parts[: begin + 1] if backwards else parts[begin:]
     for part in reversed(parts) if backwards else parts:
         here = marked & Marked.with_tag(found.index, found.index.slots, part_tag(column, part))
-        if 0 < len(here) <= FEW:
-            wanted = json.dumps(list(here))
-            among = f"{column} IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
-            yield from _walk_in_order(found, among, (wanted,), column, after, backwards)
-        elif here:
+        if len(here) <= FEW:
+            yield from _sorted(found, here, column, after, backwards)
+        else:
             within = f"{column} >= ? AND {column} < ?"
             walked = _walk_in_order(found, within, bounds[part : part + 2], column, after, backwards)
             yield from here.among(walked)
+
+
+def _sorted(found: _Found, marked: Marked, column: str, after: sqlite3.Row | None, backwards: bool) -> Iterator[int]:
+    """The numbers of the next of few items in the order of a column."""
+    if not marked:
+        return iter(())
+    among = f"{column} IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
+    return _walk_in_order(found, among, (json.dumps(list(marked)),), column, after, backwards)
 
 
 def _walk_in_order(

@@ -11,7 +11,7 @@ as 125 kB, however many batches they are in. It is kept in blocks, of which a ba
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -91,30 +91,35 @@ def give_up_room(index: sqlite3.Connection, first: int) -> None:
 
 
 class Slots:
-    """Where the items of all batches stand in bitmaps, as one connection sees them.
-
-    Attributes:
-        batches: of each, in the order of items, its number, its first slot, and how many slots it has.
-        of_batch: the first slot of a batch, by its number.
-        size: of a bitmap, in bytes.
-    """
+    """Where the items of all batches stand in bitmaps, as a connection sees it that reads one state of the index."""
 
     def __init__(self, index: sqlite3.Connection) -> None:
-        rows = _cursor(index).execute("SELECT batch, slot, room FROM slots ORDER BY batch")
-        self.batches: list[tuple[int, int, int]] = rows.fetchall()
-        self.of_batch = {batch: slot for batch, slot, _ in self.batches}
-        self.size = max((slot + room for _, slot, room in self.batches), default=0) // 8
+        self._index = index
+
+    @cached_property
+    def size(self) -> int:
+        """The bytes of a bitmap."""
+        last = _cursor(self._index).execute("SELECT slot + room FROM slots ORDER BY slot DESC LIMIT 1").fetchone()
+        return last[0] // 8 if last else 0
+
+    @cached_property
+    def of_batch(self) -> dict[int, int]:
+        """The first slot of each batch."""
+        return dict(_cursor(self._index).execute("SELECT batch, slot FROM slots"))
 
     @cached_property
     def in_order(self) -> tuple[list[int], list[int]]:
-        """The first slots of all batches, smallest first, and beside them the numbers of their first items."""
-        pairs = sorted((slot, batch << BATCH_BITS) for batch, slot, _ in self.batches)
-        return [slot for slot, _ in pairs], [first for _, first in pairs]
+        """The first slots of all batches, smallest first, and beside them the batches."""
+        pairs = _cursor(self._index).execute("SELECT slot, batch FROM slots ORDER BY slot").fetchall()
+        return [slot for slot, _ in pairs], [batch for _, batch in pairs]
 
-    def within(self, span: Span) -> list[tuple[int, int, int]]:
-        """Return the batches that a range of numbers touches."""
-        begin = bisect_left(self.batches, (span[0] >> BATCH_BITS, 0, 0))
-        return self.batches[begin : bisect_left(self.batches, ((span[1] - 1 >> BATCH_BITS) + 1, 0, 0))]
+    def within(self, span: Span, *, backwards: bool = False) -> Iterator[tuple[int, int, int]]:
+        """Return the batches that a range of numbers touches, in order: the batch, its first slot, and how many."""
+        return _cursor(self._index).execute(
+            "SELECT batch, slot, room FROM slots WHERE batch >= ? AND batch <= ? "
+            f"ORDER BY batch {'DESC' if backwards else 'ASC'}",
+            (span[0] >> BATCH_BITS, (span[1] - 1) >> BATCH_BITS),
+        )
 
 
 class Marked:
@@ -163,18 +168,17 @@ class Marked:
 
     def __iter__(self) -> Iterator[int]:
         """Yield their numbers, in no order."""
-        starts, firsts = self._slots.in_order
+        starts, batches = self._slots.in_order
         for at in range(0, len(self._bytes), BLOCK // 8):
             for bit in _bits(int.from_bytes(self._bytes[at : at + BLOCK // 8], "little")):
                 slot = at * 8 + bit
-                batch = bisect_right(starts, slot) - 1
-                yield firsts[batch] + slot - starts[batch]
+                nearest = bisect_right(starts, slot) - 1
+                yield (batches[nearest] << BATCH_BITS) + slot - starts[nearest]
 
     def numbers(self, span: Span = EVERYTHING, *, backwards: bool = False) -> Iterator[int]:
         """Yield the numbers of those in a range, in order, or the last one first."""
         first, end = span
-        batches = self._slots.within(span)
-        for batch, slot, room in reversed(batches) if backwards else batches:
+        for batch, slot, room in self._slots.within(span, backwards=backwards):
             offsets = range(0, room, BLOCK)
             for offset in reversed(offsets) if backwards else offsets:
                 at, size = (slot + offset) // 8, min(BLOCK, room - offset) // 8
