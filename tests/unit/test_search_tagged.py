@@ -124,3 +124,14 @@ def test_a_batch_keeps_its_slots_while_they_are_enough_and_shares_them_with_none
         rooms = sorted((slot, room) for _, slot, room in slots.within(EVERYTHING))
         assert all(slot + room <= after for (slot, room), (after, _) in pairwise(rooms))
         assert slots.size * 8 == rooms[-1][0] + rooms[-1][1]
+
+
+@given(items=ITEMS, ends=ENDS)
+@settings(max_examples=60, deadline=None)
+def test_of_a_tag_all_items_of_a_range_are_read(items: set[int], ends: tuple[int, int]) -> None:
+    span = (min(ends), max(ends))
+    with closing(_index({TAGS[0]: items})) as index:
+        slots = Slots(index)
+        marked = Marked.with_tag(index, slots, TAGS[0], span) & Marked.of_batches(slots, span)
+        batches = range(span[0] >> BATCH_BITS, (span[1] - 1 >> BATCH_BITS) + 1)
+        assert set(marked) == {item for item in items if item >> BATCH_BITS in batches}

@@ -71,7 +71,7 @@ def count(index: Reader, wanted: Filter) -> tuple[int, bool]:
     """Return how many items there are, and whether that is all: counting what a text finds ends beyond ``COUNTED``."""
     found = _Found(index, wanted)
     if found.has_words:
-        number = len(found.first())
+        number = min(len(found.first()), COUNTED + 1)
         return min(number, COUNTED), number <= COUNTED
     if found.tags:
         return len(found.tagged()), True
@@ -146,6 +146,7 @@ class _Found:
     Attributes:
         nights: the range of numbers that is asked for.
         span: what is left of it before or after the item at which a page begins.
+        most: how many of those that have the words are collected at once.
     """
 
     def __init__(self, index: Reader, wanted: Filter) -> None:
@@ -153,6 +154,7 @@ class _Found:
         self.nights = self.span = _span(index, wanted)
         order = [ORDERED_BY[column]] if (column := SORTED_BY.get(wanted.sort)) else []
         self.tags = tuple(sorted({*wanted.tags, *order}))
+        self.most = max(MANY, COUNTED + 1) if order else COUNTED + 1
         self.is_filtered = bool(wanted.tags or wanted.text or self.nights != EVERYTHING)
         name = wanted.text.strip().lower()
         is_name = index.execute("SELECT 1 FROM items WHERE file_name = ?", (name,)).fetchone() is not None
@@ -174,7 +176,7 @@ class _Found:
             return
         begin, end = self.span
         first = self.first()
-        is_all = len(first) <= COUNTED
+        is_all = len(first) < self.most
         if backwards and not is_all and end > first[-1]:
             yield from self._with_tags(self._walked(self.span, backwards))
             return
@@ -184,7 +186,7 @@ class _Found:
             yield from self._with_tags(self._walked((max(begin, first[-1] + 1), end)))
 
     def first(self) -> list[int]:
-        """Return the numbers of the first items that have the words, all or one more than are counted.
+        """Return the numbers of the first items that have the words, all of them or ``most``.
 
         A page and its count begin with them, and so do the pages after it: they are looked for once.
         """
@@ -194,33 +196,35 @@ class _Found:
         return self.index.first[asked]
 
     def _first(self) -> list[int]:
-        walked = self._walked(self.nights)
         if not self.tags:
-            return list(islice(walked, COUNTED + 1))
-        begun = list(islice(walked, MANY))
-        found = list(islice(self.tagged().among(begun), COUNTED + 1))
-        if len(begun) < MANY or len(found) > COUNTED:
+            return list(islice(self._walked(self.nights), self.most))
+        tagged = self.tagged()
+        if self.text is not None and len(tagged) <= FEW:
+            return sorted(matching(self.index, self.text, tagged))
+        walked = self._walked(self.nights)
+        found = list(islice(tagged.among(islice(walked, MANY)), self.most))
+        if len(found) == self.most or not (further := list(islice(walked, 1))):
             return found
-        if self.text is not None and len(self.tagged()) <= COUNTED:
-            return sorted(matching(self.index, self.text, self.tagged()))
-        return found + list(islice(self.tagged().among(walked), COUNTED + 1 - len(found)))
+        if self.text is not None and len(tagged) <= COUNTED:
+            return sorted(matching(self.index, self.text, tagged))
+        return found + list(islice(tagged.among(chain(further, walked)), self.most - len(found)))
 
     def marked(self) -> Marked | None:
         """Return all of them as a bitmap, or None where a text finds very many."""
         if not self.has_words:
             return self.tagged()
         found = self.first()
-        if len(found) > COUNTED:
-            found = list(islice(self._with_tags(self._walked(self.nights)), MANY))
-            if len(found) == MANY and self.text is not None:
-                return None
+        if len(found) == self.most and self.text is not None:
+            return None
+        if len(found) == self.most:
+            found = list(self._with_tags(self._walked(self.nights)))
         return Marked.of_items(self.index.slots, found)
 
     def tagged(self) -> Marked:
         """Return the items with all tags, of all the nights: who pages through them asks for the same again."""
         asked = (self.tags, self.nights)
         if asked not in self.index.marked:
-            bitmaps = [Marked.with_tag(self.index, self.index.slots, tag) for tag in self.tags]
+            bitmaps = [Marked.with_tag(self.index, self.index.slots, tag, self.nights) for tag in self.tags]
             if self.nights != EVERYTHING:
                 bitmaps.append(Marked.of_batches(self.index.slots, self.nights))
             self.index.marked[asked] = reduce(and_, bitmaps)
@@ -268,7 +272,7 @@ def _in_parts(found: _Found, marked: Marked, column: str, after: sqlite3.Row | N
         begin = bisect_right(PARTS, after[column])
         parts = parts[: begin + 1] if backwards else parts[begin:]
     for part in reversed(parts) if backwards else parts:
-        here = marked & Marked.with_tag(found.index, found.index.slots, part_tag(column, part))
+        here = marked & Marked.with_tag(found.index, found.index.slots, part_tag(column, part), found.nights)
         if len(here) <= FEW:
             yield from _sorted(found, here, column, after, backwards)
         else:

@@ -11,7 +11,6 @@ as 125 kB, however many batches they are in. It is kept in blocks, of which a ba
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -107,18 +106,32 @@ class Slots:
         """The first slot of each batch."""
         return dict(_cursor(self._index).execute("SELECT batch, slot FROM slots"))
 
-    @cached_property
-    def in_order(self) -> tuple[list[int], list[int]]:
-        """The first slots of all batches, smallest first, and beside them the batches."""
-        pairs = _cursor(self._index).execute("SELECT slot, batch FROM slots ORDER BY slot").fetchall()
-        return [slot for slot, _ in pairs], [batch for _, batch in pairs]
+    def at(self, slot: int) -> tuple[int, int, int]:
+        """Return the batch that has a slot, its first slot, and how many it has."""
+        found: tuple[int, int, int] = (
+            _cursor(self._index)
+            .execute("SELECT batch, slot, room FROM slots WHERE slot <= ? ORDER BY slot DESC LIMIT 1", (slot,))
+            .fetchone()
+        )
+        return found
+
+    def blocks(self, span: Span) -> Span:
+        """Return the first and the last block of bitmaps in which items of a range of numbers are."""
+        if span == EVERYTHING:
+            return span
+        begin, end = (
+            _cursor(self._index)
+            .execute("SELECT min(slot), max(slot + room) FROM slots WHERE batch >= ? AND batch <= ?", _batches(span))
+            .fetchone()
+        )
+        return (0, -1) if begin is None else (begin // BLOCK, (end - 1) // BLOCK)
 
     def within(self, span: Span, *, backwards: bool = False) -> Iterator[tuple[int, int, int]]:
         """Return the batches that a range of numbers touches, in order: the batch, its first slot, and how many."""
         return _cursor(self._index).execute(
             "SELECT batch, slot, room FROM slots WHERE batch >= ? AND batch <= ? "
             f"ORDER BY batch {'DESC' if backwards else 'ASC'}",
-            (span[0] >> BATCH_BITS, (span[1] - 1) >> BATCH_BITS),
+            _batches(span),
         )
 
 
@@ -130,11 +143,15 @@ class Marked:
         self._bits = bits
 
     @classmethod
-    def with_tag(cls, index: sqlite3.Connection, slots: Slots, tag: str) -> Marked:
-        """Return the items that have a tag."""
-        tagged = "tagged WHERE tag = (SELECT number FROM tag_numbers WHERE tag = ?)"
+    def with_tag(cls, index: sqlite3.Connection, slots: Slots, tag: str, span: Span = EVERYTHING) -> Marked:
+        """Return the items that have a tag: all that are in a range of numbers, and maybe some that are not."""
         found = bytearray()
-        for block, bits in _cursor(index).execute(f"SELECT block, bits FROM {tagged} ORDER BY block", (tag,)):
+        rows = _cursor(index).execute(
+            "SELECT block, bits FROM tagged WHERE tag = (SELECT number FROM tag_numbers WHERE tag = ?) "
+            "AND block >= ? AND block <= ? ORDER BY block",
+            (tag, *slots.blocks(span)),
+        )
+        for block, bits in rows:
             found.extend(bytes(block * BLOCK // 8 - len(found)))  # the blocks in which nothing has it
             found += bits
         return cls(slots, int.from_bytes(found, "little"))
@@ -168,12 +185,14 @@ class Marked:
 
     def __iter__(self) -> Iterator[int]:
         """Yield their numbers, in no order."""
-        starts, batches = self._slots.in_order
+        first, slots = 0, range(0)  # of the batch that was met last
         for at in range(0, len(self._bytes), BLOCK // 8):
             for bit in _bits(int.from_bytes(self._bytes[at : at + BLOCK // 8], "little")):
                 slot = at * 8 + bit
-                nearest = bisect_right(starts, slot) - 1
-                yield (batches[nearest] << BATCH_BITS) + slot - starts[nearest]
+                if slot not in slots:
+                    batch, begin, room = self._slots.at(slot)
+                    first, slots = batch << BATCH_BITS, range(begin, begin + room)
+                yield first + slot - slots.start
 
     def numbers(self, span: Span = EVERYTHING, *, backwards: bool = False) -> Iterator[int]:
         """Yield the numbers of those in a range, in order, or the last one first."""
@@ -230,6 +249,11 @@ def _bits(bits: int, *, backwards: bool = False) -> Iterator[int]:
         bit = bits.bit_length() - 1 if backwards else (bits & -bits).bit_length() - 1
         bits ^= 1 << bit
         yield bit
+
+
+def _batches(span: Span) -> Span:
+    """The first and the last batch that a range of numbers touches."""
+    return span[0] >> BATCH_BITS, (span[1] - 1) >> BATCH_BITS
 
 
 def _slot_of(index: sqlite3.Connection, batch: int) -> int:
