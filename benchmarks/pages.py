@@ -119,19 +119,30 @@ def queries(folder: Path, rows: int) -> None:
     begun = time.perf_counter()
     refresh(settings)
     print(f"nothing new: {time.perf_counter() - begun:.2f} s")
+    time_pages(path)
+    print(f"memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def time_pages(path: Path) -> None:
+    """Print how long a page of every kind takes over an index."""
     print("| page of 60 | median ms | worst ms | processor ms |\n|---|---|---|---|")
     with reading(path) as index:
-        last = query.nights(index, 1)[0]["batch_date"]
+        nights = [night["batch_date"] for night in index.execute("SELECT DISTINCT batch_date FROM batches ORDER BY 1")]
         middle = index.execute(
             "SELECT id FROM items ORDER BY id LIMIT 1 OFFSET (SELECT sum(items) * 2 / 5 FROM batches)"
         )
         after = middle.fetchone()["id"]
+    last, most = nights[-1], (nights[len(nights) // 10], nights[-len(nights) // 10])
+    three = ("class:Photo", "review", "flag:blurry")
+    five = ("status:ok", "route:photos", "class:Photo", "review", "reason:class")
     kinds: dict[str, tuple[Filter, int | None]] = {
         "newest": (Filter(), None),
         "one night": (Filter(last, last), None),
         "class": (Filter(tags=("class:Sketch",)), None),
         "class and to review": (Filter(tags=("class:Sketch", "review")), None),
-        "three tags": (Filter(tags=("class:Photo", "review", "flag:blurry")), None),
+        "three tags": (Filter(tags=three), None),
+        "five tags": (Filter(tags=five), None),
+        "five tags, most nights": (Filter(*most, tags=five), None),
         "two tags that never meet": (Filter(tags=("class:Sketch", "status:quarantined")), None),
         "frequent word": (Filter(text="dog"), None),
         "rare word": (Filter(text=RARE), None),
@@ -139,12 +150,20 @@ def queries(folder: Path, rows: int) -> None:
         "phrase": (Filter(text='"dog runs beside"'), None),
         "file name": (Filter(text="IMG_000123_0007.tif"), None),
         "word and class": (Filter(text="dog", tags=("review",)), None),
+        "word and five tags": (Filter(text="dog", tags=five), None),
+        "word of half and three tags": (Filter(text="photo", tags=three), None),
+        "word of half and another class": (Filter(text="photo", tags=("class:Sketch",)), None),
+        "word of all": (Filter(text="delivery"), None),
         "40 % down": (Filter(), after),
         "40 % down, class": (Filter(tags=("class:Text",)), after),
         "least sure first": (Filter(sort="unsure"), None),
         "least sure first, class": (Filter(sort="unsure", tags=("class:Schematics",)), None),
-        "least sure first, three tags": (Filter(sort="unsure", tags=("class:Photo", "review", "flag:blurry")), None),
+        "least sure first, one night": (Filter(last, last, sort="unsure"), None),
+        "least sure first, three tags": (Filter(sort="unsure", tags=three), None),
+        "least sure first, five tags, most nights": (Filter(*most, sort="unsure", tags=five), None),
         "least sure first, word": (Filter(text="dog", sort="unsure"), None),
+        "least sure first, word and five tags": (Filter(text="dog", sort="unsure", tags=five), None),
+        "least sure first, word of all": (Filter(text="delivery", sort="unsure"), None),
         "least sure caption first": (Filter(sort="caption"), None),
     }
     for name, (wanted, begin) in kinds.items():
@@ -152,7 +171,6 @@ def queries(folder: Path, rows: int) -> None:
     _time(path, "nights", lambda index: query.nights(index, 30))
     _time(path, "facets", lambda index: query.facets(index, Filter()))
     _time(path, "facets of a year", lambda index: query.facets(index, Filter("2025-01-01", "2025-12-31")))
-    print(f"memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 def _time(path: Path, name: str, ask: Callable) -> None:
