@@ -98,6 +98,13 @@ class Reader(sqlite3.Connection):
         """Where the items of all batches stand in bitmaps."""
         return Slots(self)
 
+    def close(self) -> None:
+        """Close it, and let go of what was found: that knows the connection, so it would stay for a while."""
+        super().close()
+        self.marked.clear()
+        self.first.clear()
+        self.__dict__.pop("slots", None)
+
 
 @contextmanager
 def reading(path: Path) -> Iterator[Reader]:

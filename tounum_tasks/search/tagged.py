@@ -94,6 +94,7 @@ class Slots:
 
     def __init__(self, index: sqlite3.Connection) -> None:
         self._index = index
+        self._blocks: dict[Span, Span] = {}
 
     @cached_property
     def size(self) -> int:
@@ -117,14 +118,13 @@ class Slots:
 
     def blocks(self, span: Span) -> Span:
         """Return the first and the last block of bitmaps in which items of a range of numbers are."""
-        if span == EVERYTHING:
-            return span
-        begin, end = (
-            _cursor(self._index)
-            .execute("SELECT min(slot), max(slot + room) FROM slots WHERE batch >= ? AND batch <= ?", _batches(span))
-            .fetchone()
-        )
-        return (0, -1) if begin is None else (begin // BLOCK, (end - 1) // BLOCK)
+        if span not in self._blocks:
+            rows = _cursor(self._index).execute(
+                "SELECT min(slot), max(slot + room) FROM slots WHERE batch >= ? AND batch <= ?", _batches(span)
+            )
+            begin, end = rows.fetchone()
+            self._blocks[span] = (0, -1) if begin is None else (begin // BLOCK, (end - 1) // BLOCK)
+        return self._blocks[span]
 
     def within(self, span: Span, *, backwards: bool = False) -> Iterator[tuple[int, int, int]]:
         """Return the batches that a range of numbers touches, in order: the batch, its first slot, and how many."""
@@ -197,6 +197,8 @@ class Marked:
     def numbers(self, span: Span = EVERYTHING, *, backwards: bool = False) -> Iterator[int]:
         """Yield the numbers of those in a range, in order, or the last one first."""
         first, end = span
+        if not self:
+            return
         for batch, slot, room in self._slots.within(span, backwards=backwards):
             offsets = range(0, room, BLOCK)
             for offset in reversed(offsets) if backwards else offsets:
