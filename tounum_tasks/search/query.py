@@ -73,8 +73,10 @@ def count(index: Reader, wanted: Filter) -> tuple[int, bool]:
     if found.has_words:
         number = min(len(found.first()), COUNTED + 1)
         return min(number, COUNTED), number <= COUNTED
-    if found.tags:
+    if len(found.tags) > 1 or (found.tags and found.nights != EVERYTHING):
         return len(found.tagged()), True
+    if found.tags:
+        return facets(index, wanted).get(found.tags[0], 0), True
     where, values = _of_batches(wanted)
     return index.execute(f"SELECT coalesce(sum(items), 0) FROM batches {where}", values).fetchone()[0], True
 
@@ -196,6 +198,7 @@ class _Found:
         return self.index.first[asked]
 
     def _first(self) -> list[int]:
+        """Of a frequent text and rare tags, the items with the tags are looked at, not all those with the text."""
         if not self.tags:
             return list(islice(self._walked(self.nights), self.most))
         tagged = self.tagged()

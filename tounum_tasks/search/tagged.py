@@ -222,14 +222,14 @@ class Marked:
 
 
 def counted(index: sqlite3.Connection, marked: Marked) -> dict[str, int]:
-    """Return how many of some items have each tag, if any have; orders are no choices."""
+    """Return how many of some items have each tag, if any have; nobody asks for the parts of an order."""
     whole = marked._bytes
     blocks = [int.from_bytes(whole[at : at + BLOCK // 8], "little") for at in range(0, len(whole), BLOCK // 8)]
     begin = next((block for block, bits in enumerate(blocks) if bits), 0)
     end = next((block + 1 for block in reversed(range(len(blocks))) if blocks[block]), 0)
     rows = _cursor(index).execute(
         "SELECT tag_numbers.tag, block, bits FROM tag_numbers CROSS JOIN tagged ON tagged.tag = number "
-        "AND block >= ? AND block < ? WHERE tag_numbers.tag NOT GLOB 'order:*'",
+        "AND block >= ? AND block < ? WHERE tag_numbers.tag NOT GLOB 'order:*:*'",
         (begin, end),
     )
     found: Counter[str] = Counter()
