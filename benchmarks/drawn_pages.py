@@ -105,15 +105,44 @@ def album(
             width, height = width * 500 / height, 500.0
         if overlap and place == 1:
             centre = corners[0].mean(axis=0) + np.array([0.8 * width, rng.uniform(0.2, 0.5) * height])
-        box = cv2.boxPoints((tuple(centre), (width, height), float(rng.uniform(-10, 10)))).astype(np.float32)
-        source = np.array([[0, photograph.shape[0]], [0, 0], [photograph.shape[1], 0]], np.float32)
-        turn = cv2.getAffineTransform(source, box[:3])
-        laid = cv2.warpAffine(photograph, turn, (1_000, 1_400), flags=cv2.INTER_AREA)
-        mask = cv2.fillConvexPoly(np.zeros((1_400, 1_000), np.uint8), box.round().astype(np.int32), 1, cv2.LINE_8)
-        sheet[mask > 0] = laid[mask > 0]
-        corners.append(box)
+        corners.append(_lay(sheet, photograph, centre, (width, height), float(rng.uniform(-10, 10))))
+    return _scanned(rng, sheet), corners
+
+
+def touching(rng: np.random.Generator, first: np.ndarray, second: np.ndarray, ground: str) -> np.ndarray:
+    """Return a sheet, uint8 1400 x 1000 x 3, with two photographs whose sides touch.
+
+    The second one is smaller, or turned against the first by three to eight degrees.
+    """
+    sheet = _ground(rng, ground)
+    degrees, is_smaller = float(rng.uniform(-8, 8)), bool(rng.random() < 0.5)
+    width = 340 * float(rng.uniform(0.6, 0.9)) if is_smaller else 340.0
+    askew = 0.0 if is_smaller else float(rng.uniform(3, 8) * rng.choice([-1, 1]))
+    along = np.array([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))])
+    centre = np.array([280, 600]) + rng.uniform(-20, 20, 2)
+    heights = [min(side * photo.shape[0] / photo.shape[1], 480) for side, photo in ((340, first), (width, second))]
+    _lay(sheet, first, centre, (340, heights[0]), degrees)
+    _lay(sheet, second, centre + (169 + width / 2) * along, (width, heights[1]), degrees + askew)
+    return _scanned(rng, sheet)
+
+
+def _lay(
+    sheet: np.ndarray, photograph: np.ndarray, centre: np.ndarray, size: tuple[float, float], degrees: float
+) -> np.ndarray:
+    """Lay a photograph on a sheet, turned clockwise; return its corners, float32 4x2."""
+    box = cv2.boxPoints((tuple(centre), size, degrees)).astype(np.float32)
+    source = np.array([[0, photograph.shape[0]], [0, 0], [photograph.shape[1], 0]], np.float32)
+    turn = cv2.getAffineTransform(source, box[:3])
+    laid = cv2.warpAffine(photograph, turn, (1_000, 1_400), flags=cv2.INTER_AREA)
+    mask = cv2.fillConvexPoly(np.zeros((1_400, 1_000), np.uint8), box.round().astype(np.int32), 1, cv2.LINE_8)
+    sheet[mask > 0] = laid[mask > 0]
+    return box
+
+
+def _scanned(rng: np.random.Generator, sheet: np.ndarray) -> np.ndarray:
+    """A sheet, uint8 HxWx3, with the noise of a scanner."""
     noisy = sheet + rng.normal(0, 2, sheet.shape[:2])[..., None]
-    return np.clip(noisy, 0, 255).astype(np.uint8), corners
+    return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 def _ground(rng: np.random.Generator, kind: str) -> np.ndarray:

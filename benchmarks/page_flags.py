@@ -91,6 +91,9 @@ def several(data: Path, rng: np.random.Generator) -> None:
     print_called(
         "pages and pictures that are flagged", pictures(data, (*WRITTEN, *PICTURES), 500), is_flagged("several")
     )
+    pairs = [(rng.choice(len(shown), 2, replace=False), ground) for ground in drawn.GROUNDS for _ in range(60)]
+    beside = (drawn.touching(rng, shown[first], shown[second], ground) for (first, second), ground in pairs)
+    print_called("photographs whose sides touch that are flagged", beside, is_flagged("several"))
 
 
 def borders(data: Path, rng: np.random.Generator) -> None:

@@ -179,6 +179,69 @@ def test_photographs_of_which_one_lies_askew_on_the_other_are_told_and_have_no_b
     assert flags_of(look) == ["several"] and look.flags[0].reason == "photographs touch or overlap"
 
 
+def scanned_sheet(grey: int, *laid: tuple[Pixels, tuple[float, float], tuple[float, float], float]) -> Pixels:
+    """A sheet, 800 x 800, with the grain of a scan; each photograph with its middle, its width and height, its turn."""
+    sheet = np.full((800, 800, 3), grey, np.uint8)
+    for photograph, middle, size, degrees in laid:
+        box = cv2.boxPoints((middle, size, degrees))
+        height, width = photograph.shape[:2]
+        turn = cv2.getAffineTransform(np.array([[0, height], [0, 0], [width, 0]], np.float32), box[:3])
+        on_sheet = cv2.warpAffine(photograph, turn, (800, 800), flags=cv2.INTER_AREA)
+        mask = cv2.fillConvexPoly(np.zeros((800, 800), np.uint8), box.round().astype(np.int32), 1)
+        sheet[mask > 0] = on_sheet[mask > 0]
+    noise = np.random.default_rng(0).normal(0, 1.5, (800, 800, 1))
+    return np.clip(sheet + noise, 0, 255).astype(np.uint8)
+
+
+def with_dark_lines(photograph: Pixels) -> Pixels:
+    """A photograph, 300 x 300, with narrow bars as dark as black ground."""
+    small = cv2.resize(photograph, (300, 300), interpolation=cv2.INTER_AREA)
+    small = np.maximum(small, 70)
+    for line in range(20, 290, 24):
+        small[line : line + 4, 10:290] = 25
+    return small
+
+
+def test_photographs_with_dark_details_on_black_ground_have_their_boxes() -> None:
+    fence = with_dark_lines(photos.photographs()["coffee"])
+    look = look_at(scanned_sheet(21, (fence, (200, 220), (300, 300), 4), (fence, (580, 560), (300, 300), -6)))
+    assert [flag.reason for flag in look.flags if flag.flag == "several"] == ["2 photographs lie apart on it"]
+    middles = [np.array(box).reshape(4, 2).mean(axis=0) for box in look.photo_boxes]
+    assert middles[0] == pytest.approx([200, 220], abs=3) and middles[1] == pytest.approx([580, 560], abs=3)
+
+
+@pytest.mark.parametrize("ground", [246, 21])
+@pytest.mark.parametrize(
+    ("place", "size", "degrees"),
+    [
+        ((523, 300), (250, 250), 0),  # a smaller one beside it
+        ((548, 300), (300, 270), 5),  # as large, a little askew
+        ((535, 320), (300, 270), 3),  # overlaps a little
+    ],
+)
+def test_photographs_that_touch_with_small_steps_are_told(
+    ground: int, place: tuple[float, float], size: tuple[float, float], degrees: float
+) -> None:
+    first, second = photos.photographs()["astronaut"], photos.photographs()["coffee"]
+    look = look_at(scanned_sheet(ground, (first, (250, 300), (300, 280), 0), (second, place, size, degrees)))
+    (flag,) = (flag for flag in look.flags if flag.flag == "several")
+    assert (flag.score, flag.reason) == (2, "photographs touch or overlap")
+
+
+def test_photographs_that_overlap_are_told_where_one_of_them_is_mostly_sky() -> None:
+    sky = photos.photographs()["astronaut"].copy()
+    sky[: 3 * len(sky) // 4] = 200
+    coffee = photos.photographs()["coffee"]
+    look = look_at(scanned_sheet(246, (sky, (250, 300), (300, 280), 0), (coffee, (480, 400), (260, 240), 8)))
+    assert [flag.reason for flag in look.flags if flag.flag == "several"] == ["photographs touch or overlap"]
+
+
+def test_a_torn_photograph_is_not_several() -> None:
+    torn = scanned_sheet(246, (photos.photographs()["astronaut"], (400, 400), (400, 300), 0))
+    torn[250:262, 380:400] = torn[538:550, 390:410] = 246
+    assert "several" not in flags_of(look_at(torn))
+
+
 def test_filled_boxes_of_a_drawing_are_no_photographs() -> None:
     drawing = np.full((600, 800, 3), 252, np.uint8)
     for left, top in ((60, 60), (440, 60), (60, 340), (440, 340)):

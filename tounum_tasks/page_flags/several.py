@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from tounum_tasks.page_flags.joined import is_joined_outline, share_in_common
+
 _WORKED_ON = 700  # pixels of the longer side: enough for a box to be right within a pixel or two
 _FRAME = 0.02  # of the shorter side: the outermost part of the sheet, where its ground is seen
 _SEEN_OF_FRAME = 2_000  # pixels of it: enough to tell its colour
@@ -24,6 +26,7 @@ _WHOLE_FROM = 0.97  # likewise, of a thing that cannot be two which lie side by 
 _MOST_ALIKE = 0.4  # share of a thing that has nearly the same grey: paper and drawn boxes have more, photographs less
 _MOST_ALIKE_RECTANGLE = 0.8  # likewise, of a thing with four sides on a scan: much of a photograph may be sky or wall
 _MOST_ALIKE_JOINED = 0.3  # likewise, of photographs that touch: drawings have steps, too
+_MOST_ALIKE_JOINED_GRAINY = 0.55  # likewise, where that grey has the grain of a scan: one of them may be mostly sky
 _MOST_FLAT = 0.15  # share of a thing that has the very same grey: bars of charts are flatter than sky
 _MOST_SMOOTH = 0.24  # share of a thing's even part where neighbours are of one grey: in drawn boxes more are
 _QUIET = 0.3  # levels: the ground of a page that was drawn, and not scanned, is more even
@@ -31,17 +34,13 @@ _FEWEST_GROUND = 0.3  # share of the sheet
 _WRITING = 40.0  # levels from the ground: between lines of writing there is less, as narrow gaps
 _GAP = np.ones((7, 7), np.uint8)  # pixels: the widest gap between close lines
 _MOST_GAPS = 0.12  # share of a thing: writing has more
+_MOST_GAPS_STRAIGHT = 0.2  # likewise, of a thing with straight sides: photographs have dark details on dark ground
 _MOST_GROUND = (
     0.2  # share of a thing that looks like the ground: between lines of writing and of drawings there is more
 )
 _AROUND = 3  # pixels outside a side in which its edge is looked for
 _MOVED_BY = 0.02  # of the length: as far inwards, so that a photograph's white border is not lost
-_NEARLY_RIGHT = 0.22  # cosine of the angle: 13 degrees beside a right one
-_NEARLY_RIGHT_INWARDS = 0.45  # likewise, where one photograph is turned against the other: 27 degrees
-_STRAIGHT_FROM = 0.88  # share of the outline that is long sides
-_FEWEST_CORNERS = 5  # that point outwards, of two rectangles that touch
 _SMALLEST_JOINED = 0.08  # of the sheet: smaller steps are those of charts and tables
-_JOINED_FROM = 0.72  # share of their hull that rectangles which touch fill
 
 
 @dataclass(frozen=True)
@@ -94,24 +93,21 @@ def _chosen(things: list[_Thing]) -> list[_Thing]:
     """Of things that were found with several limits and lie on one another, the best rectangle; the first of equals."""
     chosen: list[_Thing] = []
     for thing in sorted(things, key=lambda thing: -min(thing.filled, _RECTANGLE_FROM)):
-        if all(_common(thing.box, other.box) < 0.1 for other in chosen):
+        if all(share_in_common(thing.box, other.box) < 0.1 for other in chosen):
             chosen.append(thing)
     return chosen
 
 
 def _is_told(joined: _Thing, chosen: list[_Thing]) -> bool:
-    """Whether boxes say already what photographs that seem to touch are: one that was seen in part, or some apart."""
-    on_it = [thing for thing in chosen if _common(thing.box, joined.box) > 0.5]
+    """Whether boxes say already what photographs that seem to touch are: some apart, or one that was seen in part.
+
+    Of the whole of that one, all four sides were seen with another limit: two that touch leave some of theirs empty.
+    """
+    on_it = [thing for thing in chosen if share_in_common(thing.box, joined.box) > 0.5]
     return len(on_it) > 1 or any(
-        thing.filled >= _RECTANGLE_FROM and cv2.contourArea(thing.box) > 0.7 * cv2.contourArea(joined.box)
+        thing.filled >= _WHOLE_FROM and cv2.contourArea(thing.box) > 0.7 * cv2.contourArea(joined.box)
         for thing in on_it
     )
-
-
-def _common(box: np.ndarray, other: np.ndarray) -> float:
-    """What two boxes have in common, as a share of the smaller one."""
-    area = cv2.intersectConvexConvex(box, other)[0]
-    return float(area / min(cv2.contourArea(box), cv2.contourArea(other)))
 
 
 def _fitted(box: np.ndarray, departure: np.ndarray) -> np.ndarray:
@@ -177,7 +173,8 @@ def _thing(
 
     Args:
         lightness: by how much each pixel differs from the ground in it.
-        is_faint: whether the limit was so low that gaps between lines of writing belong to what is apart.
+        is_faint: whether the limit was so low that gaps between lines of writing belong to what is apart. With higher
+            ones a photograph's sky is taken for ground, and its outline has steps: so none is seen to be joined.
     """
     if _touches_edge(outline, apart.shape):
         return None
@@ -190,7 +187,7 @@ def _thing(
     filled = cv2.contourArea(outline) / area
     if share < _SMALL_SHARE and filled < _RECTANGLE_FROM:
         return None
-    is_joined = share >= _SMALLEST_JOINED and filled < _WHOLE_FROM and _is_joined(outline)
+    is_joined = is_faint and share >= _SMALLEST_JOINED and filled < _WHOLE_FROM and is_joined_outline(outline)
     if not is_joined and filled < _FILLED_FROM:
         return None
     left, top, width, height = cv2.boundingRect(outline)
@@ -199,25 +196,32 @@ def _thing(
     pixels = cv2.countNonZero(inside)
     if cv2.countNonZero(cv2.bitwise_and(apart[here], inside)) < (1 - _MOST_GROUND) * pixels:
         return None
-    is_even = is_scan and share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM
+    is_even = is_scan and (is_joined or (share >= _SMALL_SHARE and filled >= _RECTANGLE_FROM))
     if not _is_varied(grey[here], inside, is_even=is_even, is_joined=is_joined):
         return None
-    if is_faint and _share_of_gaps(lightness[here], inside) > _MOST_GAPS:
+    is_straight = is_joined or (share >= _SMALL_SHARE and filled >= _WHOLE_FROM)
+    most_gaps = _MOST_GAPS_STRAIGHT if is_straight else _MOST_GAPS
+    if is_faint and _share_of_gaps(lightness[here], inside) > most_gaps:
         return None
     return _Thing(cv2.boxPoints(rectangle), filled, is_joined)
 
 
 def _is_varied(grey: np.ndarray, inside: np.ndarray, *, is_even: bool, is_joined: bool) -> bool:
-    """Whether a thing has many greys; one with four sides on a scan may be even, but for its grain, in most of it."""
+    """Whether a thing has many greys.
+
+    Args:
+        is_even: whether it is on a scan, and its sides are seen: much of it may then be even, but for its grain.
+    """
     histogram = cv2.calcHist([grey], [0], inside, [256], [0, 256]).ravel()
     histogram = histogram / histogram.sum()
     near = np.convolve(histogram, np.ones(9), "same")
     alike, middle = float(near.max()), int(near.argmax())
-    if is_joined:
-        return alike <= _MOST_ALIKE_JOINED
-    if alike <= _MOST_ALIKE:
+    if is_joined and alike <= _MOST_ALIKE_JOINED:
+        return True
+    if not is_joined and alike <= _MOST_ALIKE:
         return bool(histogram.max() <= _MOST_FLAT) or _is_grainy(grey, inside, middle)
-    return is_even and alike <= _MOST_ALIKE_RECTANGLE and _is_grainy(grey, inside, middle)
+    most_alike = _MOST_ALIKE_JOINED_GRAINY if is_joined else _MOST_ALIKE_RECTANGLE
+    return is_even and alike <= most_alike and _is_grainy(grey, inside, middle)
 
 
 def _is_grainy(grey: np.ndarray, inside: np.ndarray, middle: int) -> bool:
@@ -276,29 +280,3 @@ def _terms(height: int, width: int) -> np.ndarray:
     """The terms of a surface of the second order, float32 HxWx6."""
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
-
-
-def _is_joined(outline: np.ndarray) -> bool:
-    """Whether an outline is that of several rectangles: straight sides, right angles, corners that point inwards."""
-    if cv2.contourArea(outline) < _JOINED_FROM * cv2.contourArea(cv2.convexHull(outline)):
-        return False
-    return any(_is_stepped(outline, coarseness) for coarseness in (0.01, 0.02))
-
-
-def _is_stepped(outline: np.ndarray, coarseness: float) -> bool:
-    """Likewise, of the polygon that stays within a share of the outline's length: a coarse one has no notches."""
-    length = cv2.arcLength(outline, True)
-    corners = cv2.approxPolyDP(outline, coarseness * length, True)[:, 0].astype(np.float64)
-    if not 6 <= len(corners) <= 14:
-        return False
-    before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
-    turns = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
-    lengths = np.linalg.norm(before, axis=1)
-    straight = lengths[lengths > 0.04 * length].sum() / lengths.sum()
-    outwards = turns > 0 if (turns > 0).sum() > (turns < 0).sum() else turns < 0
-    cosines = (before * after).sum(axis=1) / np.maximum(lengths * np.roll(lengths, -1), 1e-9)
-    right_angles = int((np.abs(cosines[outwards]) < _NEARLY_RIGHT).sum())
-    is_rectangular = right_angles >= _FEWEST_CORNERS and right_angles >= 0.8 * outwards.sum()
-    inwards = np.abs(cosines[~outwards])
-    is_clear = len(inwards) > 0 and inwards.max() < _NEARLY_RIGHT_INWARDS
-    return bool(straight > _STRAIGHT_FROM and is_clear and is_rectangular)
