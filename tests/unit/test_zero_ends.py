@@ -167,6 +167,17 @@ def test_white_drawings_that_are_tilted_by_a_hair_are_not_suspected(slope: int) 
     assert decode(tiff(tilted_page, photometric="miniswhite")).suspect_end is None
 
 
+def test_what_is_no_number_is_not_zero() -> None:
+    values = np.random.default_rng(5).uniform(0.1, 1, (80, 100)).astype("<f4")
+    values[:20, :50] = np.nan  # no data
+    header = b"Pf\n100 80\n-1.0\n"
+    found = decode(cut_at(header + values.tobytes(), len(header) + 4 * (60 * 100 + 50))).suspect_end
+    assert found == pytest.approx(1 - 6050 / 8000, abs=0.001)
+    values[20:] = np.nan
+    whole = decode(header + values.tobytes())
+    assert whole.rgb.shape == (80, 100, 3) and whole.suspect_end is None
+
+
 def test_a_list_of_pages_that_is_zeros_proves_it() -> None:
     data = saved(RGB, "TIFF")
     (at,) = struct.unpack_from("<I", data, 4)

@@ -172,9 +172,9 @@ def _fades(cut: NDArray[np.float64], column: int, above: list[NDArray[np.float64
 
 
 def _brightness(row: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return one number per pixel, 0 only if all its samples are."""
-    values = np.abs(np.nan_to_num(row.astype(np.float64)))
-    return values if values.ndim == 1 else np.asarray(values.sum(axis=-1))
+    """Return one number per pixel, 0 only if all its samples are: what is no number is not zero."""
+    values = row if row.dtype.kind == "u" else np.abs(np.nan_to_num(row.astype(np.float64), nan=1.0))
+    return values.astype(np.float64) if values.ndim == 1 else np.asarray(values.sum(axis=-1, dtype=np.float64))
 
 
 def share_of(cut: tuple[int, int] | None, rows: int, width: int) -> float | None:

@@ -41,13 +41,14 @@ def complaint(plan: RunPlan, batch: BatchPlan, table: pa.Table, others: list[str
         table: the rows of the current manifest.
         others: the runs that published it since this run began.
     """
-    wanted = {name: version_of(pin) for name, pin in plan.models.items()}
+    # A run that began with another release may have pinned models that rows do not name, or fewer.
+    wanted = {name: version_of(pin) for name, pin in plan.models.items() if name in MODEL_COLUMNS}
     if _made_with(table, wanted, plan.enhancement):
         return None
     if plan.in_production:
         pins = pin_models(RunRequest(run_id=plan.run_id), settings)
-        today = {name: version_of(pin) for name, pin in pins.items()}
-        if _made_with(table, {**wanted, **{name: today[name] for name in plan.in_production}}, plan.enhancement):
+        today = {name: version_of(pin) for name, pin in pins.items() if name in plan.in_production}
+        if _made_with(table, {**wanted, **today}, plan.enhancement):
             return None
     return (
         f"{batch.batch_id} was published by another run ({', '.join(others)}) while this one was working on it, with "
