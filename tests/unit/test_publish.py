@@ -215,10 +215,11 @@ def test_a_run_that_another_one_overtook_is_red_and_says_who_won(night: Night) -
     assert told.word == "Overtaken by another run" and "winner" in told.sentences[0]
 
 
-def test_a_run_from_before_an_upgrade_is_judged_by_the_models_that_it_had(night: Night) -> None:
-    """The release that ends the run knows a model more than the one that began it."""
+def test_a_run_of_another_release_is_judged_by_the_models_that_both_know(night: Night) -> None:
+    """The release that began the run knew a model more than the one that ends it, and another one not yet."""
     loser = night.plan("loser", classifier=pin("classifier", "1"))
     del loser.models["restorer"]
+    loser.models["handwriting"] = pin("handwriting", "1")
     winner = night.plan("winner", classifier=pin("classifier", "2"))
     for plan in (winner, loser):
         process(plan, night.settings)
