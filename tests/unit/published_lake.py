@@ -47,7 +47,7 @@ def make_plan(*batches: BatchPlan, **changes: object) -> RunPlan:
         "classifier": ModelPin(name="classifier", version="starter-1", digest="c" * 64),
         "extractor": ModelPin(name="extractor", version="starter-1", digest="e" * 64),
         "captioner": ModelPin(name="captioner", version="starter-1", digest="a" * 64),
-        "restorer": ModelPin(name="restorer", version="starter-1", digest="d" * 64),
+        "restorer": ModelPin(name="restorer", version="starter-2", digest="d" * 64),
         "code_version": "0.1.0",
         "batches": list(batches),
     }

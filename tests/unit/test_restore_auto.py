@@ -112,7 +112,7 @@ def test_colours_do_not_shift(name, degrade):
     degraded = degrade(photo(name))
     shift = auto(degraded).rgb.mean((0, 1)) - degraded.mean((0, 1))
     # Noise that was cut off at black made dark parts lighter: undoing that is no shift.
-    assert np.abs(shift).max() < 0.7
+    assert np.abs(shift).max() < 1
 
 
 def test_noise_that_a_camera_smeared_is_found_by_asking_the_network():

@@ -20,7 +20,7 @@ from tounum_tasks.restore.network import REACH, build_network, get_weights, set_
 from tounum_tasks.restore.restorer import Restorer, even_tiles, starter
 from tounum_tasks.threads import processors
 
-WEIGHTS = STARTERS / "restorer" / "starter-1" / "weights.safetensors"
+WEIGHTS = STARTERS / "restorer" / "starter-2" / "weights.safetensors"
 
 
 @pytest.mark.parametrize("largest", [64, 200, 304])
