@@ -125,17 +125,19 @@ OF_A_BATCH = st.builds(
     few=st.sampled_from([0, 4, 500]),
     many=st.sampled_from([1, 10, 30_000]),
     counted=st.sampled_from([1, 8, 2_000]),
+    looked_at=st.sampled_from([1, 3, 5_000]),
+    anew=st.booleans(),
 )
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_filter_finds_what_a_look_at_every_item_finds(
-    index: Reader, wanted: Filter, place: float, few: int, many: int, counted: int
+    index: Reader, wanted: Filter, place: float, few: int, many: int, counted: int, looked_at: int, anew: bool
 ) -> None:
     expected = _expected(index, wanted)
     index.marked.clear()
     index.first.clear()
     with pytest.MonkeyPatch.context() as patch:
         # However many items there are: looked at one by one, or met in order.
-        for name, value in (("FEW", few), ("MANY", many), ("COUNTED", counted)):
+        for name, value in (("FEW", few), ("MANY", many), ("COUNTED", counted), ("LOOKED_AT", looked_at)):
             patch.setattr(query, name, value)
         assert _numbers(query.page(index, wanted, 500)) == expected
         number, is_all = query.count(index, wanted)
@@ -143,6 +145,8 @@ def test_a_filter_finds_what_a_look_at_every_item_finds(
         assert is_all or (wanted.text and len(expected) > counted)
         if expected:
             at = int(place * len(expected))
+            if anew:  # as another request does, which knows nothing of the page before
+                index.first.clear()
             forth = query.page(index, wanted, 7, after=expected[at])
             back = query.page(index, wanted, 7, after=expected[at], backwards=True)
             assert _numbers(forth) == expected[at + 1 : at + 8]

@@ -126,6 +126,22 @@ def test_a_batch_keeps_its_slots_while_they_are_enough_and_shares_them_with_none
         assert slots.size * 8 == rooms[-1][0] + rooms[-1][1]
 
 
+def test_slots_that_are_free_are_used_again() -> None:
+    with closing(_index({})) as index:
+        for size in range(100, 4_000, 100):  # two batches that grow in turns
+            for batch in (2, 7):
+                forget_items(index, FIRST[batch])
+                make_room(index, FIRST[batch], size)
+                add_tags(index, [(FIRST[batch] + size - 1, [TAGS[0]])])
+        assert set(_marked(index, TAGS[0])) == {FIRST[2] + 3_899, FIRST[7] + 3_899}
+        for night in range(50):
+            make_room(index, (100 + night) << BATCH_BITS, 1_000)
+            give_up_room(index, (100 + night) << BATCH_BITS)
+        rooms = sorted((slot, room) for _, slot, room in Slots(index).within(EVERYTHING))
+        assert all(slot + room <= after for (slot, room), (after, _) in pairwise(rooms))
+        assert Slots(index).size * 8 <= 4 * 4_000
+
+
 @given(items=ITEMS, ends=ENDS)
 @settings(max_examples=60, deadline=None)
 def test_of_a_tag_all_items_of_a_range_are_read(items: set[int], ends: tuple[int, int]) -> None:

@@ -91,7 +91,7 @@ class Reader(sqlite3.Connection):
         super().__init__(*where, **options)
         self.row_factory = sqlite3.Row
         self.marked: dict[tuple[tuple[str, ...], Span], Marked] = {}
-        self.first: dict[tuple[str | None, str | None, tuple[str, ...], Span], list[int]] = {}
+        self.first: dict[tuple[Any, ...], list[int]] = {}
 
     @cached_property
     def slots(self) -> Slots:

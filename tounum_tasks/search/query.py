@@ -1,7 +1,7 @@
 """What the web pages ask the index: pages of items in an order, their neighbours, counts, nights.
 
 Paging is by key: a page begins after the last item of the one before, wherever that stands now. Tags are combined and
-counted as bitmaps, and rows of items, which are large, are read for the page alone.
+counted as bitmaps; rows of items, which are large, are read for the page, and where few are looked at one by one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from tounum_tasks.search.texts import matching
 
 Sort = Literal["newest", "unsure", "caption"]
 SORTED_BY = {"unsure": "confidence", "caption": "caption_confidence"}
-FEW = 500  # so many items are sorted; more of them are met soon enough on a walk in order
+FEW = 500  # so many items are sorted, and more where they are a small share of those that a walk in order meets
+MOST_SORTED, SMALL_SHARE = 8_000, 16
+LOOKED_AT = 5_000  # items in an order that are looked at for a frequent text, before all that have it are collected
 MANY = 30_000  # so many items with a text are collected; where there are more of them, items are looked at for it
 COUNTED = 2_000  # what a text finds beyond these is "more than"
 
@@ -177,6 +179,10 @@ class _Found:
                 yield from self._walked(self.span, backwards)
             return
         begin, end = self.span
+        if self.span != self.nights and self._asked not in self.index.first and not self._are_few:
+            # From an item on, for whom nothing is counted: what comes before it is not collected.
+            yield from self._with_tags(self._walked(self.span, backwards))
+            return
         first = self.first()
         is_all = len(first) < self.most
         if backwards and not is_all and end > first[-1]:
@@ -192,10 +198,18 @@ class _Found:
 
         A page and its count begin with them, and so do the pages after it: they are looked for once.
         """
-        asked = (self.text, self.name, self.tags, self.nights)
-        if asked not in self.index.first:
-            self.index.first[asked] = self._first()
-        return self.index.first[asked]
+        if self._asked not in self.index.first:
+            self.index.first[self._asked] = self._first()
+        return self.index.first[self._asked]
+
+    @property
+    def _asked(self) -> tuple[Any, ...]:
+        return self.text, self.name, self.tags, self.nights, self.most
+
+    @property
+    def _are_few(self) -> bool:
+        """Whether so few items have the tags that a text is looked for in them."""
+        return bool(self.tags) and len(self.tagged()) <= COUNTED
 
     def _first(self) -> list[int]:
         """Of a frequent text and rare tags, the items with the tags are looked at, not all those with the text."""
@@ -219,9 +233,11 @@ class _Found:
         found = self.first()
         if len(found) == self.most and self.text is not None:
             return None
-        if len(found) == self.most:
-            found = list(self._with_tags(self._walked(self.nights)))
-        return Marked.of_items(self.index.slots, found)
+        return Marked.of_items(self.index.slots, found) if len(found) < self.most else self.collected()
+
+    def collected(self) -> Marked:
+        """Return all of them as a bitmap, however many have the words."""
+        return Marked.of_items(self.index.slots, self._with_tags(self._walked(self.nights)))
 
     def tagged(self) -> Marked:
         """Return the items with all tags, of all the nights: who pages through them asks for the same again."""
@@ -258,8 +274,19 @@ def _in_order(found: _Found, column: str, after: sqlite3.Row | None, backwards: 
     if (marked := found.marked()) is not None:
         return _in_parts(found, marked, column, after, backwards)
     assert found.text is not None
-    # So many have the words that they are soon met, among those that have the tags.
-    return matching(found.index, found.text, _in_parts(found, found.tagged(), column, after, backwards))
+    return _frequent_in_order(found, found.text, column, after, backwards)
+
+
+def _frequent_in_order(
+    found: _Found, text: str, column: str, after: sqlite3.Row | None, backwards: bool
+) -> Iterator[int]:
+    """The numbers of the next items with a text that very many have: mostly soon met, among those with the tags."""
+    candidates = list(islice(_in_parts(found, found.tagged(), column, after, backwards), LOOKED_AT))
+    yield from matching(found.index, text, candidates)
+    if len(candidates) < LOOKED_AT:
+        return
+    (last,) = _rows(found.index, candidates[-1:])
+    yield from _in_parts(found, found.collected(), column, last, backwards)
 
 
 def _in_parts(found: _Found, marked: Marked, column: str, after: sqlite3.Row | None, backwards: bool) -> Iterator[int]:
@@ -275,8 +302,9 @@ def _in_parts(found: _Found, marked: Marked, column: str, after: sqlite3.Row | N
         begin = bisect_right(PARTS, after[column])
         parts = parts[: begin + 1] if backwards else parts[begin:]
     for part in reversed(parts) if backwards else parts:
-        here = marked & Marked.with_tag(found.index, found.index.slots, part_tag(column, part), found.nights)
-        if len(here) <= FEW:
+        of_part = Marked.with_tag(found.index, found.index.slots, part_tag(column, part), found.nights)
+        here = marked & of_part
+        if len(here) <= max(FEW, min(MOST_SORTED, len(of_part) // SMALL_SHARE)):
             yield from _sorted(found, here, column, after, backwards)
         else:
             within = f"{column} >= ? AND {column} < ?"

@@ -10,6 +10,7 @@ from tounum_tasks.page_flags.flags import names_of
 # Columns by which items are put in order, and the tag of those that have a value there.
 ORDERED_BY = {"confidence": "order:unsure", "caption_confidence": "order:caption"}
 # Where the parts of an order begin, but for the first: twentieths, and finer ones near 1, where models are mostly sure.
+# They are kept as tags: whoever changes them raises LAYOUT of the index.
 PARTS = (*(n / 20 for n in range(1, 20)), *(1 - 0.05 / 2**n for n in range(1, 9)))
 SAID_BY_DELIVERY = ("title", "description", "inventory_number", "copyright", "device", "captured_at")
 

@@ -31,6 +31,8 @@ EVERYTHING: Span = (0, 1 << 62)
 def make_room(index: sqlite3.Connection, first: int, items: int) -> None:
     """Give a batch slots, inside the caller's transaction; it keeps those that it has, if they are enough.
 
+    It has no tags then: what it leaves for more room is free for others.
+
     Args:
         first: the number of its first item.
         items: how many there are.
@@ -38,9 +40,22 @@ def make_room(index: sqlite3.Connection, first: int, items: int) -> None:
     batch = first >> BATCH_BITS
     if index.execute("SELECT 1 FROM slots WHERE batch = ? AND room >= ?", (batch, items)).fetchone():
         return
-    last = index.execute("SELECT slot + room FROM slots ORDER BY slot DESC LIMIT 1").fetchone()
+    index.execute("DELETE FROM slots WHERE batch = ?", (batch,))
     room = (items // 8 + 1) * 8  # whole bytes: a batch is cut out of a bitmap as it is
-    index.execute("INSERT OR REPLACE INTO slots VALUES (?, ?, ?)", (batch, last[0] if last else 0, room))
+    index.execute("INSERT INTO slots VALUES (?, ?, ?)", (batch, _free_slot(index, room), room))
+
+
+def _free_slot(index: sqlite3.Connection, room: int) -> int:
+    """The first of the first ``room`` slots in a row that no batch has."""
+    end, taken = index.execute("SELECT coalesce(max(slot + room), 0), coalesce(sum(room), 0) FROM slots").fetchone()
+    if end == taken:  # no gaps, as in an index that is made anew
+        return int(end)
+    free = 0
+    for slot, size in index.execute("SELECT slot, room FROM slots ORDER BY slot"):
+        if slot - free >= room:
+            break
+        free = slot + size
+    return int(free)
 
 
 def add_tags(index: sqlite3.Connection, tagged: Iterable[tuple[int, Iterable[str]]]) -> None:
@@ -75,9 +90,15 @@ def forget_items(index: sqlite3.Connection, first: int) -> None:
     found = index.execute("SELECT slot, room FROM slots WHERE batch = ?", (first >> BATCH_BITS,)).fetchone()
     if found is None:
         return
-    for block, bits in _bitmaps(range(found[0], found[0] + found[1])).items():
-        for (tag,) in index.execute("SELECT number FROM tag_numbers").fetchall():
-            _write(index, tag, block, take=bits)
+    taken = _bitmaps(range(found[0], found[0] + found[1]))
+    rows = index.execute(
+        "SELECT tagged.tag, block, bits FROM tag_numbers CROSS JOIN tagged ON tagged.tag = number "
+        "AND block BETWEEN ? AND ?",
+        (min(taken), max(taken)),
+    )
+    for tag, block, bits in rows.fetchall():
+        if int.from_bytes(bits, "little") & taken[block]:
+            _write(index, tag, block, take=taken[block])
 
 
 def give_up_room(index: sqlite3.Connection, first: int) -> None:
