@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from tounum_tasks.cli.items import (
     row,
 )
 from tounum_tasks.errors import ItemError
-from tounum_tasks.images.model_input import MODEL_SIDE, to_model_input
+from tounum_tasks.images.model_input import to_model_input
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.enhance import enhance
@@ -34,7 +33,6 @@ from tounum_tasks.steps.pins import auto_engine, forget_models, load_model, pin_
 
 if TYPE_CHECKING:
     from tounum_tasks.caption.captioner import Caption
-    from tounum_tasks.classify.classifier import Classifier
 
 AT_ONCE = 64
 
@@ -96,8 +94,7 @@ class Prepared:
 class Models:
     """The models that a caption needs, each fed as the nightly run feeds it, so that an image gets the same words.
 
-    The classifier is made ready while the first pages are decoded. The others are loaded when they are first needed:
-    without a photograph neither is.
+    Each is loaded when it is first needed: without a photograph neither extractor nor captioner is.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -109,18 +106,8 @@ class Models:
         self.settings = settings
         self.engine = auto_engine(settings)[1]
         self._pins = pin_models(RunRequest(run_id="caption"), settings)
-        self._coming: dict[str, Future[Any]] = {"classifier": ThreadPoolExecutor(1).submit(self._ready_classifier)}
-
-    def _ready_classifier(self) -> Classifier:
-        classifier = self._load("classifier")
-        classifier.predict(np.zeros((0, MODEL_SIDE, MODEL_SIDE, 3), np.uint8))  # of no image: it is only compiled
-        return classifier
 
     def _model(self, name: str) -> Any:
-        coming = self._coming.pop(name, None)
-        return coming.result() if coming else self._load(name)
-
-    def _load(self, name: str) -> Any:
         return load_model(name, self._pins, self.settings)
 
     def prepare(self, item: FileItem) -> Prepared:
