@@ -140,10 +140,10 @@ class AutoEngine:
         if not needs.operations:
             return self._ask(rgb)
         restored = self._restorer().restore(rgb, blur=needs.blur)
-        in_colours_alone = evidence.colour_noise >= self.options.colour_noise_from and needs == Needs(
-            needs.noise, False, 0
+        may_be_a_screen = (
+            evidence.colour_noise >= self.options.colour_noise_from and not needs.has_blocks and not needs.blur
         )
-        if in_colours_alone and _colour_change([rgb], [restored]) < self.options.confirmed_from * needs.noise:
+        if may_be_a_screen and _colour_change([rgb], [restored]) < self.options.confirmed_from * needs.noise:
             return None
         return Proposal(restored, needs.operations)
 
