@@ -1,9 +1,10 @@
 """Measures what mode ``auto`` makes of prints and other things whose texture belongs to them.
 
-    python benchmarks/prints.py FOLDER [--images N] [--scans]
+    python benchmarks/prints.py FOLDER [--images N] [--quality Q] [--scans]
 
 FOLDER holds clean photographs. Each is printed and scanned in every way that ``PRINTS`` names. Printed for each: how
-many were touched, and how many of these lie further from the photograph than the scan does (PSNR). With ``--scans``
+many were touched, and how many of these lie further from the photograph than the scan does (PSNR), as drawn and as
+JPEG. With ``--scans``
 FOLDER holds scans of real prints, which are judged as they are: printed is how many were touched, and for what.
 """
 
@@ -63,13 +64,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--images", type=int, default=4, help="use only the first so many")
+    parser.add_argument("--quality", type=int, default=90, help="of JPEG")
     parser.add_argument("--scans", action="store_true", help="FOLDER holds scans of prints: draw none")
     arguments = parser.parse_args()
     pictures = map(load_picture, files_of(Source(arguments.folder))[: arguments.images])
     if arguments.scans:
         count_touched(pictures)
     else:
-        print_and_scan(list(pictures))
+        print_and_scan(list(pictures), arguments.quality)
 
 
 def count_touched(scans: Iterable[np.ndarray]) -> None:
@@ -83,22 +85,22 @@ def count_touched(scans: Iterable[np.ndarray]) -> None:
         print(f"{count} of {fates.total()} {fate}")
 
 
-def print_and_scan(photographs: list[np.ndarray]) -> None:
+def print_and_scan(photographs: list[np.ndarray], quality: int) -> None:
     """Print the table of all prints of some photographs, uint8 HxWx3."""
-    print("| | scans | touched | of these, came out worse | the same as JPEG 90 | worse |\n|---|---|---|---|---|---|")
+    print(f"| | scans | touched | of these, came out worse | the same as JPEG {quality} | worse |\n|---|---|---|---|---|---|")
     for name, draw in PRINTS.items():
         counts = np.zeros(4, int)
         for photograph in photographs:
             scan = draw(photograph)
-            for column, page in ((0, scan), (2, compressed(scan))):
+            for column, page in ((0, scan), (2, compressed(scan, quality))):
                 result = enhance(page, mode="auto", before=measure(page))
                 counts[column : column + 2] += (result.accepted, is_worse(photograph, page, result.rgb))
         print(f"| {name} | {len(photographs)} |", " | ".join(map(str, counts)), "|", flush=True)
 
 
-def compressed(page: np.ndarray) -> np.ndarray:
-    """Return a page, uint8 HxWx3, after JPEG of quality 90."""
-    _, data = cv2.imencode(".jpg", page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+def compressed(page: np.ndarray, quality: int) -> np.ndarray:
+    """Return a page, uint8 HxWx3, after JPEG."""
+    _, data = cv2.imencode(".jpg", page[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
 
 

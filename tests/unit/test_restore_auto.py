@@ -154,6 +154,22 @@ def test_printing_screens_are_left_alone(lpi, dpi, angles):
     assert result.rgb is scan, result.operations
 
 
+@pytest.mark.parametrize("quality", [90, 75, 60])
+@pytest.mark.parametrize(("lpi", "dpi"), [(133, 300), (75, 600), (65, 600), (50, 600), (30, 600)])
+@pytest.mark.parametrize("angles", [(15, 75, 0), (45, 15, 75), (45, 45, 45)])
+def test_printing_screens_are_left_alone_after_jpeg(lpi, dpi, angles, quality):
+    scan = compressed(printed(photo("coffee"), dpi / lpi, angles), quality)
+    result = auto(scan)
+    assert result.rgb is scan, result.operations
+
+
+@pytest.mark.parametrize("angles", [(15, 75, 0), (45, 15, 75)])
+def test_coarse_screens_are_no_noise(angles):
+    for lpi in (30, 40, 50):
+        scan = printed(photo("coffee"), 600 / lpi, angles)
+        assert not auto(scan).operations
+
+
 @pytest.mark.parametrize("draw", [stochastic, dithered, woven])
 def test_dots_without_angles_and_threads_are_left_alone(draw):
     page = draw(photo("coffee")[:256, :256])

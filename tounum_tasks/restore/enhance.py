@@ -13,7 +13,7 @@ from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.gate import GateLimits, objection
 from tounum_tasks.settings import EnhancementMode
 
-RESTORE_VERSION = 8
+RESTORE_VERSION = 9
 """Part of fingerprints: raised whenever the same page could come out differently."""
 
 AUTO_ENGINE: Engine = AutoEngine()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.restore.colours import OPPONENT
 from tounum_tasks.restore.evidence import spread_squares
-from tounum_tasks.restore.screens import RADIUS, block_powers
+from tounum_tasks.restore.screens import FINE
 from tounum_tasks.threads import in_threads
 
 _SQUARES = 24
@@ -21,7 +21,7 @@ _DARKEST, _LIGHTEST, _LEAST_MIDTONE = 16 / 255, 245 / 255, 0.01
 _PARTS, _FEWEST = 8, 64
 _EVENEST = 10  # per cent of blocks; the others hold detail
 _FINE = (0.3, 0.5)  # cycles a pixel
-_ANGLES = np.arctan2(np.abs(np.fft.fftfreq(len(RADIUS)))[:, None], np.fft.rfftfreq(len(RADIUS))[None])
+_ANGLES = np.arctan2(np.abs(np.fft.fftfreq(FINE.side))[:, None], np.fft.rfftfreq(FINE.side)[None])
 _ALONG_AXES = np.abs(_ANGLES - np.pi / 4) > np.pi / 8
 
 
@@ -61,9 +61,9 @@ def axes_over_diagonals(rgb: NDArray[np.uint8]) -> float:
     Args:
         rgb: uint8 HxWx3, at least 64 pixels high and wide.
     """
-    powers = np.concatenate(in_threads(block_powers, spread_squares(rgb, _SQUARES)))[:, 0]
+    powers = np.concatenate(in_threads(FINE.powers, spread_squares(rgb, _SQUARES)))[:, 0]
     least, most = _FINE
-    is_fine = (least < RADIUS) & (most > RADIUS)
+    is_fine = (least < FINE.radius) & (most > FINE.radius)
     evenest = np.argsort(powers[:, is_fine].mean(1), kind="stable")[: max(4, len(powers) // 3)]
     mean = powers[evenest].mean(0)
     return float(mean[is_fine & _ALONG_AXES].mean() / max(float(mean[is_fine & ~_ALONG_AXES].mean()), 1e-9))

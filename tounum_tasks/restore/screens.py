@@ -15,35 +15,78 @@ from tounum_tasks.restore.colours import OPPONENT
 from tounum_tasks.restore.evidence import spread_squares
 from tounum_tasks.threads import in_threads
 
-_BLOCK = 64
 _SQUARES = 24
-_COARSEST = 0.06
-"""Cycles a pixel. What is coarser is the picture; a screen of 65 lines an inch has 0.108 at 600 dpi."""
-
 _LOW, _HIGH = (0.03, 0.08), (0.15, 0.45)
 """Cycles a pixel of what blue noise lacks, and of where its power lies."""
 
-_JPEG = np.abs((np.arange(_BLOCK) + 4) % 8 - 4) <= 1
-_AXIS = np.abs((np.arange(_BLOCK) + _BLOCK // 2) % _BLOCK - _BLOCK // 2) <= 1
-_COLUMNS = _BLOCK // 2 + 1
-_OF_JPEG = np.outer(_JPEG, _AXIS[:_COLUMNS]) | np.outer(_AXIS, _JPEG[:_COLUMNS])
-"""The frequencies of the borders of 8x8 blocks, down and across."""
-
 _LEAST = 0.3
 """Share of the mean fine power that counts as the least of a ring."""
-
-_WINDOW = np.outer(np.hanning(_BLOCK), np.hanning(_BLOCK)).astype(np.float32)
-RADIUS = np.hypot(np.fft.fftfreq(_BLOCK)[:, None], np.fft.rfftfreq(_BLOCK)[None])
-"""Of the frequencies that ``block_powers`` returns, in cycles a pixel."""
-
-_RINGS = np.rint(RADIUS * _BLOCK).astype(int)
 
 _PEAKS_FROM = (45.0, 60.0)
 """Peaks of prints in the brightness and the colour planes; 24 training photographs of BSDS500 stay below 24 and 34 with
 noise of 25, blur of 1 and 1.6, both, and JPEG of quality 30."""
 
+_COARSE_PEAKS_FROM = (50.0, 45.0)
+"""Likewise of coarse screens. Of 200 training photographs, clean, blurred by 1.6, and with noise after JPEG, those that lie
+beyond have peaks beyond the others, too; drawn screens of 5 to 9.2 pixels have more in one of both."""
+
 _BLUE_FROM = 1.6
 """Blueness of dithering; the same photographs stay below 1.2, and pure white noise below 1.4."""
+
+
+class Blocks:
+    """Square blocks of a page and their spectra.
+
+    Attributes:
+        radius: of the frequencies that ``powers`` returns, in cycles a pixel.
+    """
+
+    def __init__(self, side: int, *, step: int, band: tuple[float, float], of_jpeg: int) -> None:
+        """Lay blocks.
+
+        Args:
+            side: in pixels.
+            step: from one block to the next, in pixels.
+            band: cycles a pixel between which a screen is looked for.
+            of_jpeg: side of the blocks of JPEG, in pixels, a divisor of ``side``.
+        """
+        self.side, self._step = side, step
+        self._window = np.outer(np.hanning(side), np.hanning(side)).astype(np.float32)
+        self.radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
+        # In the corners a ring is so short that a peak fills it: they are compared with the last whole ring.
+        self._rings = np.minimum(np.rint(self.radius * side).astype(int), side // 2)
+        self._is_looked_at = (self.radius > band[0]) & (self.radius < band[1])
+        columns, period = self.radius.shape[1], side // of_jpeg
+        of_blocks = np.abs((np.arange(side) + period // 2) % period - period // 2) <= 1
+        axis = np.abs((np.arange(side) + side // 2) % side - side // 2) <= 1
+        # The borders of JPEG's blocks, down and across.
+        self._is_of_jpeg = np.outer(of_blocks, axis[:columns]) | np.outer(axis, of_blocks[:columns])
+
+    def powers(self, square: NDArray[np.uint8]) -> np.ndarray:
+        """Return the power spectra of the blocks of a square in the three planes: blocks x 3 x frequencies."""
+        import scipy.fft  # a third of a second, which only pages that look noisy are worth
+
+        opponent = np.moveaxis(cv2.transform(square.astype(np.float32), OPPONENT), 2, 0)
+        windows = np.lib.stride_tricks.sliding_window_view(opponent, (self.side, self.side), axis=(1, 2))
+        blocks = windows[:, :: self._step, :: self._step].transpose(1, 2, 0, 3, 4).reshape(-1, 3, self.side, self.side)
+        blocks = blocks - blocks.mean((2, 3), keepdims=True)
+        return np.asarray(np.abs(scipy.fft.rfft2(blocks * self._window)) ** 2, np.float32)
+
+    def peak(self, powers: np.ndarray) -> float:
+        """Return how far the mean spectrum of blocks (N x frequencies) rises above its rings. Each block counts alike."""
+        strengths = powers[:, self._is_looked_at].mean(1)
+        mean = (powers / np.maximum(strengths, 1e-3)[:, None, None]).mean(0)
+        rings = np.array([np.median(mean[ring == self._rings]) for ring in range(self._rings.max() + 1)])
+        # JPEG leaves next to nothing at some frequencies: there, little is no peak.
+        heights = mean / np.maximum(rings[self._rings], _LEAST)
+        return float(heights[self._is_looked_at & ~self._is_of_jpeg].max())
+
+
+FINE = Blocks(64, step=64, band=(0.06, 1.0), of_jpeg=8)
+"""What is coarser than these look at is the picture; a screen of 65 lines an inch has 0.108 cycles a pixel at 600 dpi."""
+
+COARSE = Blocks(64, step=32, band=(0.08, 0.4), of_jpeg=4)
+"""Of the page at half its size: these part the frequencies of coarse screens, which lie close together."""
 
 
 @dataclass(frozen=True)
@@ -62,47 +105,47 @@ class Spectrum:
 
 def spectrum(rgb: NDArray[np.uint8]) -> Spectrum:
     """Return what the spectrum of a page shows: uint8 HxWx3, at least 64 pixels high and wide."""
-    powers = np.concatenate(in_threads(block_powers, spread_squares(rgb, _SQUARES)))
-    colour = powers[:, 1:].reshape(-1, *powers.shape[2:])
-    planes = [powers[:, 0], colour]
-    return Spectrum(peak=(_peak(planes[0]), _peak(planes[1])), blueness=(_blueness(planes[0]), _blueness(planes[1])))
+    planes = _planes(FINE, spread_squares(rgb, _SQUARES))
+    return Spectrum(
+        peak=(FINE.peak(planes[0]), FINE.peak(planes[1])), blueness=(_blueness(planes[0]), _blueness(planes[1]))
+    )
 
 
 def is_screened(rgb: NDArray[np.uint8]) -> bool:
     """Whether a page is made of dots, threads or lines: a printing screen, dithering, weave or engraving.
 
     Args:
-        rgb: uint8 HxWx3; pages with a side below 64 pixels show nothing.
+        rgb: uint8 HxWx3; pages with a side below 64 pixels show nothing, below 128 no coarse screens.
     """
-    if min(rgb.shape[:2]) < _BLOCK:
+    if min(rgb.shape[:2]) < FINE.side:
         return False
     seen = spectrum(rgb)
-    has_peaks = any(peak >= least for peak, least in zip(seen.peak, _PEAKS_FROM, strict=True))
-    return has_peaks or max(seen.blueness) >= _BLUE_FROM
+    return (
+        _has_peaks(seen.peak, _PEAKS_FROM)
+        or max(seen.blueness) >= _BLUE_FROM
+        or (min(rgb.shape[:2]) >= 2 * COARSE.side and _has_peaks(_coarse_peaks(rgb), _COARSE_PEAKS_FROM))
+    )
 
 
-def block_powers(square: NDArray[np.uint8]) -> np.ndarray:
-    """Return the power spectra of the blocks of a square in the three planes: blocks x 3 x frequencies."""
-    import scipy.fft  # a third of a second, which only pages that look noisy are worth
-
-    opponent = np.moveaxis(cv2.transform(square.astype(np.float32), OPPONENT), 2, 0)
-    rows, columns = opponent.shape[1] // _BLOCK, opponent.shape[2] // _BLOCK
-    blocks = opponent[:, : rows * _BLOCK, : columns * _BLOCK].reshape(3, rows, _BLOCK, columns, _BLOCK)
-    blocks = blocks.transpose(1, 3, 0, 2, 4).reshape(-1, 3, _BLOCK, _BLOCK)
-    blocks = blocks - blocks.mean((2, 3), keepdims=True)
-    return np.asarray(np.abs(scipy.fft.rfft2(blocks * _WINDOW)) ** 2, np.float32)
+def _planes(blocks: Blocks, squares: list[NDArray[np.uint8]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the power spectra of the blocks of squares in the brightness plane and in the colour planes."""
+    powers = np.concatenate(in_threads(blocks.powers, squares))
+    return powers[:, 0], powers[:, 1:].reshape(-1, *powers.shape[2:])
 
 
-def _peak(powers: np.ndarray) -> float:
-    """Return how far the mean spectrum of blocks rises above its rings. Each block counts alike."""
-    is_fine = RADIUS > _COARSEST
-    strengths = powers[:, is_fine].mean(1)
-    mean = (powers / np.maximum(strengths, 1e-3)[:, None, None]).mean(0)
-    rings = np.array([np.median(mean[ring == _RINGS]) for ring in range(_RINGS.max() + 1)])
-    # JPEG leaves next to nothing at some frequencies: there, little is no peak.
-    return float((mean / np.maximum(rings[_RINGS], _LEAST))[is_fine & ~_OF_JPEG].max())
+def _coarse_peaks(rgb: NDArray[np.uint8]) -> tuple[float, float]:
+    halves = [
+        cv2.resize(square, (square.shape[1] // 2, square.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        for square in spread_squares(rgb, _SQUARES)
+    ]
+    brightness, colour = _planes(COARSE, halves)
+    return COARSE.peak(brightness), COARSE.peak(colour)
+
+
+def _has_peaks(peaks: tuple[float, float], least: tuple[float, float]) -> bool:
+    return any(peak >= enough for peak, enough in zip(peaks, least, strict=True))
 
 
 def _blueness(powers: np.ndarray) -> float:
-    low, high = (powers[:, (least < RADIUS) & (most > RADIUS)].mean(1) for least, most in (_LOW, _HIGH))
+    low, high = (powers[:, (least < FINE.radius) & (most > FINE.radius)].mean(1) for least, most in (_LOW, _HIGH))
     return float(np.percentile(high / np.maximum(low, 1e-3), 75))
