@@ -4,8 +4,8 @@
 
 FOLDER holds clean photographs. Each is printed and scanned in every way that ``PRINTS`` names. Printed for each: how
 many were touched, and how many of these lie further from the photograph than the scan does (PSNR), as drawn and as
-JPEG. With ``--scans``
-FOLDER holds scans of real prints, which are judged as they are: printed is how many were touched, and for what.
+JPEG. With ``--scans`` FOLDER holds scans of real prints, which are judged as they are: printed is how many were
+touched, and for what.
 """
 
 import argparse
@@ -87,7 +87,8 @@ def count_touched(scans: Iterable[np.ndarray]) -> None:
 
 def print_and_scan(photographs: list[np.ndarray], quality: int) -> None:
     """Print the table of all prints of some photographs, uint8 HxWx3."""
-    print(f"| | scans | touched | of these, came out worse | the same as JPEG {quality} | worse |\n|---|---|---|---|---|---|")
+    print(f"| | scans | touched | of these, came out worse | the same as JPEG {quality} | worse |")
+    print("|---|---|---|---|---|---|")
     for name, draw in PRINTS.items():
         counts = np.zeros(4, int)
         for photograph in photographs:

@@ -47,9 +47,9 @@ class AutoOptions:
         noisy_from: a doubtful page is noisy if the network would change its colours by so many grey levels (root
             mean square). Of 200 clean photographs none comes beyond 1.57; 100 with noise like that of cameras begin at
             2.12. It goes with the starter: another restorer may change clean pages more, which its measures tell.
-        coarse_screen_from: what looks like noise are the dots of a coarse screen if the noise in the colours at a quarter
-            of the scale has this strength and is so many times as strong as in the finest detail: with noise of
-            cameras and JPEG 100 photographs of BSDS500 train stay below 8 grey levels wherever it is 7 times or more.
+        coarse_screen_from: what looks like noise is a coarse screen if the noise in the colours at a quarter of the
+            scale has this strength and is so many times as strong as in the finest detail: 100 photographs of BSDS500
+            train with noise of cameras or JPEG stay below 8 grey levels wherever it is 7 times as strong.
         grain_from: a page is grainy from this strength and evenness of noise in the colours at half the scale, if
             that is so many times as strong as in the finest detail.
         grain_coarser: it is noise of a camera if it grows by more than the second figure towards the next scale, and

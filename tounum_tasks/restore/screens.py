@@ -27,8 +27,8 @@ _PEAKS_FROM = (45.0, 60.0)
 noise of 25, blur of 1 and 1.6, both, and JPEG of quality 30."""
 
 _COARSE_PEAKS_FROM = (50.0, 45.0)
-"""Likewise of coarse screens. Of 200 training photographs, clean, blurred by 1.6, and with noise after JPEG, those that lie
-beyond have peaks beyond the others, too; drawn screens of 5 to 9.2 pixels have more in one of both."""
+"""Likewise of coarse screens. Of 200 training photographs, clean, blurred by 1.6, and with noise after JPEG, those that
+lie beyond have peaks beyond the others, too; drawn screens of 5 to 9.2 pixels have more in one of both."""
 
 _BLUE_FROM = 1.6
 """Blueness of dithering; the same photographs stay below 1.2, and pure white noise below 1.4."""
@@ -73,7 +73,7 @@ class Blocks:
         return np.asarray(np.abs(scipy.fft.rfft2(blocks * self._window)) ** 2, np.float32)
 
     def peak(self, powers: np.ndarray) -> float:
-        """Return how far the mean spectrum of blocks (N x frequencies) rises above its rings. Each block counts alike."""
+        """Return how far the mean spectrum of N blocks rises above its rings; each block counts alike."""
         strengths = powers[:, self._is_looked_at].mean(1)
         mean = (powers / np.maximum(strengths, 1e-3)[:, None, None]).mean(0)
         rings = np.array([np.median(mean[ring == self._rings]) for ring in range(self._rings.max() + 1)])
@@ -83,7 +83,8 @@ class Blocks:
 
 
 FINE = Blocks(64, step=64, band=(0.06, 1.0), of_jpeg=8)
-"""What is coarser than these look at is the picture; a screen of 65 lines an inch has 0.108 cycles a pixel at 600 dpi."""
+"""What is coarser than these look at is the picture; a screen of 65 lines an inch has 0.108 cycles a pixel at
+600 dpi."""
 
 COARSE = Blocks(64, step=32, band=(0.08, 0.4), of_jpeg=4)
 """Of the page at half its size: these part the frequencies of coarse screens, which lie close together."""
@@ -134,12 +135,13 @@ def _planes(blocks: Blocks, squares: list[NDArray[np.uint8]]) -> tuple[np.ndarra
 
 
 def _coarse_peaks(rgb: NDArray[np.uint8]) -> tuple[float, float]:
-    halves = [
-        cv2.resize(square, (square.shape[1] // 2, square.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        for square in spread_squares(rgb, _SQUARES)
-    ]
-    brightness, colour = _planes(COARSE, halves)
+    brightness, colour = _planes(COARSE, [_half(square) for square in spread_squares(rgb, _SQUARES)])
     return COARSE.peak(brightness), COARSE.peak(colour)
+
+
+def _half(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    size = (square.shape[1] // 2, square.shape[0] // 2)
+    return np.asarray(cv2.resize(square, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _has_peaks(peaks: tuple[float, float], least: tuple[float, float]) -> bool:
