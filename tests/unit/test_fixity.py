@@ -49,6 +49,20 @@ LISTS: dict[str, bytes] = {
     "absolute.md5": sums("md5", FILES, "{digest}  D:\\export\\Box 7\\{path}\n").replace(b"deep/", b"deep\\"),
     "with the folder.md5": sums("md5", FILES, "{digest}  Box 7/{path}\n"),
     "sums/in a folder.md5": sums("md5", FILES, "{digest}  ../{path}\n"),
+    "quoted.csv": b'"file","md5"\n' + sums("md5", FILES, '"{path}","{digest}"\n'),
+    "columns.csv": b"id,file,size,md5\n" + sums("md5", FILES, "0123456789abcdef0123456789abcdef,{path},3,{digest}\n"),
+    "powershell.csv": b'"Algorithm","Hash","Path"\r\n'
+    + sums("sha256", FILES, '"SHA256","{digest}","C:\\x\\{path}"\r\n'),
+    "hashdeep": b"%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n## $ hashdeep -r .\n##\n"
+    + sums("md5", FILES, "3,{digest},/x/{path}\n"),
+    "blake.txt": sums("blake2b", FILES, "BLAKE2b ({path}) = {digest}\n"),
+    "B2SUMS": sums("blake2b", FILES),
+    "openssl.txt": sums("sha3_256", FILES, "SHA3-256({path})= {digest}\n"),
+    "equals.txt": sums("md5", FILES, "{path} = {digest}\n"),
+    "blanks.md5": sums("md5", FILES, "{digest}  {path}  \n"),
+    "signed.asc": b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n"
+    + sums("md5", FILES)
+    + b"-----BEGIN PGP SIGNATURE-----\n\niQEz\n=abcd\n-----END PGP SIGNATURE-----\n",
 }
 
 
@@ -176,6 +190,32 @@ BAG_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "cannot be read: it has no manifest of its payload",
     ),
     "path out": (lambda bag: write(bag / "manifest-md5.txt", sums("md5", {"../../x": b""})), "is unsafe"),
+    "contradiction": (
+        lambda bag: write(
+            bag / "manifest-md5.txt", 2 * sums("md5", {"data/a.png": b"1"}) + sums("md5", {"data/a.png": b"2"})
+        ),
+        "cannot be read: md5 manifest lists data/a.png",
+    ),
+    "line": (
+        lambda bag: write(bag / "manifest-md5.txt", b"data/a.png\n" + (bag / "manifest-md5.txt").read_bytes()),
+        "'manifest-md5.txt' is damaged: line 1 is no checksum",
+    ),
+    "kind": (
+        lambda bag: write(bag / "manifest-tiger.txt", b"0123456789abcdef  data/a.png\n"),
+        "'manifest-tiger.txt' has checksums of a kind that is not known",
+    ),
+    "other spelling": (
+        lambda bag: write(bag / "manifest-SHA-512.txt", sums("sha512", {"data/a.png": b"other"})),
+        "'data/a.png' is not what 'manifest-SHA-512.txt' says",
+    ),
+    "size": (
+        lambda bag: [
+            (bag / "tagmanifest-md5.txt").unlink(),
+            (bag / "tagmanifest-sha256.txt").unlink(),
+            write(bag / "bag-info.txt", b"Payload-Oxum: 185.3\n"),
+        ],
+        "the bag '.' says that its payload has 3 files, and its manifests list 2",
+    ),
     "fetch": (lambda bag: write(bag / "fetch.txt", b"http://elsewhere/a.png 1 data/x.png\n"), "fetch.txt"),
 }
 
@@ -187,6 +227,41 @@ def test_a_bag_that_is_not_what_it_says_waits_and_the_reason_is_told(house: Hous
     taken = house.take()
     assert taken.batches == () and reason in taken.waiting[0]
     assert (house.ingest / "bag" / "bagit.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "line"),
+    [
+        ("1.0", "data/100%.png", "data/100%25.png"),
+        ("1.0", "data/100%.png", "data/100%.png"),
+        ("0.97", "data/100%25.png", "data/100%25.png"),
+        ("0.97", "data/deep/a.png", "data\\deep\\a.png"),
+        ("1.0", "data/ä.png", "data/Ä.png"),
+    ],
+)
+def test_names_in_a_bag_are_found_however_they_are_encoded(house: House, version: str, name: str, line: str) -> None:
+    declaration = f"BagIt-Version: {version}\nTag-File-Character-Encoding: UTF-8\n".encode()
+    manifest = sums("md5", {line: png(1)})
+    deliver(house, {name: png(1), "bagit.txt": declaration, "manifest-md5.txt": manifest})
+    taken = house.take()
+    assert taken.waiting == ()
+    (item,) = house.items(taken)
+    assert (item.source_path, item.checksum_source) == (name, "manifest-md5.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("box.md5", b"", "'box.md5' is called a checksum list, and no checksums can be read in it"),
+        ("box.md5", bytes(200), "'box.md5' is called a checksum list, and no checksums can be read in it"),
+        ("box.sha1", b"see the mail\n", "'box.sha1' is called a checksum list"),
+        ("box.txt", sums("md5", FILES, "TIGER128 ({path}) = {digest}\n"), "kind that is not known: TIGER128"),
+    ],
+)
+def test_a_list_that_says_nothing_is_no_proof(house: House, name: str, content: bytes, sentence: str) -> None:
+    deliver(house, {**FILES, name: content})
+    taken = house.take()
+    assert taken.batches == () and sentence in taken.waiting[0]
 
 
 def test_files_are_never_fetched_whatever_the_setting(taking: House) -> None:

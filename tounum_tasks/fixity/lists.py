@@ -1,12 +1,22 @@
-"""Checksum lists as people and programs write them, told by content: md5sum, sha256sum, BSD, SFV, simple CSV."""
+"""Checksum lists as people and programs write them, told by content: md5sum, sha256sum, BSD, SFV, tables."""
 
+import csv
+import hashlib
 import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 MOST_BYTES = 64 * 2**20
 # By number of hexadecimal digits.
 ALGORITHMS = {8: "crc32", 32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sha384", 128: "sha512"}
+# By their names in small letters and digits alone: programs write SHA-256, SHA2-256, sha3_256, BLAKE2b, BLAKE2B-512.
+KNOWN = {
+    re.sub("[^a-z0-9]", "", name): name
+    for name in (*ALGORITHMS.values(), *hashlib.algorithms_guaranteed)
+    if not name.startswith("shake")
+} | {"blake2b512": "blake2b", "blake2s256": "blake2s"}
 SUFFIXES = (".md5", ".md5sum", ".sha1", ".sha1sum", ".sha256", ".sha256sum", ".sha384", ".sha512", ".sha512sum", ".sfv")
 
 BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -14,18 +24,26 @@ BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
 _HEX = r"(?P<digest>[0-9A-Fa-f]{128}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{56}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{32})"
 _LINES = (
     re.compile(rf"(?P<escaped>\\?){_HEX}(?: [ *]|[ \t]+\*?|[,;|]\s*)(?P<path>\S.*)"),  # md5sum and its relatives
-    re.compile(rf"[A-Za-z0-9/-]{{3,12}} ?\((?P<path>.+)\) ?= ?{_HEX}"),  # BSD, openssl dgst
-    re.compile(rf"(?P<path>\S.*?)(?:[ \t]+|\s*[,;|]\s*){_HEX}"),
+    re.compile(rf"(?P<algorithm>[A-Za-z0-9/-]{{3,12}}) ?\((?P<path>.+)\) ?= ?{_HEX}"),  # BSD, openssl dgst
+    re.compile(rf"(?P<path>\S.*?)(?:\s*[,;|:=]\s*|[ \t]+){_HEX}"),
 )
+_DIGEST = re.compile(_HEX)
+_FILE_NAME = re.compile(r"\S.*\.(?=\w*[A-Za-z])\w{1,8}")
+_ID = re.compile(r"\b(uu|gu)?id\b|identifier", re.IGNORECASE)
+_LONGEST_ROW = 10_000
+_SIGNED = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----.*?\n\n(.*?)-----BEGIN PGP SIGNATURE-----.*", re.DOTALL)
 _SFV_LINE = re.compile(r"(?P<path>\S.*?)[ \t]+(?P<digest>[0-9A-Fa-f]{8})")
 _BARE = re.compile(rf"\ufeff?{_HEX}\s*")
-_COMMENTS = ("#", ";", "//")
+_COMMENTS = ("#", ";", "//", "%%%%")
 _ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a list: what it says of the file that it calls ``path``; ``digest`` is hexadecimal, lower case."""
+    """What a list says of the file that it calls ``path``; ``digest`` is hexadecimal, lower case.
+
+    ``algorithm`` is one of ``KNOWN``, or what the list calls one that is not known here.
+    """
 
     path: str
     algorithm: str
@@ -53,50 +71,107 @@ def read_list(content: bytes, name: str) -> ChecksumList | None:
     bare = _BARE.fullmatch(text)
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix.lower()
     if bare:
-        return ChecksumList((_line(stem, bare["digest"]),)) if suffix in SUFFIXES else None
-    numbered = [(number, line) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip()]
+        return ChecksumList((_line(stem, bare["digest"], name),)) if suffix in SUFFIXES else None
+    numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     told = [(number, line) for number, line in numbered if not line.startswith(_COMMENTS)]
-    found = [(number, _read_line(line)) for number, line in told]
-    if not any(line for _, line in found):
-        found = [(number, _read_short_line(line)) for number, line in told]
+    whole = [line for _, line in told]
+    found = _read_table(whole, name) or [_read_line(line, name) for line in whole]
+    if not any(found):
+        found = [_read_short_line(line) for line in whole]
         is_named = suffix == ".sfv"
-        if not is_named and not any(line and re.search("[a-f]", line.digest) for _, line in found):
+        if not is_named and not any(re.search("[a-f]", line.digest) for lines in found for line in lines):
             return None
-    if len(found) > 1 and not found[0][1] and re.search(r"[,;|\t]", told[0][1]):
-        del found[0]  # the head of a table
-    lines = [line for _, line in found if line]
-    if 2 * len(lines) <= len(found):
+    if len(found) > 1 and not found[0] and re.search(r"[,;|\t]", whole[0]):
+        del found[0], told[0]  # the head of a table
+    if 2 * sum(map(bool, found)) <= len(found):
         return None
-    return ChecksumList(tuple(lines), tuple(number for number, line in found if not line))
+    unread = (number for (number, _), lines in zip(told, found, strict=True) if not lines)
+    return ChecksumList(tuple(line for lines in found for line in lines), tuple(unread))
 
 
 def _decoded(content: bytes) -> str | None:
-    """The text of a list; bytes that are not UTF-8 become what they are in names of files. None: it is no text."""
+    """The text of a list with one kind of line end, of a signed one what is signed; None: it is no text.
+
+    Bytes that are not UTF-8 become what they are in names of files.
+    """
     if content.startswith(BYTE_ORDER_MARKS_16):
         text = content.decode("utf-16", "replace")
     else:
         text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    return None if "\0" in text else text
+    if "\0" in text:
+        return None
+    text = re.sub(r"\r\n|\r", "\n", text)
+    signed = _SIGNED.match(text)
+    return signed[1] if signed else text
 
 
-def _read_line(line: str) -> Line | None:
+def _read_table(lines: Sequence[str], name: str) -> list[list[Line]] | None:
+    """What each line says of a table whose cells are quoted, or which has more than two columns; None: it is none.
+
+    Its columns may be in any order: checksums are told by their digits, unless their heading calls them an id, the file
+    by its ending.
+    """
+    if any(len(line) > _LONGEST_ROW for line in lines):
+        return None
+    for separator in ",;\t|":
+        rows = [next(csv.reader([line], delimiter=separator)) for line in lines]
+        width = max(Counter(map(len, rows)).items(), key=lambda one: one[::-1], default=(0, 0))[0]
+        if width < 2 or (width == 2 and not any('"' in line for line in lines)):
+            continue
+        rows = [[*row[: width - 1], separator.join(row[width - 1 :])] for row in rows if row]  # a name with commas
+        names = Counter(at for row in rows for at, cell in enumerate(row) if _FILE_NAME.fullmatch(cell.strip()))
+        if names:
+            place = max(names, key=lambda at: (names[at], -at))
+            ids = {at for at, heading in enumerate(rows[0]) if _ID.search(heading)}
+            read = [_read_cells(row, place, ids, name) for row in rows]
+            if 2 * sum(map(bool, read)) >= len(read):
+                return read
+    return None
+
+
+def _read_cells(row: Sequence[str], place: int, ids: Collection[int], name: str) -> list[Line]:
+    """The checksums among the cells of a row, of the file that the cell at ``place`` names."""
+    if len(row) <= place:
+        return []
+    digests = [cell.strip() for at, cell in enumerate(row) if at not in ids and _DIGEST.fullmatch(cell.strip())]
+    return [_line(row[place].strip(), digest, name) for digest in digests]
+
+
+def _read_line(line: str, name: str) -> list[Line]:
     for pattern in _LINES:
         match = pattern.fullmatch(line) or pattern.fullmatch(line.rstrip())
         if match:
             path = match["path"]
             if match.groupdict().get("escaped"):
                 path = re.sub(r"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], path)
-            return _line(_unquoted(path), match["digest"])
-    return None
+            return [_line(_unquoted(path), match["digest"], name, match.groupdict().get("algorithm"))]
+    return []
 
 
-def _read_short_line(line: str) -> Line | None:
+def _read_short_line(line: str) -> list[Line]:
     match = _SFV_LINE.fullmatch(line.rstrip())
-    return _line(match["path"], match["digest"]) if match else None
+    return [_line(match["path"], match["digest"], "")] if match else []
 
 
-def _line(path: str, digest: str) -> Line:
-    return Line(path, ALGORITHMS[len(digest)], digest.lower())
+def _line(path: str, digest: str, name: str, algorithm: str | None = None) -> Line:
+    """A line of the list ``name``, which may say of what kind its checksums are."""
+    kind = known_algorithm(algorithm) if algorithm else _named_kind(name, len(digest))
+    return Line(path, kind, digest.lower())
+
+
+def known_algorithm(name: str) -> str:
+    """The algorithm that a list or manifest calls ``name``, as hashlib does; one that is not known stays as it is."""
+    plain = re.sub("[^a-z0-9]", "", name.lower())
+    return KNOWN.get(plain) or KNOWN.get(re.sub(r"^sha2(?=\d{3})", "sha", plain)) or name
+
+
+def _named_kind(name: str, digits: int) -> str:
+    """What checksums of so many digits are in a list of this name: ``B2SUMS`` and ``sha3-256.txt`` are no SHA-2."""
+    plain = re.sub("[^a-z0-9]", "", name.lower().replace("b2", "blake2b"))
+    for spelt, algorithm in KNOWN.items():
+        if spelt.startswith(("blake2", "sha3")) and spelt in plain and 2 * hashlib.new(algorithm).digest_size == digits:
+            return algorithm
+    return ALGORITHMS[digits]
 
 
 def _unquoted(path: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from tounum_tasks.fixity import bags
-from tounum_tasks.fixity.lists import ALGORITHMS, BYTE_ORDER_MARKS_16, MOST_BYTES, ChecksumList, read_list
+from tounum_tasks.fixity.lists import BYTE_ORDER_MARKS_16, KNOWN, MOST_BYTES, SUFFIXES, ChecksumList, read_list
 from tounum_tasks.names import has_sidecar_suffix, is_ignored, is_ready_marker, matches
 from tounum_tasks.store.base import Hasher, Storage
 from tounum_tasks.visible import display_name, one_line
@@ -155,34 +155,37 @@ class _Reader:
 
     def _read_bag(self, root: str, tag_files: Mapping[str, bytes]) -> None:
         try:
-            entries = bags.read_bag(tag_files)
+            bag = bags.read_bag(tag_files)
         except bags.BrokenBag as reason:
             self.found.broken.append(f"the bag '{display_name(root) or '.'}' cannot be read: {one_line(str(reason))}")
             return
-        sources = {name.lower().replace("-", ""): root + name for name in tag_files}
-        for path, digests in entries.items():
-            kind = "manifest" if path.startswith("data/") else "tagmanifest"
-            there = self._there([root + path])
-            for algorithm, digest in sorted(digests.items()):  # bagit gives them in any order
-                source = sources.get(f"{kind}{algorithm}.txt", root + bags.DECLARATION)
-                if algorithm in ALGORITHMS.values():
-                    self._state(there, root + path, Statement(algorithm, digest, source))
-                else:
-                    self.found.broken.append(f"'{display_name(source)}' has checksums of an unknown kind")
-        self.found.extra.extend(
-            path for path in self._files if path.startswith(f"{root}data/") and path not in self.found.of
-        )
+        self.found.broken += [f"in the bag '{display_name(root) or '.'}' {one_line(fault)}" for fault in bag.faults]
+        for entry in bag.entries:
+            wanted = [root + path for path in entry.paths]
+            self._state(self._there(wanted), wanted[0], Statement(entry.algorithm, entry.digest, root + entry.manifest))
+        payload = [path for path in self._files if path.startswith(f"{root}data/")]
+        extra = [path for path in payload if path not in self.found.of]
+        self.found.extra.extend(extra)
+        is_whole = not extra and all(self._there([root + path for path in entry.paths]) for entry in bag.entries)
+        if is_whole and bag.files not in (None, len(payload)):
+            self.found.broken.append(
+                f"the bag '{display_name(root) or '.'}' says that its payload has {bag.files} files, and its manifests "
+                f"list {len(payload)}"
+            )
 
     def read_list(self, path: str) -> None:
         """Read a file, if it is a list of checksums by its content."""
         with self._storage.open(self._path(path)) as file:
             head = file.read(_HEAD_BYTES)
-        if b"\0" in head and not head.startswith(BYTE_ORDER_MARKS_16):
+        is_text = b"\0" not in head or head.startswith(BYTE_ORDER_MARKS_16)
+        if not is_text and not path.lower().endswith(SUFFIXES):
             return
         content = self._content(path)
         told = read_list(content, _name(path))
         if told is None or not self._is_meant(path, told):
             self.found.read.pop(path)
+            if path.lower().endswith(SUFFIXES):
+                self._note(f"'{display_name(path)}' is called a checksum list, and no checksums can be read in it")
             return
         if told.unread:
             lines = ", ".join(map(str, told.unread[:5]))
@@ -190,7 +193,9 @@ class _Reader:
         for line in told.lines:
             wanted = list(self._candidates(path, line.path))
             there = self._there(wanted)
-            if there != path:  # a list that was made of all files in a folder has itself, half written
+            if line.algorithm not in KNOWN.values():
+                self._note(f"'{display_name(path)}' has checksums of a kind that is not known: {line.algorithm}")
+            elif there != path:  # a list that was made of all files in a folder has itself, half written
                 self._state(there, wanted[0], Statement(line.algorithm, line.digest, path))
 
     def note_unlisted(self) -> None:
@@ -208,6 +213,10 @@ class _Reader:
         return not is_short or path.lower().endswith(".sfv") or any(
             self._there(self._candidates(path, line.path)) for line in told.lines
         )  # fmt: skip
+
+    def _note(self, fault: str) -> None:
+        if fault not in self.found.broken:
+            self.found.broken.append(fault)
 
     def _state(self, there: str | None, wanted: str, statement: Statement) -> None:
         if there is not None:
@@ -228,7 +237,10 @@ class _Reader:
         An absolute path is of the machine on which the list was made: what of it leads to a file here is not known.
         """
         beside = source.rpartition("/")[0]
-        for spelt in dict.fromkeys((path.replace("\\", "/"), path, _as_on_windows(path).replace("\\", "/"))):
+        trimmed = path.strip()
+        for spelt in dict.fromkeys(
+            (trimmed.replace("\\", "/"), path.replace("\\", "/"), path, _as_on_windows(trimmed).replace("\\", "/"))
+        ):
             foreign = _FOREIGN.match(spelt)
             parts = [part for part in spelt[foreign.end() if foreign else 0 :].split("/") if part not in ("", ".")]
             if not foreign:
