@@ -8,10 +8,10 @@ and object stores, is refused.
 import datetime as dt
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+from unicodedata import combining, normalize
 
 from tounum_tasks.errors import ConfigurationError, ErrorCode, ItemError
 from tounum_tasks.visible import display_name, is_control
@@ -25,16 +25,23 @@ SYSTEM_NAMES = frozenset(
         "thumbs.db", "desktop.ini", "ehthumbs.db", "ehthumbs_vista.db", "zbthumbnail.info", "pspbrwse.jbf", "icon\r",
         "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler",
         "system volume information", "lost+found", "__macosx", "network trash folder", "temporary items",
+        "icon\uf00d", "thumbs.db:encryptable", "desktop db", "desktop df", "thevolumesettingsfolder",
+        "thefindbycontentfolder", "@synoresource", "@synoeastream", "~snapshot", "recycled", "found.000", "aquota.user",
+        "aquota.group",
     }
 )  # fmt: skip
 # How programs call a file that they still write: browsers, FTP, SCP and sync clients, editors, office programs.
 UNFINISHED_SUFFIXES = (
     ".part", ".partial", ".filepart", ".crdownload", ".download", ".opdownload", ".aria2", ".upload", ".uploading",
-    ".inprogress", ".incomplete", ".lftp-pget-status", ".!ut", ".!qb", ".bc!", ".tmp", ".temp", ".swp", ".swx", "~",
+    ".inprogress", ".incomplete", ".lftp-pget-status", ".!ut", ".!qb", ".!bt", ".!sync", ".bc!", ".jc!", ".bts", ".tmp",
+    ".temp", ".swp", ".swx", "~", ".ffs_tmp", ".gstmp", ".fdmdownload", ".downloading", ".xltd", ".dctmp",
+    ".unfinished", ".copying", ".uploadpart",
 )  # fmt: skip
 UNFINISHED_HIDDEN = re.compile(
     r"~\$.|\.~lock\..|\.~tmp~$|\.in\..|\.pureftpd-upload\.|\.goutputstream-|\.fuse_hidden|\.nfs[0-9a-f]|~syncthing~"
+    r"|\.~.|\.#.|\.rsync-|\.sftpgo-upload\.|\.azDownload-"
     r"|\..+\.[A-Za-z0-9]{6}$"  # rsync: .name.XXXXXX
+    r"|.+\.\w{2,4}\.(?=\d*[A-Fa-f])[0-9A-Fa-f]{8}$"  # the command line of AWS: name.tif.8fC01dE2
 )
 READY_MARKER = "_READY"
 READY_MARKERS = frozenset({"_ready", "_ready.txt"})  # in any case; editors of Windows append the rest
@@ -75,14 +82,15 @@ def has_sidecar_suffix(name: str) -> bool:
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """Whether patterns with ``*``, ``?`` and ``[]`` name a path below its batch, in any case.
 
-    A pattern without ``/`` names files and folders wherever they lie, one with it a path from the batch's folder on.
+    A pattern without ``/`` before its end names files and folders wherever they lie, one with it a path from the
+    batch's folder on. Accents may be composed or not.
     """
-    lowered = path.lower()
-    name = lowered.rpartition("/")[2]
+    whole = normalize("NFC", path).lower()
+    name = whole.rpartition("/")[2]
     return any(
-        fnmatchcase(lowered if "/" in pattern else name, pattern.lower().strip("/"))
+        fnmatchcase(whole if "/" in pattern.rstrip("/") else name, normalize("NFC", pattern).lower().strip("/"))
         for pattern in patterns
-    )  # fmt: skip
+    )
 
 
 def validate_relative_path(path: str) -> str:
@@ -122,7 +130,7 @@ def batch_slug(name: str) -> str:
     Names in scripts without an ASCII form (Chinese, Arabic, ...) become ``batch``; the hash that follows in the id
     tells them apart, and the rows keep the folder's own name.
     """
-    letters = (c for c in unicodedata.normalize("NFKD", name.lower()) if not unicodedata.combining(c))
+    letters = (c for c in normalize("NFKD", name.lower()) if not combining(c))
     slug = re.sub(r"[^a-z0-9]+", "-", "".join(letters)).strip("-")[:60].strip("-")
     return slug or "batch"
 

@@ -186,6 +186,14 @@ def test_a_table_comes_before_a_sidecar_and_that_before_the_file(tmp_path: Path)
     assert (row["copyright"], row["device"]) == ("City archive", "Canon EOS 5D")
 
 
+def test_of_two_sidecars_the_one_beside_the_image_counts(tmp_path: Path) -> None:
+    near, far = (xmp_packet(f"<dc:title>{title}</dc:title>") for title in ("near", "far"))
+    row = House(tmp_path, {"img/a.png": png(), "img/a.xmp": near, "metadata/of the house/a.png.xmp": far}).run("a")[
+        "img/a.png 1"
+    ]
+    assert row["title"] == "near"
+
+
 def test_a_hostile_sidecar_is_named(tmp_path: Path) -> None:
     hostile = b'<!DOCTYPE r [<!ENTITY a "aaa">]>' + xmp_packet("<dc:title>&a;</dc:title>")
     house = House(tmp_path, {"a.png": png(), "a.xmp": hostile}, write_captions="sidecar")

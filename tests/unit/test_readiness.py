@@ -187,7 +187,17 @@ def test_wrong_clocks_change_nothing(tmp_path: Path, when: int) -> None:
     assert again.digest == first.digest and again.files[0].identity != first.files[0].identity
 
 
-SYSTEM_FOLDERS = ["@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "__MACOSX", "System Volume Information"]
+SYSTEM_FOLDERS = [
+    "~snapshot",
+    "Icon\uf00d",
+    "found.000",
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "lost+found",
+    "__MACOSX",
+    "System Volume Information",
+]
 
 
 @pytest.mark.parametrize("name", SYSTEM_FOLDERS)
@@ -201,6 +211,7 @@ def test_folders_of_the_system_are_left_behind_with_all_that_is_in_them(tmp_path
 
 UNFINISHED = [
     "a.tif.filepart", "a.tif.partial", "a.tif.crdownload", "a.tif.aria2", "a.tif.part", ".a.tif.Xy12Zk", "a.tif.upload",
+    "a.tif.!sync", "a.tif_.gstmp", "a.tif.ffs_tmp", "a.tif.fdmdownload", "a.tif.8fC01dE2", ".sftpgo-upload.x.a.tif",
     ".~lock.list.ods#", "~$list.xlsx", "a.tif.opdownload", "list.txt~", ".list.txt.swp", ".in.a.tif.", "a.tif.download",
 ]  # fmt: skip
 
@@ -220,6 +231,34 @@ def test_an_unfinished_upload_holds_its_batch_back_while_it_changes(tmp_path: Pa
     assert [file.path for file in listing.files] == ["a.jpg"]
 
 
+@pytest.mark.parametrize("name", ["a.tif.download", ".rsync-partial"])
+def test_a_folder_that_is_not_finished_holds_its_batch_back_while_a_file_in_it_changes(
+    tmp_path: Path, name: str
+) -> None:
+    drop(tmp_path / "box" / "a.jpg")
+    half = drop(tmp_path / "box" / name / "deep" / "a.tif")
+    make_old(tmp_path)
+    half.write_bytes(b"more")
+    (sentence,) = look(tmp_path).waiting
+    assert "not finished" in sentence
+    assert names(look(tmp_path, seconds_later=QUIET + 5)) == ["box"]
+
+
+def test_what_is_not_finished_is_named_wherever_it_lies(tmp_path: Path) -> None:
+    drop(tmp_path / "Box 7.part" / "a.jpg")
+    drop(tmp_path / "Box 8" / "a.jpg.part")
+    drop(tmp_path / "proofs~" / "a.jpg")
+    found = look(tmp_path, seconds_later=2 * QUIET)
+    assert found.ready == ()
+    assert [sentence.split("'")[1] for sentence in found.left_behind] == ["Box 8/a.jpg.part", "Box 7.part", "proofs~"]
+
+
+@pytest.mark.parametrize("name", ["scan.tif.20240131", "a.icloud.tif", "Teil.part2.tif", "a.tmp.jpg"])
+def test_names_that_only_look_unfinished_are_taken(tmp_path: Path, name: str) -> None:
+    drop(tmp_path / "box" / name)
+    assert names(look(tmp_path, seconds_later=QUIET + 5)) == ["box"]
+
+
 @pytest.mark.parametrize("name", ["_ready", "_Ready.TXT", "_READY.txt", "_READY"])
 def test_the_marker_is_known_in_any_case_and_as_editors_write_it(tmp_path: Path, name: str) -> None:
     drop(tmp_path / "box" / "a.jpg")
@@ -229,9 +268,9 @@ def test_the_marker_is_known_in_any_case_and_as_editors_write_it(tmp_path: Path,
     assert [[file.path for file in listing.files] for listing in look(tmp_path).ready] == [["a.jpg"], ["loose.jpg"]]
 
 
-@pytest.mark.parametrize("patterns", [("*.XMP", "proofs"), ("deep/a.xmp", "a.xmp", "Proofs/")])
+@pytest.mark.parametrize("patterns", [("*.XMP", "proofs", "pru\u0308f*"), ("deep/a.xmp", "a.xmp", "Proofs/", "PRÜF*")])
 def test_what_the_setting_names_stays_out(tmp_path: Path, patterns: tuple[str, ...]) -> None:
-    for name in ("a.jpg", "a.xmp", "proofs/b.jpg", "deep/a.xmp"):
+    for name in ("a.jpg", "a.xmp", "proofs/b.jpg", "deep/a.xmp", "deep/proofs/b.jpg", "Prüfung.jpg", "Pru\u0308f.jpg"):
         drop(tmp_path / "box" / name)
     listing = list_batch(open_storage(str(tmp_path)), "box", patterns)
     assert [file.path for file in listing.files] == ["a.jpg"]

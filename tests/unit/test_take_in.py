@@ -398,6 +398,24 @@ def test_a_register_of_the_first_release_is_read(house: House) -> None:
     assert item.source_path == "a.png" and item.checksum is None
 
 
+def test_sidecars_are_found_by_the_names_that_programs_give_them() -> None:
+    images = ["img/0001.tif", "img/0002.tif", "IMG_1.JPG", "a/plate.tif", "b/plate.tif", "images/media/0003.tif"]
+    found = describes(
+        [
+            "img/0001.tif.alto.xml", "img/0001_alto.xml", "img/0001.ocr.txt", "ALTO/0001.alto.xml",
+            "metadata/0001.tif.xml",
+            "IMG_1.jpg.supplemental-metadata.json", "ocr/alto/0003.xml", "ocr/alto/plate.xml", "img/0001_letter.txt",
+            "box_meta.xml",
+        ],
+        images,
+    )  # fmt: skip
+    assert list(found.values()) == [
+        ["img/0001.tif"], ["img/0001.tif"], ["img/0001.tif"], ["img/0001.tif"], ["img/0001.tif"],
+        ["IMG_1.JPG"], ["images/media/0003.tif"], [], [],
+        [],
+    ]  # fmt: skip
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), min_size=1, max_size=8, unique=True))
 def test_every_sidecar_describes_images_that_are_there(names: list[str]) -> None:
     found = describes([f"{name}.xmp" for name in names], [f"{name}.tif" for name in names])

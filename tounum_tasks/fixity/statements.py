@@ -68,6 +68,7 @@ class Statements:
         extra: files that are in the payload of a bag and in none of its manifests.
         unlisted: images that are in no list and in no bag, where there are lists.
         broken: sentences about lists and bags that cannot be read as a whole.
+        silent: files that are called checksum lists, and in which no checksums can be read.
         refused: sentences about bags that are never taken, whatever the settings say.
         read: the sha256 of the lists and manifests as they were when they were read.
     """
@@ -77,6 +78,7 @@ class Statements:
     extra: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     read: dict[str, str] = field(default_factory=dict)
 
@@ -185,7 +187,7 @@ class _Reader:
         if told is None or not self._is_meant(path, told):
             self.found.read.pop(path)
             if path.lower().endswith(SUFFIXES):
-                self._note(f"'{display_name(path)}' is called a checksum list, and no checksums can be read in it")
+                self.found.silent.append(path)
             return
         if told.unread:
             lines = ", ".join(map(str, told.unread[:5]))
@@ -194,7 +196,9 @@ class _Reader:
             wanted = list(self._candidates(path, line.path))
             there = self._there(wanted)
             if line.algorithm not in KNOWN.values():
-                self._note(f"'{display_name(path)}' has checksums of a kind that is not known: {line.algorithm}")
+                fault = f"'{display_name(path)}' has checksums of a kind that is not known: {line.algorithm}"
+                if fault not in self.found.broken:
+                    self.found.broken.append(fault)
             elif there != path:  # a list that was made of all files in a folder has itself, half written
                 self._state(there, wanted[0], Statement(line.algorithm, line.digest, path))
 
@@ -213,10 +217,6 @@ class _Reader:
         return not is_short or path.lower().endswith(".sfv") or any(
             self._there(self._candidates(path, line.path)) for line in told.lines
         )  # fmt: skip
-
-    def _note(self, fault: str) -> None:
-        if fault not in self.found.broken:
-            self.found.broken.append(fault)
 
     def _state(self, there: str | None, wanted: str, statement: Statement) -> None:
         if there is not None:

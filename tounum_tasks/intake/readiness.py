@@ -177,7 +177,7 @@ def list_batches(ingest: Storage, ignore: Sequence[str] = ()) -> tuple[list[List
             except EnvironmentFault as fault:
                 ingest.check()  # is it the batch, or all of ingest?
                 faults.append(f"Batch '{display_name(entry.name)}' stays in ingest: {fault}")
-        elif entry.kind != "folder":
+        elif _is_loose(entry):
             loose.append(entry)
     return [*listings, _loose_files(loose, ignore)], faults
 
@@ -185,7 +185,7 @@ def list_batches(ingest: Storage, ignore: Sequence[str] = ()) -> tuple[list[List
 def list_batch(ingest: Storage, folder: str, ignore: Sequence[str] = ()) -> Listing:
     """List one batch again: a folder of the root, or the loose files."""
     if folder == LOOSE_FILES:
-        return _loose_files([entry for entry in ingest.list_folder() if entry.kind != "folder"], ignore)
+        return _loose_files([entry for entry in ingest.list_folder() if _is_loose(entry)], ignore)
     listing = _Collector(folder, ignore)
     listing.changed_ns = ingest.entry(folder).changed_ns
     remaining = [""]
@@ -195,7 +195,28 @@ def list_batch(ingest: Storage, folder: str, ignore: Sequence[str] = ()) -> List
             path = f"{below}/{entry.name}".lstrip("/")
             if listing.add(path, entry) and entry.kind == "folder":
                 remaining.append(path)
+    for path in listing.uploads:
+        listing.unfinished_ns = max(listing.unfinished_ns, _last_change(ingest, f"{folder}/{path}"))
     return listing.finished()
+
+
+def _last_change(ingest: Storage, folder: str) -> int:
+    """When something last changed below a folder: writing to a file does not change the folder. 0: it is gone."""
+    changes = [0]
+    try:
+        entries = list(ingest.list_folder(folder))
+    except FileNotFoundError:  # finished meanwhile
+        return 0
+    for entry in entries:
+        changes.append(entry.changed_ns)
+        if entry.kind == "folder":
+            changes.append(_last_change(ingest, f"{folder}/{entry.name}"))
+    return max(changes)
+
+
+def _is_loose(entry: Entry) -> bool:
+    """Whether an entry of the root is no batch of its own: a file, or a folder that is not finished by its name."""
+    return entry.kind != "folder" or is_unfinished(entry.name)
 
 
 def _loose_files(entries: Sequence[Entry], ignore: Sequence[str]) -> Listing:
@@ -207,7 +228,10 @@ def _loose_files(entries: Sequence[Entry], ignore: Sequence[str]) -> Listing:
 
 @dataclass
 class _Collector:
-    """Sorts the entries of a batch into what is taken, what decides when, and what is left behind."""
+    """Sorts the entries of a batch into what is taken, what decides when, and what is left behind.
+
+    ``uploads`` are folders that are not finished, by their names; ``unfinished`` has sentences.
+    """
 
     folder: str
     ignore: Sequence[str]
@@ -215,6 +239,7 @@ class _Collector:
     folders: list[str] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
+    uploads: list[str] = field(default_factory=list)
     markers: list[str] = field(default_factory=list)
     changed_ns: int = 0
     unfinished_ns: int = 0
@@ -228,6 +253,8 @@ class _Collector:
             return False
         if is_unfinished(entry.name) and entry.kind in ("file", "folder"):
             self.unfinished_ns = max(self.unfinished_ns, entry.changed_ns)
+            if entry.kind == "folder":
+                self.uploads.append(path)
             if not entry.name.startswith((".", "~$")):
                 self.unfinished.append(self._left_behind(path, "an upload that is not finished, by its name"))
             return False
@@ -250,7 +277,7 @@ class _Collector:
             self.folder,
             _in_order(self.files),
             tuple(sorted(self.folders, key=lambda path: path.count("/"))),
-            (*self.left_behind, *(self.unfinished if self.files else ())),
+            (*self.left_behind, *(self.unfinished if self.files or not self.markers else ())),
             tuple(self.markers),
             self.changed_ns,
             self.unfinished_ns,

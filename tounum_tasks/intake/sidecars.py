@@ -1,5 +1,6 @@
 """Sidecars: files that stand beside images to describe them. What they are is decided by content, then by name."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -10,6 +11,8 @@ from tounum_tasks.names import has_sidecar_suffix
 from tounum_tasks.store.base import Storage
 
 HEAD_BYTES = 65_536
+# What programs put between the name of an image and the suffix, to say what is in the file.
+_KIND = re.compile(r"[._-](alto|hocr|ocr|text|fulltext|page|tei|mets|mods|meta|metadata|supplemental-metadata)$")
 
 
 def is_sidecar(name: str, storage: Storage, path: str) -> bool:
@@ -42,24 +45,29 @@ def _is_image(head: bytes) -> bool:
 def describes(sidecars: Iterable[str], images: Iterable[str]) -> Mapping[str, list[str]]:
     """Return the images that each sidecar stands beside, in order, none for what belongs to the batch as a whole.
 
-    ``a.tif.xmp`` and ``a.xmp`` describe ``a.tif`` in their folder; ``alto/a.xml`` describes the ``a.tif`` of the
-    folders next to it, and of the folder above. Paths have ``/``; upper and lower case are the same.
+    ``a.tif.xmp``, ``a.xmp``, ``a.alto.xml`` and ``a_ocr.txt`` describe ``a.tif`` in their folder; ``alto/a.xml``
+    describes the ``a.tif`` of the folders next to it, and of the folder above; ``ocr/alto/a.xml`` the one of
+    ``images/tif``, if no other folder has an ``a``. Paths have ``/``; upper and lower case are the same.
     """
-    by_name: dict[tuple[str, str], list[str]] = defaultdict(list)
-    by_stem: dict[tuple[str, str], list[str]] = defaultdict(list)
+    beside: dict[tuple[str, str], list[str]] = defaultdict(list)
     around: dict[tuple[str, str], list[str]] = defaultdict(list)
+    anywhere: dict[str, list[str]] = defaultdict(list)
     for image in images:
         folder, name, stem = _parts(image)
-        by_name[folder, name].append(image)
-        by_stem[folder, stem].append(image)
-        around[folder, stem].append(image)
-        if folder:
-            around[_parts(folder)[0], stem].append(image)
+        for called in (name, stem):
+            beside[folder, called].append(image)
+            around[folder, called].append(image)
+            if folder:
+                around[_parts(folder)[0], called].append(image)
+            anywhere[called].append(image)
     found = {}
     for sidecar in sidecars:
         folder, _, stem = _parts(sidecar)
-        beside = by_name[folder, stem] or by_stem[folder, stem]
-        found[sidecar] = beside or (around[_parts(folder)[0], stem] if folder else [])
+        names = [stem, *(_KIND.sub("", stem),) * bool(_KIND.search(stem))]
+        near = [beside[folder, name] for name in names]
+        far = [around[_parts(folder)[0], name] for name in names] if folder else []
+        single = [anywhere[name] for name in names if len({_parts(image)[0] for image in anywhere[name]}) == 1]
+        found[sidecar] = next(filter(None, [*near, *far, *single]), [])
     return found
 
 

@@ -17,6 +17,7 @@ from tounum_tasks.intake.contents import Copy, items_of, sidecars_of
 from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal, journal_path, original_path
 from tounum_tasks.intake.readiness import FileState, Listing, list_batch, scan
 from tounum_tasks.intake.side_by_side import side_by_side
+from tounum_tasks.intake.sidecars import is_sidecar
 from tounum_tasks.items import (
     commit_items,
     register_path,
@@ -211,7 +212,8 @@ def _register(ingest: Storage, lake: Storage, journal: Journal, settings: Settin
     stated = _read_statements(ingest, journal, settings)
     _require(journal, stated.refused, settings, always=True)
     missing = [_missing(path, said) for path, said in stated.missing.items()]
-    _require(journal, [*stated.broken, *missing, *map(_extra, stated.extra)], settings)
+    silent = [_silent(path) for path in stated.silent if is_sidecar(path, ingest, journal.listing.path_in_ingest(path))]
+    _require(journal, [*stated.broken, *silent, *missing, *map(_extra, stated.extra)], settings)
     if stated.unlisted:
         log.warning("Batch '%s': %d files are in none of its checksum lists: %s.", journal.listing.name,
                     len(stated.unlisted), ", ".join(map(display_name, stated.unlisted[:MOST_FAULTS])))  # fmt: skip
@@ -237,6 +239,10 @@ def _read_statements(ingest: Storage, journal: Journal, settings: Settings) -> S
 
 def _missing(path: str, said: Statement) -> str:
     return f"'{display_name(path)}' is missing, which '{display_name(said.source)}' lists"
+
+
+def _silent(path: str) -> str:
+    return f"'{display_name(path)}' is called a checksum list, and no checksums can be read in it"
 
 
 def _extra(path: str) -> str:

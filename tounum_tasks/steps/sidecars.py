@@ -17,13 +17,21 @@ SAID_IN_SIDECARS = (
 
 
 def xmp_sidecars(sidecars: Iterable[Sidecar]) -> dict[str, Sidecar]:
-    """Return by source_path the XMP sidecar that describes each image: ``a.tif.xmp`` rather than ``a.xmp``."""
+    """Return by source_path the XMP sidecar that describes each image.
+
+    It is the one in the image's folder rather than one elsewhere, then ``a.tif.xmp`` rather than ``a.xmp``.
+    """
+
+    def nearness(sidecar: Sidecar, image: str) -> tuple[bool, int]:
+        folder, _, name = sidecar.source_path.rpartition("/")
+        return folder == image.rpartition("/")[0], len(name)
+
     found: dict[str, Sidecar] = {}
     for sidecar in sidecars:
         if sidecar.source_path.casefold().endswith(XMP_SUFFIX):
             for image in sidecar.describes:
                 before = found.get(image)
-                if before is None or len(sidecar.source_path) > len(before.source_path):
+                if before is None or nearness(sidecar, image) > nearness(before, image):
                     found[image] = sidecar
     return found
 
