@@ -20,6 +20,7 @@ from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.metadata.embedded import Metadata, read_metadata
 from tounum_tasks.metadata.fields import Fields, device_of, exif_date, iso_date
+from tounum_tasks.metadata.xmp import NAMESPACES
 
 RGB = picture()
 needs_exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="needs exiftool (libimage-exiftool-perl)")
@@ -337,6 +338,8 @@ def test_text_of_old_programs_is_read_and_control_characters_are_shown() -> None
     [
         ("1987:05:04 12:00:00", "1987-05-04T12:00:00"), ("1987-05-04 12:00:00", "1987-05-04T12:00:00"),
         ("1987:05:04", "1987-05-04"), ("2004/05/09 16:00:21", "2004-05-09T16:00:21"),
+        ("1923:00:00 00:00:00", "1923"), ("1923:05:00 00:00:00", "1923-05"), ("1923:  :     :  :  ", "1923"),
+        ("1923", "1923"), ("1923:05", "1923-05"), ("19230504", None), ("1923?", None),
         ("0000:00:00 00:00:00", None), ("    :  :     :  :  ", None),
         ("1987:13:04 12:00:00", None), ("1987:05:04 25:00:00", None), (None, None),
     ],
@@ -349,7 +352,19 @@ def test_dates_of_exif(written: str | None, read_as: str | None) -> None:
 @pytest.mark.parametrize("date", ["1923", "1923-05", "1923-05-04", "1923-05-04T10:00", "1923-05-04T10:00:59.5Z"])
 def test_dates_of_xmp_are_as_precise_as_they_were_written(date: str) -> None:
     assert iso_date(f" {date}\n") == date
+    assert iso_date("1923-05-04T10:00:59+0200") == "1923-05-04T10:00:59+02:00"
     assert [iso_date(wrong) for wrong in ("0000", "1923-00", "1923-02-30", "May 1923", "19230504")] == [None] * 5
+
+
+@pytest.mark.parametrize("name", ["photoshop:DateCreated", "exif:DateTimeOriginal"])
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("1923-00-00", "1923"), ("1987:05:04", "1987-05-04"), ("1987-05-04 12:00:00", "1987-05-04T12:00:00")],
+)
+def test_dates_of_xmp_that_programs_wrote_as_in_exif_are_read(name: str, written: str, read_as: str) -> None:
+    namespaces = " ".join(f'xmlns:{prefix}="{NAMESPACES[prefix]}"' for prefix in ("photoshop", "exif"))
+    packet = xmp_packet(f"<{name}>{written}</{name}>", namespaces=namespaces)
+    assert read(with_metadata(RGB, "png", xmp=packet, exif=Image.Exif()))[1].fields.captured_at == read_as
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ MAX_TEXT = 2_000  # characters of one field
 MAX_KEYWORDS, MAX_KEYWORD = 64, 200  # all fields together fit into one message of a decoder's process
 
 _EXIF_DATE = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?")
-_ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?")
+# Months and days that are not known are blank, or 00.
+_PARTIAL_DATE = re.compile(r"(\d{4})(?:[:/-](?!00)(\d\d))?(?:[:/-](?:00|  )){0,2}(?:[ T][\d: ]*)?")
+_ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?)?)?")
 _PDF_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(Z|[+-]\d\d'\d\d)?")
+_SHORT_ZONE = re.compile(r"([+-]\d\d)(\d\d)$")
 _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 
 
@@ -64,7 +67,10 @@ def decoded(content: bytes) -> str:
 
 
 def exif_date(text: str | None, zone: str | None = None) -> str | None:
-    """Return a date of EXIF (``1987:05:04 12:00:00``) as ISO 8601, None if it is none."""
+    """Return a date of EXIF (``1987:05:04 12:00:00``, ``1987:05:00``) as ISO 8601, None if it is none."""
+    partial = _PARTIAL_DATE.fullmatch(text.strip()) if text else None
+    if partial:
+        return iso_date("-".join(filter(None, partial.groups())))
     found = _EXIF_DATE.match(text.strip()) if text else None
     if not found:
         return None
@@ -98,7 +104,13 @@ def iso_date(text: str | None) -> str | None:
         dt.datetime(year, month, day, hour, minute, second)
     except ValueError:
         return None
-    return found.group()
+    day, mark, time = found.group().partition("T")
+    return day + mark + _SHORT_ZONE.sub(r"\1:\2", time)
+
+
+def date_of(text: str | None) -> str | None:
+    """Return a date that programs wrote in the form of XMP or of EXIF, as ISO 8601, None if it is none."""
+    return iso_date(text) or exif_date(text)
 
 
 def device_of(make: str | None, model: str | None) -> str | None:

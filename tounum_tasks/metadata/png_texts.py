@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from tounum_tasks.metadata.fields import exif_date, iso_date, plain
+from tounum_tasks.metadata.fields import date_of, plain
 from tounum_tasks.metadata.xmp import Xmp
 
 _ALTERNATIVES = {"Title": "dc:title", "Description": "dc:description", "Copyright": "dc:rights"}
@@ -32,4 +32,4 @@ def _date(text: str) -> str | None:
     try:
         return parsedate_to_datetime(text).isoformat()
     except (ValueError, OverflowError):
-        return iso_date(text) or exif_date(text)
+        return date_of(text)

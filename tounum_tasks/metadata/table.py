@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from unicodedata import normalize
 
-from tounum_tasks.metadata.fields import FIELDS, Fields, distinct, exif_date, iso_date, plain
+from tounum_tasks.metadata.fields import FIELDS, Fields, date_of, distinct, plain
 
 MAX_BYTES = 32 << 20
 FILE = "file"
@@ -142,7 +142,7 @@ def _read_rows(table: Table, lines: "csv._reader", there: Mapping[str, int], wid
 
 def _fields(said: Mapping[str, str], notes: list[str], line: int) -> Fields:
     texts = {name: plain(value) for name, value in said.items() if name not in (*_DATES, _KEYWORDS)}
-    dates = {name: iso_date(said[name]) or exif_date(said[name]) for name in _DATES if name in said}
+    dates = {name: date_of(said[name]) for name in _DATES if name in said}
     for name, date in dates.items():
         if said[name].strip() and not date:
             notes.append(f"has no date in line {line} ({plain(said[name])}): write it as 1923, 1923-05 or 1923-05-04")

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from lxml import etree
 
-from tounum_tasks.metadata.fields import Fields, device_of, distinct, exif_date, iso_date, plain
+from tounum_tasks.metadata.fields import Fields, date_of, device_of, distinct, plain
 
 MAX_BYTES = 60_000  # of an embedded packet: what a JPEG segment holds, with its head
 MAX_SIDECAR_BYTES = 4 << 20
@@ -185,8 +185,8 @@ def xmp_fields(xmp: Xmp) -> Fields:
     """Return what a packet says in words."""
     taken, digitised = xmp.text("exif:DateTimeOriginal"), xmp.text("exif:DateTimeDigitized")
     return Fields(
-        captured_at=iso_date(taken) or exif_date(taken) or iso_date(xmp.text("photoshop:DateCreated")),
-        digitised_at=iso_date(digitised) or exif_date(digitised) or iso_date(xmp.text("xmp:CreateDate")),
+        captured_at=date_of(taken) or date_of(xmp.text("photoshop:DateCreated")),
+        digitised_at=date_of(digitised) or date_of(xmp.text("xmp:CreateDate")),
         device=device_of(xmp.text("tiff:Make"), xmp.text("tiff:Model")),
         title=xmp.text("dc:title") or xmp.text("photoshop:Headline"),
         description=xmp.text("dc:description"),
