@@ -88,6 +88,27 @@ def test_tables_of_any_program_are_read(encoding: str, delimiter: str) -> None:
     assert table.assumed == ("Windows-1252" if encoding == "cp1252" else None)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("before", ["", "sep=;|", "|", "Box 7;;;|# of 2020|", '"Box 7;|photographs"||'])
+def test_what_stands_before_the_names_of_columns_does_no_harm(before: str, end: str) -> None:
+    text = before + 'Filename;"Title";Inv.No.;Date;|a.tif;Mill;7;1923;;|'
+    table = read_table(text.replace("|", end).encode(), COLUMNS)
+    assert table is not None and table.notes == []
+    assert (table.rows["a.tif"].title, table.rows["a.tif"].captured_at) == ("Mill", "1923")
+
+
+def test_a_column_may_have_a_name_of_two_lines() -> None:
+    table = read_table(
+        b'Filename,"Title\nof the picture"\na.tif,Mill\n', {"file": "Filename", "title": "Title of the picture"}
+    )
+    assert table is not None and table.rows["a.tif"].title == "Mill"
+
+
+@pytest.mark.parametrize("content", [b"x" * 200_000 + b"\n", b"a\rb\r", b'"' + b"y" * 200_000, b"\0\0,\r\0"])
+def test_a_file_that_is_no_table_stops_nothing(content: bytes) -> None:
+    assert read_table(content, COLUMNS) is None
+
+
 def test_a_table_of_another_kind_says_nothing() -> None:
     assert read_table(b"sha256,path\n0,a.tif\n", COLUMNS) is None
     assert read_table(b"", COLUMNS) is None
@@ -113,7 +134,7 @@ def test_lines_that_are_wrong_are_named_and_the_others_count() -> None:
     told = " / ".join(table.notes)
     assert all(f"line {number}" in told for number in (3, 4, 5, 6)) and "line 2" not in told
     many = read_table(b"Filename,Title,Inv.No.,Date\n" + b",x,y,\n" * 100, COLUMNS)
-    assert many is not None and len(many.notes) == 6 and many.notes[-1] == "has 95 more faults of this kind"
+    assert many is not None and len(many.notes) == 6 and many.notes[-1] == "has 95 more faults"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +172,13 @@ def test_a_name_that_lies_in_two_folders_needs_its_path(tmp_path: Path) -> None:
     assert (
         "list.csv names c.png, which lies in several folders: write its path" in rows["x/c.png 1"]["metadata_left_out"]
     )
+
+
+def test_a_table_that_names_none_of_the_images_is_named(tmp_path: Path) -> None:
+    table = csv("Filename,Title,Inv.No.,Date\nD:\\scans\\box\\a.png,Mill,1,\n")
+    row = House(tmp_path, {"a.png": png(), "list.csv": table}).run("a")["a.png 1"]
+    (sentence,) = row["metadata_left_out"]
+    assert "list.csv names none of the images of this run; its first file is d:/scans/box/a.png" in sentence
 
 
 def test_a_bad_table_is_named_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,8 +6,11 @@ Whoever keeps titles and numbers in a table has columns of their own; the mappin
 import csv
 import io
 import json
+import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from unicodedata import normalize
 
 from tounum_tasks.metadata.fields import FIELDS, Fields, date_of, distinct, plain
@@ -18,6 +21,7 @@ SUFFIXES = (".csv", ".tsv")
 
 _DELIMITERS = ",;\t|"
 _MAX_NOTES = 5
+_MOST_LINES_BEFORE = 10  # the names of the columns
 _DATES = ("captured_at", "digitised_at")
 _KEYWORDS = "keywords"
 
@@ -76,7 +80,7 @@ def read_table(content: bytes, columns: Mapping[str, str]) -> Table | None:
     if len(content) > MAX_BYTES:
         raise ValueError(f"has more than {MAX_BYTES >> 20} MiB: divide it")
     text, assumed = _text(content)
-    delimiter, header = _header(text, columns)
+    delimiter, place, header = _header(text, columns)
     there = {name: header.index(column.casefold()) for name, column in columns.items() if column.casefold() in header}
     if not there:
         return None
@@ -87,43 +91,51 @@ def read_table(content: bytes, columns: Mapping[str, str]) -> Table | None:
     table = Table(assumed=assumed)
     table.notes += [f"has no column {column}: {remedy}" for column in missing]
     try:
-        _read_rows(
-            table, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), there, len(header)
-        )
+        lines = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+        deque(islice(lines, place + 1), maxlen=0)
+        _read_rows(table, lines, there, len(header))
     except csv.Error as error:
         raise ValueError(f"is damaged, or no table ({error}): save it as CSV again") from error
     more = len(table.notes) - _MAX_NOTES
-    table.notes[_MAX_NOTES:] = [f"has {more} more faults of this kind"] if more > 0 else []
+    table.notes[_MAX_NOTES:] = [f"has {more} more faults"] if more > 0 else []
     return table
 
 
 def _text(content: bytes) -> tuple[str, str | None]:
-    """The text of a file, and its encoding if that is a guess."""
+    """The text of a file with one kind of line end, and its encoding if that is a guess."""
+    assumed = None
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", "replace"), None
-    try:
-        return content.decode("utf-8-sig"), None
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace"), "Windows-1252"
+        text = content.decode("utf-16", "replace")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text, assumed = content.decode("cp1252", "replace"), "Windows-1252"
+    return re.sub(r"\r\n|\r", "\n", text), assumed
 
 
-def _header(text: str, columns: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The delimiter by which most of the columns are found, and the names of all columns in one case."""
+def _header(text: str, columns: Mapping[str, str]) -> tuple[str, int, list[str]]:
+    """The delimiter by which most of the columns are found, the line in which they are, and the names of all columns in
+    one case: titles, comments and Excel's ``sep=;`` may stand before them."""
     wanted = {column.casefold() for column in columns.values()}
-    first = text.partition("\n")[0].rstrip("\r")
-    found = []
+    found: list[tuple[int, int, str, list[str]]] = [(0, 0, _DELIMITERS[0], [])]
     for delimiter in _DELIMITERS:
-        cells = next(csv.reader([first], delimiter=delimiter), [])
-        header = [" ".join(cell.split()).casefold() for cell in cells]
-        found.append((len(wanted & set(header)), delimiter, header))
-    _, delimiter, header = max(found, key=lambda one: one[0])
-    return delimiter, header
+        lines = csv.reader(io.StringIO(text), delimiter=delimiter)
+        try:
+            for place, cells in enumerate(islice(lines, _MOST_LINES_BEFORE + 1)):
+                header = [" ".join(cell.split()).casefold() for cell in cells]
+                found.append((len(wanted & set(header)), -place, delimiter, header))
+        except csv.Error:  # so it is no table by this delimiter
+            continue
+    _, before, delimiter, header = max(found, key=lambda one: one[:2])
+    return delimiter, -before, header
 
 
 def _read_rows(table: Table, lines: "csv._reader", there: Mapping[str, int], width: int) -> None:  # type: ignore[name-defined]
-    next(lines)
     for cells in lines:
-        if not any(cell.strip() for cell in cells):
+        while cells and not cells[-1].strip():
+            del cells[-1]
+        if not cells:
             continue
         if len(cells) > width:
             table.notes.append(f"has {len(cells)} cells in line {lines.line_num}, but {width} columns: it is left out")

@@ -9,7 +9,7 @@ from typing import Any
 
 from tounum_tasks.items import Sidecar
 from tounum_tasks.metadata import table
-from tounum_tasks.metadata.fields import FIELDS, Fields
+from tounum_tasks.metadata.fields import FIELDS, Fields, plain
 from tounum_tasks.metadata.xmp import MAX_SIDECAR_BYTES, Xmp, xmp_fields
 from tounum_tasks.steps.originals import read_sidecar
 from tounum_tasks.steps.sidecars import xmp_sidecars
@@ -88,12 +88,17 @@ def _read_table(
         for spelling in table.spellings(image):
             by_name[spelling].append(image)
     folder = table.same_name(sidecar.source_path).rpartition("/")[0]
+    named = 0
     for name, fields in read.rows.items():
         meant = table.files_of(name, by_name, f"{folder}/" if folder else "")
         if not meant and len(by_name.get(name, ())) > 1:
             read.notes.append(f"names {name}, which lies in several folders: write its path")
+        named += len(meant)
         for image in meant:
             found.fields[image] = found.fields.get(image, Fields()).completed_by(fields)
+    if read.rows and not named and not read.notes:
+        first = plain(next(iter(read.rows)))
+        read.notes.append(f"names none of the images of this run; its first file is {first}: write names as delivered")
     found.everywhere += [f"{sidecar.source_path} {note}" for note in read.notes]
     for note in read.notes:
         log.warning("%s %s.", sidecar.source_path, note)
