@@ -104,8 +104,8 @@ def iso_date(text: str | None) -> str | None:
         dt.datetime(year, month, day, hour, minute, second)
     except ValueError:
         return None
-    day, mark, time = found.group().partition("T")
-    return day + mark + _SHORT_ZONE.sub(r"\1:\2", time)
+    date, mark, time = found.group().partition("T")
+    return date + mark + _SHORT_ZONE.sub(r"\1:\2", time)
 
 
 def date_of(text: str | None) -> str | None:
