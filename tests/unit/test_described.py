@@ -284,6 +284,32 @@ def test_a_delivered_sidecar_is_merged_and_never_overwritten(tmp_path: Path) -> 
     assert original.read_bytes() == delivered
 
 
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "windows-1252", "utf-16-le", "utf-8"])
+def test_a_sidecar_is_read_in_the_encoding_that_it_declares(encoding: str) -> None:
+    packet = xmp_packet("<dc:title>Köln</dc:title><dc:rights>Haus Müller</dc:rights>").decode().partition("?>")[2]
+    delivered = f'<?xml version="1.0" encoding="{encoding.removesuffix("-le")}"?>{packet}'.encode(encoding)
+    written = Xmp.parse(sidecar_content({"label": "Photo", "title": "x"}, delivered))
+    assert (written.text("dc:title"), written.text("dc:rights")) == ("Köln", "Haus Müller")
+
+
+def test_a_sidecar_without_a_declared_encoding_may_be_of_an_old_program() -> None:
+    packet = xmp_packet("<dc:title>Köln</dc:title>").decode().partition("?>")[2].rpartition("<?")[0]
+    assert Xmp.parse(packet.encode("cp1252")).text("dc:title") == "Köln"
+
+
+def test_comments_and_qualifiers_in_a_sidecar_cost_nothing() -> None:
+    delivered = xmp_packet(
+        "<dc:subject><!-- ours --><rdf:Bag><rdf:li>market</rdf:li></rdf:Bag></dc:subject>"
+        "<dc:description>Old <!-- or new? -->mill</dc:description>"
+        '<dc:title rdf:parseType="Resource"><rdf:value>Mill</rdf:value><xmp:Rating>3</xmp:Rating></dc:title>'
+    )
+    written = sidecar_content({"label": "Photo", "title": "x", "description": "x"}, delivered)
+    xmp = Xmp.parse(written)
+    assert xmp.texts("dc:subject") == ["market", "Photo"]
+    assert (xmp.text("dc:title"), xmp.text("dc:description")) == ("Mill", "Old mill")
+    assert b"<!-- ours -->" in written and b"<xmp:Rating>3</xmp:Rating>" in written
+
+
 def test_properties_that_are_attributes_are_kept_and_known() -> None:
     """Lightroom writes simple properties in this way; an empty title is none."""
     delivered = xmp_packet(

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from lxml import etree
 
-from tounum_tasks.metadata.fields import Fields, date_of, device_of, distinct, plain
+from tounum_tasks.metadata.fields import Fields, date_of, decoded, device_of, distinct, plain
 
 MAX_BYTES = 60_000  # of an embedded packet: what a JPEG segment holds, with its head
 MAX_SIDECAR_BYTES = 4 << 20
@@ -28,6 +28,12 @@ NAMESPACES = {
     "tounum": "urn:tounum:xmp:1:",
 }
 _NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, 2.2
+# Encodings in which XML is written; Python knows others, some of which take for ever.
+_DECLARED = re.compile(
+    rb"<\?xml\b[^>]*\bencoding\s*=\s*[\"'](utf-8|utf-16|us-ascii|iso-8859-\d+|windows-\d+|cp\d+|macintosh|koi8-[ru]|shift_jis"
+    rb"|euc-(?:jp|kr)|gb2312|gbk|gb18030|big5)[\"']",
+    re.IGNORECASE,
+)
 _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 # What is said of the original's pixels, and small pictures of them.
 _OF_ORIGINAL = (
@@ -63,8 +69,7 @@ class Xmp:
         """
         if len(content) > most:
             raise ValueError(f"it has more than {most} bytes")
-        is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-        text = content.decode("utf-16" if is_wide else "utf-8-sig", "replace").strip("\0 \t\r\n")
+        text = _text(content).strip("\ufeff\0 \t\r\n")
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise ValueError("it declares entities, which no program that writes XMP does")
         text = re.sub(r"\A<\?xml\b[^>]*\?>", "", text)  # the encoding that it names was undone
@@ -118,7 +123,7 @@ class Xmp:
         if not new:
             return
         element = next(self._elements(name), None)
-        entries = next(iter(element), None) if element is not None else None
+        entries = next(element.iterchildren("*"), None) if element is not None else None
         if entries is None:  # none, or one value that is no list
             self.remove(name)
             entries, new = etree.SubElement(self._add(name), _name(f"rdf:{kind}")), [*there, *new]
@@ -163,7 +168,7 @@ class Xmp:
         for element in self._elements(name):
             entries = list(element.iter(_name("rdf:li")))
             entries.sort(key=lambda entry: entry.get(_XML_LANG) != "x-default")
-            found = [text for text in (plain(entry.text) for entry in entries or [element]) if text]
+            found = [text for text in map(_said, entries or [element]) if text]
             if found:
                 return found
         attributes = (plain(description.get(_name(name))) for description in self._descriptions())
@@ -196,6 +201,25 @@ def xmp_fields(xmp: Xmp) -> Fields:
         copyright=xmp.text("dc:rights"),
         keywords=distinct(xmp.texts("dc:subject")),
     )
+
+
+def _text(content: bytes) -> str:
+    """The text of a packet or sidecar: in the encoding that it declares, else UTF-8, else Windows-1252."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace")
+    if content[:4] in (b"<\0?\0", b"\0<\0?"):
+        return content.decode("utf-16-le" if content[1] == 0 else "utf-16-be", "replace")
+    declared = _DECLARED.match(content.lstrip(b"\xef\xbb\xbf\0 \t\r\n"))
+    try:
+        return content.decode(declared[1].decode() if declared else "utf-8")
+    except (LookupError, UnicodeDecodeError):
+        return decoded(content)
+
+
+def _said(element: Any) -> str | None:
+    """The text of a value, without comments in it; qualifiers may stand beside it."""
+    value = next(element.iter(_name("rdf:value")), element)
+    return plain("".join([value.text or "", *(part.tail or "" for part in value)]))
 
 
 def _storable(text: str) -> str:
