@@ -119,6 +119,17 @@ def test_an_empty_page_in_the_black_border_of_its_scanner_is_blank_and_has_a_box
     assert look.content_box == (60, 40, 560, 740)
 
 
+@pytest.mark.parametrize("size", [(300, 12_000), (640, 9_000), (12_000, 300), (20_000, 400)])
+def test_a_long_strip_that_is_written_on_is_not_blank(size: tuple[int, int]) -> None:
+    """Receipts, scrolls, panoramas: their writing is as small as that of a page."""
+    width, height = size
+    page = np.full((height, width, 3), 245, np.uint8)
+    for line in range(28, height, 28):
+        cv2.putText(page, "2 brown loaves 1.40 " * (width // 200 + 1), (8, line), 0, 0.6, (90, 90, 90), 1, cv2.LINE_AA)
+    assert "blank" not in flags_of(look_at(page))
+    assert flags_of(look_at(np.full((height, width, 3), 245, np.uint8))) == ["blank"]
+
+
 def test_one_line_is_enough_not_to_be_blank() -> None:
     page = paper((250, 250, 245))
     cv2.putText(page, "see overleaf", (150, 300), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (60, 60, 60), 1, cv2.LINE_AA)
