@@ -1,12 +1,15 @@
 """The command ``verify``: the originals of a lake are what was taken in, or somebody is told."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_take_in import House, png
 from tounum_tasks.cli.main import main
+from tounum_tasks.intake.journal import Journal
+from tounum_tasks.intake.readiness import FileState, Listing
 
 
 @pytest.fixture
@@ -48,6 +51,24 @@ def test_every_difference_is_a_line_and_nothing_is_changed(house: House, capsys:
     assert [line.partition(":")[0] for line in lines] == ["different", "missing", "unknown"]
     assert "a.png" in lines[0] and "b.xmp" in lines[1] and "stranger.png" in lines[2]
     assert stranger.exists() and original(house, "a.png").read_bytes() == png(9)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_register_that_is_lost_is_told(house: House, capsys: pytest.CaptureFixture[str], is_alone: bool) -> None:
+    register = next(house.lake.local_path("registers").rglob("box-*/items.parquet")).parent
+    shutil.rmtree(register)
+    assert verify(house, *(["--batch", register.name] if is_alone else [])) == 1
+    line, total = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"missing: registers/2026-03-01/{register.name}: restore it from a backup")
+    assert total == ("0 files of 1 batch" if is_alone else "1 file of 2 batches") + " compared, 1 difference."
+
+
+def test_a_batch_that_is_being_taken_in_is_no_difference(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    files = (FileState("a.png", 1, 1),)
+    journal = Journal("new-0123456789", "2026-03-02", Listing("new", files, (), (), (), 1))
+    house.lake.write_bytes(journal.path, journal.to_json())
+    house.lake.write_bytes(journal.original("a.png"), b"half")
+    assert verify(house) == 0
 
 
 def test_one_batch_alone_and_as_json(house: House, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import DamagedFile, EnvironmentFault
+from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal
 from tounum_tasks.items import registered_batches, registered_files
+from tounum_tasks.manifest.published import BatchRef, published_batches
 from tounum_tasks.store.base import Storage
 
 READERS = 4  # files that are read at once
 AT_ONCE = 256
+_LOST = "restore it from a backup: without it nobody knows what the originals of this batch were"
 
 Verdict = Literal["missing", "different", "unknown", "unreadable"]
 
@@ -46,14 +49,38 @@ def compare(lake: Storage, batch_id: str | None = None, progress: Comparison | N
         progress: counts what was compared.
     """
     progress = progress or Comparison()
+    compared: set[BatchRef] = set()
     for day in lake.list_folder("registers"):
         # Beside the dates lie the journal and the claims of batches.
         if day.kind != "folder" or day.name in ("journal", "batches"):
             continue
         for registered in registered_batches(lake, day.name):
+            compared.add(BatchRef(day.name, registered))
             if batch_id in (None, registered):
                 progress.batches += 1
                 yield from _compare_batch(lake, day.name, registered, progress)
+    for lost in sorted(_known_elsewhere(lake) - compared, key=astuple):
+        if batch_id in (None, lost.batch_id):
+            progress.batches += 1
+            yield Difference(
+                lost.batch_date, lost.batch_id, f"registers/{lost.batch_date}/{lost.batch_id}", "missing", _LOST
+            )
+
+
+def _known_elsewhere(lake: Storage) -> set[BatchRef]:
+    """The batches that have originals or a manifest, but for those that an intake has begun and will finish."""
+    begun = {_begun(lake, f"{JOURNAL_FOLDER}/{entry.name}") for entry in lake.list_folder(JOURNAL_FOLDER)}
+    days = [day.name for day in lake.list_folder("originals") if day.kind == "folder"]
+    found = {BatchRef(day, entry.name) for day in days for entry in lake.list_folder(f"originals/{day}")}
+    return {batch for batch in (*found, *published_batches(lake)) if batch.batch_id not in begun}
+
+
+def _begun(lake: Storage, path: str) -> str | None:
+    """The batch of a journal; a damaged one names none, which the next intake says."""
+    try:
+        return Journal.from_json(lake.read_bytes(path)).batch_id
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comparison) -> Iterator[Difference]:
