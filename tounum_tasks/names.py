@@ -41,20 +41,24 @@ UNFINISHED_HIDDEN = re.compile(
     r"~\$.|\.~lock\..|\.~tmp~$|\.in\..|\.pureftpd-upload\.|\.goutputstream-|\.fuse_hidden|\.nfs[0-9a-f]|~syncthing~"
     r"|\.~.|\.#.|\.rsync-|\.sftpgo-upload\.|\.azDownload-"
     r"|\..+\.[A-Za-z0-9]{6}$"  # rsync: .name.XXXXXX
-    r"|.+\.\w{2,4}\.(?=\d*[A-Fa-f])[0-9A-Fa-f]{8}$"  # the command line of AWS: name.tif.8fC01dE2
+    r"|.+\.\w{2,4}\.(?=[0-9A-F]*[a-f])(?=[0-9a-f]*[A-F])[0-9A-Fa-f]{8}$"  # the command line of AWS: name.tif.8fC01dE2
 )
+# Those of them, hidden, behind which a whole file may have been lost: locks and swap files are none.
+HIDDEN_UPLOADS = re.compile(r"\.in\..|\.pureftpd-upload\.|\.sftpgo-upload\.|\.azDownload-|\.[^.~#].*\.[A-Za-z0-9]{6}$")
 READY_MARKER = "_READY"
 READY_MARKERS = frozenset({"_ready", "_ready.txt"})  # in any case; editors of Windows append the rest
 # What may lie beside images to describe them, and is none itself unless its content says so.
 SIDECAR_SUFFIXES = frozenset(
     {
         ".xmp", ".xml", ".mets", ".alto", ".mods", ".ead", ".tei", ".hocr", ".rdf", ".ttl", ".iptc", ".exif", ".icc",
-        ".icm", ".csv", ".tsv", ".txt", ".text", ".md", ".log", ".nfo", ".json", ".jsonl", ".ndjson", ".yaml", ".yml",
-        ".ini", ".cfg", ".db", ".sqlite", ".mdb", ".html", ".htm", ".rtf", ".doc", ".docx", ".odt", ".xls", ".xlsx",
-        ".ods", ".url", ".aae", ".pp3", ".dop", ".cos", ".md5", ".md5sum", ".sha1", ".sha1sum", ".sha256",
-        ".sha256sum", ".sha384", ".sha512", ".sha512sum", ".sfv", ".crc",
+        ".icm", ".csv", ".tsv", ".txt", ".text", ".md", ".log", ".nfo", ".json", ".jsonl", ".ndjson", ".yaml",
+        ".yml", ".ini", ".cfg", ".db", ".db3", ".sqlite", ".sqlite3", ".mdb", ".accdb", ".dbf", ".html", ".htm",
+        ".xhtml", ".rtf", ".doc", ".docx", ".odt", ".xls", ".xlsx", ".xlsm", ".ods", ".xsd", ".dtd", ".xsl", ".xslt",
+        ".css", ".mrc", ".marc", ".mhl", ".asc", ".sig", ".url", ".webloc", ".aae", ".pp3", ".dop", ".cos", ".md5",
+        ".md5sum", ".sha1", ".sha1sum", ".sha256", ".sha256sum", ".sha384", ".sha512", ".sha512sum", ".sfv", ".crc",
     }
 )  # fmt: skip
+SIDECAR_NAMES = frozenset({"readme", "license", "licence", "manifest", "contents"})
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 700  # S3 takes keys of 1024 bytes: this leaves room for a bucket's folder and for ours
 
@@ -69,6 +73,11 @@ def is_unfinished(name: str) -> bool:
     return name.lower().endswith(UNFINISHED_SUFFIXES) or bool(UNFINISHED_HIDDEN.match(name))
 
 
+def may_be_lost(name: str) -> bool:
+    """Whether an unfinished upload may be all that there is of a file, so that people have to hear of it."""
+    return bool(HIDDEN_UPLOADS.match(name)) if name.startswith((".", "~$")) else True
+
+
 def is_ready_marker(name: str) -> bool:
     """Whether a file of this name says that its batch is complete."""
     return name.lower() in READY_MARKERS
@@ -76,7 +85,8 @@ def is_ready_marker(name: str) -> bool:
 
 def has_sidecar_suffix(name: str) -> bool:
     """Whether a file of this name describes images rather than being one, as far as its name tells."""
-    return PurePosixPath(name).suffix.lower() in SIDECAR_SUFFIXES
+    path = PurePosixPath(name.lower())
+    return path.suffix in SIDECAR_SUFFIXES or path.name in SIDECAR_NAMES
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:

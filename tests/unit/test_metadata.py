@@ -124,6 +124,22 @@ def test_texts_of_png_files_are_read_and_live_on(kind: bytes, tmp_path: Path) ->
     assert [said[f"XMP-dc:{name}"] for name in names] == list(texts.values())
 
 
+def test_exif_in_png_may_begin_as_in_jpeg() -> None:
+    plain = saved(RGB, "PNG")
+    block = exif().tobytes()
+    assert block.startswith(b"Exif\0\0")
+    assert read(plain[:33] + png_chunk(b"eXIf", block) + plain[33:])[1].fields.device == "Canon EOS 5D"
+
+
+def test_iptc_stands_behind_resources_of_other_programs() -> None:
+    datasets = iptc((5, "Köln"))
+    other = b"MeSa\x03\xed\0\0\0\0\0\x02ab"
+    resources = b"Photoshop 3.0\0" + other + b"8BIM\x04\x04\0\0" + struct.pack(">I", len(datasets)) + datasets + b"\0"
+    jpeg = saved(RGB, "JPEG")
+    segment = b"\xff\xed" + struct.pack(">H", len(resources) + 2) + resources
+    assert read(jpeg[:2] + segment + jpeg[2:])[1].fields.title == "Köln"
+
+
 def test_what_xmp_says_wins_over_texts() -> None:
     data = with_metadata(RGB, "png")
     data = data[:33] + png_chunk(*text_chunk(b"tEXt", "Title", "icon theme")) + data[33:]

@@ -253,7 +253,24 @@ def test_what_is_not_finished_is_named_wherever_it_lies(tmp_path: Path) -> None:
     assert [sentence.split("'")[1] for sentence in found.left_behind] == ["Box 8/a.jpg.part", "Box 7.part", "proofs~"]
 
 
-@pytest.mark.parametrize("name", ["scan.tif.20240131", "a.icloud.tif", "Teil.part2.tif", "a.tmp.jpg"])
+@pytest.mark.parametrize(
+    ("name", "is_named"),
+    [
+        (".a.tif.Xy12Zk", True), (".a.tif.icloud", True), (".in.a.tif.", True), (".pureftpd-upload.1.15.2.a", True),
+        (".~lock.list.ods#", False), ("~$list.xlsx", False), (".list.txt.swp", False), (".goutputstream-XYZ", False),
+    ],
+)  # fmt: skip
+def test_a_hidden_upload_that_broke_off_is_named_and_a_lock_is_not(tmp_path: Path, name: str, is_named: bool) -> None:
+    drop(tmp_path / "box" / "b.jpg")
+    drop(tmp_path / "box" / name)
+    found = look(tmp_path, seconds_later=QUIET + 5)
+    assert names(found) == ["box"] and [name in sentence for sentence in found.left_behind] == [True] * is_named
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["scan.tif.20240131", "scan.tif.7f071235", "scan.tif.8FC01DE2", "a.icloud.tif", "Teil.part2.tif", "a.tmp.jpg"],
+)
 def test_names_that_only_look_unfinished_are_taken(tmp_path: Path, name: str) -> None:
     drop(tmp_path / "box" / name)
     assert names(look(tmp_path, seconds_later=QUIET + 5)) == ["box"]

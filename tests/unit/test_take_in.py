@@ -331,6 +331,10 @@ def test_what_describes_images_is_kept_beside_them_and_is_no_image(house: House)
         "empty.csv": b"",
         "Picasa.ini": b"[a.png]",
         "catalogue.txt": b"P1 and P2: two photographs",
+        "README": b"Box 7 of 9",
+        "schema/mets.xsd": b"<xs:schema/>",
+        "Museum.accdb": b"\0\1\0\0Standard ACE DB",
+        "sums.md5.asc": b"-----BEGIN PGP SIGNATURE-----",
     }
     for name, content in files.items():
         house.drop(f"Box/{name}", content)
@@ -340,6 +344,10 @@ def test_what_describes_images_is_kept_beside_them_and_is_no_image(house: House)
     sidecars = read_sidecars(house.lake, *taken.batches[0])
     assert {sidecar.source_path: sidecar.describes for sidecar in sidecars} == {
         "METS.xml": [],
+        "Museum.accdb": [],
+        "README": [],
+        "schema/mets.xsd": [],
+        "sums.md5.asc": [],
         "Picasa.ini": [],
         "a.xmp": ["a.png"],
         "alto/B.xml": ["b.png"],

@@ -14,7 +14,15 @@ from functools import cached_property
 
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.intake.sidecars import is_sidecar
-from tounum_tasks.names import READY_MARKER, has_sidecar_suffix, is_ignored, is_ready_marker, is_unfinished, matches
+from tounum_tasks.names import (
+    READY_MARKER,
+    has_sidecar_suffix,
+    is_ignored,
+    is_ready_marker,
+    is_unfinished,
+    matches,
+    may_be_lost,
+)
 from tounum_tasks.store.base import Entry, Storage
 from tounum_tasks.visible import display_name
 
@@ -255,7 +263,7 @@ class _Collector:
             self.unfinished_ns = max(self.unfinished_ns, entry.changed_ns)
             if entry.kind == "folder":
                 self.uploads.append(path)
-            if not entry.name.startswith((".", "~$")):
+            if may_be_lost(entry.name):
                 self.unfinished.append(self._left_behind(path, "an upload that is not finished, by its name"))
             return False
         if is_ignored(entry.name):

@@ -15,6 +15,7 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _RAW_PROFILE = b"Raw profile type "
 PNG_TEXTS = ("Title", "Description", "Copyright", "Author", "Creation Time")
 """Keywords of the texts that are read."""
+_RESOURCES = (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR")  # how those of Photoshop, ImageReady and PhotoDeluxe begin
 _IPTC_RESOURCE = 0x0404  # Photoshop File Formats, Image Resource IDs
 IPTC_TAG, XMP_TAG = 33_723, 700
 _RESOURCES_TAG, _PROFILE_TAG = 34_377, 34_675
@@ -79,7 +80,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 def iptc_of_resources(resources: bytes) -> bytes:
     """Return the IPTC datasets among Photoshop's image resources (Photoshop File Formats, Image Resource Blocks)."""
     at = 0
-    while resources[at : at + 4] == b"8BIM" and len(resources) >= at + 12:
+    while resources[at : at + 4] in _RESOURCES and len(resources) >= at + 12:
         (number,) = struct.unpack_from(">H", resources, at + 4)
         name = resources[at + 6] + 1
         size_at = at + 6 + name + name % 2
@@ -100,7 +101,7 @@ def png_blocks(data: bytes) -> Blocks:
         length, kind = struct.unpack_from(">I4s", data, at)
         content = data[at + 8 : at + 8 + length]
         if kind == b"eXIf":
-            found.exif = content[:MAX_BYTES]
+            found.exif = content[:MAX_BYTES].removeprefix(b"Exif\0\0")
         elif kind == b"iCCP":
             found.has_profile = True
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
