@@ -149,6 +149,17 @@ def test_what_is_short_is_taken_with_a_row_for_each_file_if_the_setting_says_so(
     assert list(taking.ingest.iterdir()) == []
 
 
+def test_a_sidecar_that_differs_has_a_row_as_an_image_has(taking: House) -> None:
+    said = {**FILES, "a.xmp": b"<x/>", "mets.xml": b"<mets/>"}
+    deliver(taking, {**said, "mets.xml": b"<mots/>", "md5sums.txt": sums("md5", said)})
+    taken = taking.take()
+    rows = {item.source_path: item.error_code for item in taking.items(taken)}
+    assert rows == {"a.png": None, "deep/b.png": None, "mets.xml": "checksum_differs"}
+    beside = {sidecar.source_path for sidecar in read_sidecars(taking.lake, *taken.batches[0])}
+    assert beside == {"a.xmp", "md5sums.txt"}
+    assert taking.lake.read_bytes(next(i.original for i in taking.items(taken) if i.error_code)) == b"<mots/>"
+
+
 def make_bag(folder: Path, change: Callable[[Path], object] = lambda bag: None) -> None:
     for path, content in FILES.items():
         target = folder / path

@@ -57,6 +57,8 @@ def sidecars_of(
     files = journal.listing.files
 
     def is_beside(file: FileState) -> bool:
+        if copies[file.path].differs:  # it has a row that says so
+            return False
         return file.path in lists or is_sidecar(file.path, lake, journal.original(file.path))
 
     beside = [
