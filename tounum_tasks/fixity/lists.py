@@ -29,8 +29,9 @@ _LINES = (
 )
 _DIGEST = re.compile(_HEX)
 _FILE_NAME = re.compile(r"\S.*\.(?=\w*[A-Za-z])\w{1,8}")
-_ID = re.compile(r"\b(uu|gu)?id\b|identifier", re.IGNORECASE)
+_ID = re.compile(r"(^|[^a-z])(uu|gu)?id($|[^a-z])|identifier", re.IGNORECASE)
 _LONGEST_ROW = 10_000
+_ROWS_THAT_TELL = 1_000
 _SIGNED = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----.*?\n\n(.*?)-----BEGIN PGP SIGNATURE-----.*", re.DOTALL)
 _SFV_LINE = re.compile(r"(?P<path>\S.*?)[ \t]+(?P<digest>[0-9A-Fa-f]{8})")
 _BARE = re.compile(rf"\ufeff?{_HEX}\s*")
@@ -111,13 +112,15 @@ def _read_table(lines: Sequence[str], name: str) -> list[list[Line]] | None:
     Its columns may be in any order: checksums are told by their digits, unless their heading calls them an id, the file
     by its ending.
     """
-    if any(len(line) > _LONGEST_ROW for line in lines):
+    first = lines[:_ROWS_THAT_TELL]
+    if any(len(line) > _LONGEST_ROW for line in lines) or not any(map(_DIGEST.search, first)):
         return None
     for separator in ",;\t|":
-        rows = [next(csv.reader([line], delimiter=separator)) for line in lines]
-        width = max(Counter(map(len, rows)).items(), key=lambda one: one[::-1], default=(0, 0))[0]
-        if width < 2 or (width == 2 and not any('"' in line for line in lines)):
+        widths = Counter(len(next(csv.reader([line], delimiter=separator))) for line in first)
+        width = max(widths.items(), key=lambda one: one[::-1])[0]
+        if width < 2 or (width == 2 and not any('"' in line for line in first)):
             continue
+        rows = [next(csv.reader([line], delimiter=separator)) for line in lines]
         rows = [[*row[: width - 1], separator.join(row[width - 1 :])] for row in rows if row]  # a name with commas
         names = Counter(at for row in rows for at, cell in enumerate(row) if _FILE_NAME.fullmatch(cell.strip()))
         if names:
