@@ -85,6 +85,9 @@ def test_what_is_short_is_taken_on_request_and_every_file_has_its_fate(
     assert pages.turn_degrees["data/pages/sideways.jpg"] == 90
     assert len(pages.photo_boxes["data/pages/album.jpg"]) == 3
     assert list(pages.content_box["data/pages/bordered.jpg"]) == pytest.approx([110, 60, 1350, 1814], abs=3)
+    assert pages.inventory_number["data/masters/0001.tif"] == "17/0001"
+    assert list(pages.keywords["data/masters/0001.tif"]) == ["portrait"]
+    assert not rows.metadata_left_out.map(len).any()
     backs = pages.destination_uri[["data/pages/white back.jpg", "data/pages/aged back.jpg"]]
     assert backs.str.contains("/non_photos/blank/").all()
     assert rows.checksum.str.startswith("sha256:").all()

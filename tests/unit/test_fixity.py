@@ -50,7 +50,8 @@ LISTS: dict[str, bytes] = {
     "with the folder.md5": sums("md5", FILES, "{digest}  Box 7/{path}\n"),
     "sums/in a folder.md5": sums("md5", FILES, "{digest}  ../{path}\n"),
     "quoted.csv": b'"file","md5"\n' + sums("md5", FILES, '"{path}","{digest}"\n'),
-    "columns.csv": b"record_id,file,size,md5\n" + sums("md5", FILES, "0123456789abcdef0123456789abcdef,{path},3,{digest}\n"),
+    "columns.csv": b"record_id,file,size,md5\n"
+    + sums("md5", FILES, "0123456789abcdef0123456789abcdef,{path},3,{digest}\n"),
     "powershell.csv": b'"Algorithm","Hash","Path"\r\n'
     + sums("sha256", FILES, '"SHA256","{digest}","C:\\x\\{path}"\r\n'),
     "hashdeep": b"%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n## $ hashdeep -r .\n##\n"

@@ -73,13 +73,22 @@ def _payload() -> dict[str, bytes]:
     return files | {
         "METS.xml": b"<?xml version='1.0'?>\n<mets xmlns='http://www.loc.gov/METS/'/>\n",
         "alto/letter.xml": b"<?xml version='1.0'?>\n<alto xmlns='http://www.loc.gov/standards/alto/ns-v4#'/>\n",
-        "masters/0001.xmp": b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>\n",
+        "masters/0001.xmp": _XMP,
         "titles.csv": "file;title\r\nmasters/0001.tif;Woman with a helmet\r\n".encode("utf-8-sig"),
         "masters/Thumbs.db": b"made by a system",
         "checksums of the scanner.md5": checksums.encode(),
     }
 
 
+_XMP = b"""<x:xmpmeta xmlns:x='adobe:ns:meta/'>
+ <rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
+  <rdf:Description rdf:about='' xmlns:dc='http://purl.org/dc/elements/1.1/'>
+   <dc:identifier>17/0001</dc:identifier>
+   <dc:subject><rdf:Bag><rdf:li>portrait</rdf:li></rdf:Bag></dc:subject>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+"""
 _MASTERS = ("astronaut", "coffee", "shuttle", "portrait")
 
 
