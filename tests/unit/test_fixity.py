@@ -54,6 +54,19 @@ LISTS: dict[str, bytes] = {
     + sums("md5", FILES, "0123456789abcdef0123456789abcdef,{path},3,{digest}\n"),
     "powershell.csv": b'"Algorithm","Hash","Path"\r\n'
     + sums("sha256", FILES, '"SHA256","{digest}","C:\\x\\{path}"\r\n'),
+    "powershell.txt": sums(
+        "sha256",
+        FILES,
+        "\r\nAlgorithm : SHA256\r\nHash      : {digest}\r\nPath      : C:\\scans\\x\\\r\n            {path}\r\n\r\n",
+    )
+    .decode()
+    .encode("utf-16"),
+    "certutil.txt": sums(
+        "md5", FILES, "MD5 hash of {path}:\r\n{digest}\r\nCertUtil: -hashfile command completed successfully.\r\n"
+    ),
+    "certutil deutsch.txt": sums(
+        "sha1", FILES, "SHA1-Hash von {path}:\r\n{digest}\r\nCertUtil: -hashfile erfolgreich.\r\n"
+    ),
     "hashdeep": b"%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n## $ hashdeep -r .\n##\n"
     + sums("md5", FILES, "3,{digest},/x/{path}\n"),
     "blake.txt": sums("blake2b", FILES, "BLAKE2b ({path}) = {digest}\n"),

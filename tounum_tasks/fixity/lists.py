@@ -27,8 +27,17 @@ _LINES = (
     re.compile(rf"(?P<algorithm>[A-Za-z0-9/-]{{3,12}}) ?\((?P<path>.+)\) ?= ?{_HEX}"),  # BSD, openssl dgst
     re.compile(rf"(?P<path>\S.*?)(?:\s*[,;|:=]\s*|[ \t]+){_HEX}"),
 )
+# Windows' own programs write several lines for a file: Get-FileHash | Format-List, certutil -hashfile.
+_BLOCKS = (
+    re.compile(rf"^Algorithm *:.*\nHash *: *{_HEX} *\nPath *: *(?P<path>\S.*(?:\n {{8,}}\S.*)*)", re.MULTILINE),
+    re.compile(
+        rf"^\S+(?: hash of(?: file)?|-Hash (?:von|der Datei)) (?P<path>\S.*?) ?:\n{_HEX} *(?:\nCertUtil: .*)?$",
+        re.MULTILINE,
+    ),
+)
 _DIGEST = re.compile(_HEX)
 _FILE_NAME = re.compile(r"\S.*\.(?=\w*[A-Za-z])\w{1,8}")
+_WRAP = re.compile(r"\n +")
 _ID = re.compile(r"(^|[^a-z])(uu|gu)?id($|[^a-z])|identifier", re.IGNORECASE)
 _LONGEST_ROW = 10_000
 _ROWS_THAT_TELL = 1_000
@@ -91,7 +100,9 @@ def read_list(content: bytes, name: str) -> ChecksumList | None:
 
 
 def _decoded(content: bytes) -> str | None:
-    """The text of a list with one kind of line end, of a signed one what is signed; None: it is no text.
+    """The text of a list with one kind of line end and one line for a file, of a signed one what is signed.
+
+    None: it is no text.
 
     Bytes that are not UTF-8 become what they are in names of files.
     """
@@ -103,7 +114,15 @@ def _decoded(content: bytes) -> str | None:
         return None
     text = re.sub(r"\r\n|\r", "\n", text)
     signed = _SIGNED.match(text)
-    return signed[1] if signed else text
+    text = signed[1] if signed else text
+    for block in _BLOCKS:
+        text = block.sub(_as_one_line, text)
+    return text
+
+
+def _as_one_line(block: re.Match[str]) -> str:
+    """A block as md5sum writes it; long paths are wrapped, with blanks before what follows."""
+    return f"{block['digest']}  {_WRAP.sub('', block['path'])}"
 
 
 def _read_table(lines: Sequence[str], name: str) -> list[list[Line]] | None:
