@@ -401,6 +401,21 @@ def test_page_says_how_many_images_came_with_a_title_a_number_or_a_date(settings
     assert sorted(told) == [("captured at", "1"), ("inventory number", "1"), ("keywords", "1"), ("title", "2")]
 
 
+def test_page_says_why_pages_are_flagged(settings: Settings) -> None:
+    def flag(name: str, score: float, reason: str) -> dict:
+        return {"flag": name, "score": score, "threshold": 0.5, "reason": reason}
+
+    rows = [
+        ok_row(settings, f"{number}.png", "Text", page_flags=[flag("skewed", number, f"its lines are turned {number}")])
+        for number in range(1, 6)
+    ]
+    rows.append(ok_row(settings, "b.png", "Text", page_flags=[flag("border", 0.25, "a <border> surrounds it")]))
+    text = " ".join("".join(page_of(make_plan(publish(settings, rows)), settings)[1].text).split())
+    assert "1.png skewed its lines are turned 1 (1.0, threshold 0.5)" in text
+    assert "b.png border a <border> surrounds it (0.25, threshold 0.5)" in text
+    assert "3.png skewed" in text and "4.png skewed" not in text
+
+
 def test_page_has_no_table_of_what_came_with_images_of_which_nothing_is_said(
     settings: Settings, batch: BatchPlan
 ) -> None:

@@ -19,6 +19,7 @@ from tounum_tasks.report.figures import METRICS, RunFigures, evenly, numbers
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.open import open_storage
 
+MAX_FLAGGED = 3  # images with each flag of the page
 MAX_FAILURES = 100
 MAX_BATCHES = 40
 MAX_SENTENCES = 50
@@ -47,6 +48,7 @@ def render(figures: RunFigures, examples: Examples, settings: Settings, *, made_
         plots=[plot for metric in METRICS for plot in _plots(figures, metric)],
         flags=_flags(figures),
         page_flags=figures.page_flags,
+        flagged=_flagged(figures, settings),
         described=figures.described,
         operations=figures.operations[:MAX_OPERATIONS],
         examples=examples,
@@ -102,6 +104,25 @@ def _failures(figures: RunFigures, settings: Settings) -> list[dict]:
             bad = table.filter(pc.not_equal(table["status"], STATUS_OK))
             found.extend(bad.slice(0, MAX_FAILURES - len(found)).to_pylist())
     return found
+
+
+def _flagged(figures: RunFigures, settings: Settings) -> list[tuple[dict, dict]]:
+    """Return the first images with each flag of the page, and that flag with its score, threshold and reason."""
+    lake = open_storage(settings.lake_root)
+    columns = ("batch_id", "source_path", "page", "pages", "page_flags")
+    found: dict[str, list[tuple[dict, dict]]] = {name: [] for name, _ in figures.page_flags}
+    for batch in figures.batches:
+        if all(len(images) == MAX_FLAGGED for images in found.values()):
+            break
+        table = read_columns(lake, batch.plan.batch_date, batch.plan.batch_id, columns)
+        if table is None:
+            continue
+        for row in table.filter(pc.greater(pc.list_value_length(table["page_flags"]), 0)).to_pylist():
+            for flag in row["page_flags"]:
+                images = found.setdefault(flag["flag"], [])
+                if len(images) < MAX_FLAGGED:
+                    images.append((row, flag))
+    return [one for images in found.values() for one in images]
 
 
 def _flags(figures: RunFigures) -> list[tuple[str, int, int]]:
