@@ -309,6 +309,17 @@ def test_a_checksum_alone_is_that_of_the_file_that_its_name_names(house: House) 
     assert "'b.png' is not what 'b.png.sha1' says" in sentence and "'a.png'" not in sentence
 
 
+def test_a_checksum_alone_may_leave_out_the_suffix_of_its_image(house: House) -> None:
+    files = {"deep/b.md5": md5(FILES["deep/b.png"]).encode(), "deep/b.xmp": b"<x/>"}
+    deliver(house, {**FILES, **files})
+    assert {item.source_path: item.checksum_source for item in house.items(house.take())} == {
+        "a.png": None,
+        "deep/b.png": "deep/b.md5",
+    }
+    deliver(house, {**FILES, **files, "deep/b.png": png(9)}, "Box 8")
+    assert "'deep/b.png' is not what 'deep/b.md5' says" in house.take().waiting[0]
+
+
 def test_a_list_that_has_itself_is_not_held_against_it(house: House) -> None:
     deliver(house, {**FILES, "md5sums.txt": LISTS["md5sums.txt"] + md5(b"").encode() + b"  ./md5sums.txt\n"})
     assert house.take().waiting == ()

@@ -7,6 +7,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from tounum_tasks.fixity import bags
@@ -194,7 +195,7 @@ class _Reader:
             self.found.broken.append(f"'{display_name(path)}' is damaged: line {lines} is no checksum")
         for line in told.lines:
             wanted = list(self._candidates(path, line.path))
-            there = self._there(wanted)
+            there = self._there(wanted) or self._named_without_suffix(path, line.path)
             if line.algorithm not in KNOWN.values():
                 fault = f"'{display_name(path)}' has checksums of a kind that is not known: {line.algorithm}"
                 if fault not in self.found.broken:
@@ -252,6 +253,22 @@ class _Reader:
                 for start in range(len(parts)):
                     yield _joined(beside, parts[start:])
                     yield _joined("", parts[start:])
+
+    def _named_without_suffix(self, path: str, called: str) -> str | None:
+        """The image ``a.tif`` that ``a.md5``, which holds a checksum alone, is of, if no other is called so."""
+        if called != PurePosixPath(path).stem:
+            return None
+        images = self._without_suffix.get(_spelling(path.rpartition(".")[0]), [])
+        return images[0] if len(images) == 1 else None
+
+    @cached_property
+    def _without_suffix(self) -> dict[str, list[str]]:
+        """The files that are no sidecars, by their spelling without suffix."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self._files:
+            if not has_sidecar_suffix(path):
+                found[_spelling(path.rpartition(".")[0])].append(path)
+        return found
 
     def _there(self, candidates: Iterable[str]) -> str | None:
         """The first of some paths at which there is a file; if there is none, one that is spelt otherwise."""
