@@ -67,6 +67,7 @@ LISTS: dict[str, bytes] = {
     "certutil deutsch.txt": sums(
         "sha1", FILES, "SHA1-Hash von {path}:\r\n{digest}\r\nCertUtil: -hashfile erfolgreich.\r\n"
     ),
+    "dos.md5": sums("md5", FILES, "{digest} *{path}\r\n") + b"\x1a",
     "hashdeep": b"%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n## $ hashdeep -r .\n##\n"
     + sums("md5", FILES, "3,{digest},/x/{path}\n"),
     "blake.txt": sums("blake2b", FILES, "BLAKE2b ({path}) = {digest}\n"),
@@ -287,6 +288,37 @@ def test_a_list_that_says_nothing_is_no_proof(house: House, name: str, content: 
     deliver(house, {**FILES, name: content})
     taken = house.take()
     assert taken.batches == () and sentence in taken.waiting[0]
+
+
+def test_lists_in_a_folder_of_their_own_are_of_the_images_elsewhere(house: House) -> None:
+    lists = {
+        f"md5/{name}.md5": f"{md5(content)} *{name}\r\n".encode()
+        for name, content in {"a.tif": b"a", "b.tif": b"b"}.items()
+    }
+    deliver(house, {"tif/a.tif": b"a", "tif/b.tif": b"b", **lists})
+    assert {item.source_path: item.checksum_source for item in house.items(house.take())} == {
+        "tif/a.tif": "md5/a.tif.md5",
+        "tif/b.tif": "md5/b.tif.md5",
+    }
+
+
+def test_a_list_with_a_line_that_is_none_says_which(house: House) -> None:
+    deliver(
+        house, {"a.png": FILES["a.png"], "a.png.md5": f"{md5(FILES['a.png'])} *a.png\n1 file(s) checked\n".encode()}
+    )
+    assert "'a.png.md5' is damaged: line 2 is no checksum" in house.take().waiting[0]
+
+
+def test_files_of_other_batches_in_a_list_are_named(house: House) -> None:
+    deliver(house, {"a.png": FILES["a.png"], "sums.md5": sums("md5", {"a.png": png(1), "../Box 8/c.png": png(3)})})
+    assert "'sums.md5' lists '../Box 8/c.png', outside of the batch" in house.take().waiting[0]
+
+
+def test_a_log_with_checksums_is_no_list(house: House) -> None:
+    log = sums("md5", FILES, "2026-01-05 12:30:00 written {path} {digest}\n")
+    deliver(house, {**FILES, "scanner.log": log})
+    taken = house.take()
+    assert taken.waiting == () and len(house.items(taken)) == 2
 
 
 def test_files_are_never_fetched_whatever_the_setting(taking: House) -> None:

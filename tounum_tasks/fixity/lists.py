@@ -71,7 +71,8 @@ class ChecksumList:
 def read_list(content: bytes, name: str) -> ChecksumList | None:
     """Return what a file says, if it is a checksum list by its content, whatever its name; else None.
 
-    A file of which more than half of the lines are checksums is one that is damaged. ``a.tif.md5`` may hold a checksum
+    A file of which more than half of the lines are checksums, or that is called a list and has one, is one that is
+    damaged. ``a.tif.md5`` may hold a checksum
     and nothing else: that is of ``a.tif``. Checksums of eight digits count in a file that is called ``.sfv``, or where
     at least one of them has a letter: numbers at the end of lines are no checksums.
     """
@@ -93,7 +94,7 @@ def read_list(content: bytes, name: str) -> ChecksumList | None:
             return None
     if len(found) > 1 and not found[0] and re.search(r"[,;|\t]", whole[0]):
         del found[0], told[0]  # the head of a table
-    if 2 * sum(map(bool, found)) <= len(found):
+    if suffix not in SUFFIXES and 2 * sum(map(bool, found)) <= len(found):
         return None
     unread = (number for (number, _), lines in zip(told, found, strict=True) if not lines)
     return ChecksumList(tuple(line for lines in found for line in lines), tuple(unread))
@@ -112,7 +113,7 @@ def _decoded(content: bytes) -> str | None:
         text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     if "\0" in text:
         return None
-    text = re.sub(r"\r\n|\r", "\n", text)
+    text = re.sub(r"\r\n|\r", "\n", text).rstrip("\x1a")  # with which DOS ended its files
     signed = _SIGNED.match(text)
     text = signed[1] if signed else text
     for block in _BLOCKS:

@@ -25,6 +25,7 @@ _NO_LISTS = frozenset(
         ".raf", ".iiq", ".rw2", ".orf", ".psd", ".xmp",
     }
 )  # fmt: skip
+_TIME = re.compile(r"\d\d:\d\d")
 _FOREIGN = re.compile(r"/|[A-Za-z]:/")
 
 
@@ -195,8 +196,14 @@ class _Reader:
             self.found.broken.append(f"'{display_name(path)}' is damaged: line {lines} is no checksum")
         for line in told.lines:
             wanted = list(self._candidates(path, line.path))
-            there = self._there(wanted) or self._named_without_suffix(path, line.path)
-            if line.algorithm not in KNOWN.values():
+            there = (
+                self._there(wanted) or self._named_without_suffix(path, line.path) or self._elsewhere(path, line.path)
+            )
+            if there is None and wanted[0].startswith("../"):
+                self.found.broken.append(
+                    f"'{display_name(path)}' lists '{display_name(line.path)}', outside of the batch"
+                )
+            elif line.algorithm not in KNOWN.values():
                 fault = f"'{display_name(path)}' has checksums of a kind that is not known: {line.algorithm}"
                 if fault not in self.found.broken:
                     self.found.broken.append(fault)
@@ -213,11 +220,12 @@ class _Reader:
             )  # fmt: skip
 
     def _is_meant(self, path: str, told: ChecksumList) -> bool:
-        """Whether a list of short checksums is one: numbers look like them, so that a file must be there."""
+        """Whether a list is one of which that is not sure, so that a file must be there: of short checksums, which
+        numbers look like, or with a time in each line, as logs have it."""
         is_short = any(line.algorithm == "crc32" for line in told.lines)
-        return not is_short or path.lower().endswith(".sfv") or any(
-            self._there(self._candidates(path, line.path)) for line in told.lines
-        )  # fmt: skip
+        is_log = all(_TIME.search(line.path) for line in told.lines)
+        is_sure = path.lower().endswith(SUFFIXES) or not (is_short or is_log)
+        return is_sure or any(self._there(self._candidates(path, line.path)) for line in told.lines)
 
     def _state(self, there: str | None, wanted: str, statement: Statement) -> None:
         if there is not None:
@@ -260,6 +268,24 @@ class _Reader:
             return None
         images = self._without_suffix.get(_spelling(path.rpartition(".")[0]), [])
         return images[0] if len(images) == 1 else None
+
+    def _elsewhere(self, path: str, called: str) -> str | None:
+        """The only file of the batch with the name that a list gives it in whose own folder no image lies."""
+        images = self._images_by_name.get(_spelling(called.strip()), [])
+        is_among_images = path.rpartition("/")[0] in self._image_folders
+        return images[0] if len(images) == 1 and "/" in path and not is_among_images else None
+
+    @cached_property
+    def _images_by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self._files:
+            if not has_sidecar_suffix(path):
+                found[_spelling(_name(path))].append(path)
+        return found
+
+    @cached_property
+    def _image_folders(self) -> set[str]:
+        return {path.rpartition("/")[0] for path in self._files if not has_sidecar_suffix(path)}
 
     @cached_property
     def _without_suffix(self) -> dict[str, list[str]]:
