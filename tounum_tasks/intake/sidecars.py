@@ -52,6 +52,7 @@ def describes(sidecars: Iterable[str], images: Iterable[str]) -> Mapping[str, li
     beside: dict[tuple[str, str], list[str]] = defaultdict(list)
     around: dict[tuple[str, str], list[str]] = defaultdict(list)
     anywhere: dict[str, list[str]] = defaultdict(list)
+    folders: dict[str, set[str]] = defaultdict(set)
     for image in images:
         folder, name, stem = _parts(image)
         for called in (name, stem):
@@ -60,13 +61,14 @@ def describes(sidecars: Iterable[str], images: Iterable[str]) -> Mapping[str, li
             if folder:
                 around[_parts(folder)[0], called].append(image)
             anywhere[called].append(image)
+            folders[called].add(folder)
     found = {}
     for sidecar in sidecars:
         folder, _, stem = _parts(sidecar)
         names = [stem, *(_KIND.sub("", stem),) * bool(_KIND.search(stem))]
         near = [beside[folder, name] for name in names]
         far = [around[_parts(folder)[0], name] for name in names] if folder else []
-        single = [anywhere[name] for name in names if len({_parts(image)[0] for image in anywhere[name]}) == 1]
+        single = [anywhere[name] for name in names if len(folders[name]) == 1]
         found[sidecar] = next(filter(None, [*near, *far, *single]), [])
     return found
 
