@@ -290,6 +290,20 @@ def test_a_list_that_says_nothing_is_no_proof(house: House, name: str, content: 
     assert taken.batches == () and sentence in taken.waiting[0]
 
 
+@pytest.mark.parametrize(
+    ("version", "info"), [("0.93", "package-info.txt"), ("0.96", "bag-info.txt"), ("0.97", "bag-info.txt")]
+)
+def test_tag_files_of_old_bags_are_compared_too(house: House, version: str, info: str) -> None:
+    declaration = f"BagIt-Version: {version}\nTag-File-Character-Encoding: UTF-8\n".encode()
+    manifest = sums("md5", {"data/a.png": png(1)})
+    tags = sums("md5", {info: b"Title: Box\n", "manifest-md5.txt": manifest})
+    bag = {"data/a.png": png(1), "bagit.txt": declaration, "manifest-md5.txt": manifest, "tagmanifest-md5.txt": tags}
+    deliver(house, {**bag, info: b"Title: Other\n"})
+    assert f"'{info}' is not what 'tagmanifest-md5.txt' says" in house.take().waiting[0]
+    deliver(house, {info: b"Title: Box\n"})
+    assert len(house.items(house.take())) == 1
+
+
 def test_lists_in_a_folder_of_their_own_are_of_the_images_elsewhere(house: House) -> None:
     lists = {
         f"md5/{name}.md5": f"{md5(content)} *{name}\r\n".encode()

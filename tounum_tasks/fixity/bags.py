@@ -13,6 +13,10 @@ from tounum_tasks.fixity.lists import known_algorithm
 DECLARATION = "bagit.txt"
 _TAG_FILES = ("bagit.txt", "bag-info.txt", "package-info.txt", "manifest-*.txt", "tagmanifest-*.txt")
 FETCH = "fetch.txt"
+# Of bags before 0.97 the library does not read the manifests of tag files, which they have as well; they differ from
+# that version in nothing else that matters here but a name.
+_OLD_VERSION = re.compile(rb"(BagIt-Version:[ \t]*)0\.9[3-6]\b")
+_OLD_NAMES = {"package-info.txt": "bag-info.txt"}
 
 
 class BrokenBag(Exception):
@@ -62,7 +66,10 @@ def read_bag(tag_files: Mapping[str, bytes]) -> Bag:
     names, faults = _as_the_library_knows_them(tag_files)
     with tempfile.TemporaryDirectory() as folder:
         for known, name in names.items():
-            Path(folder, known).write_bytes(tag_files[name])
+            content = tag_files[name]
+            Path(folder, known).write_bytes(
+                _OLD_VERSION.sub(rb"\g<1>0.97", content) if name == DECLARATION else content
+            )
         try:
             bag = bagit.Bag(folder)
         except (bagit.BagError, ValueError, LookupError) as error:
@@ -83,7 +90,7 @@ def _as_the_library_knows_them(tag_files: Mapping[str, bytes]) -> tuple[dict[str
     faults: list[str] = []
     for name, content in tag_files.items():
         kind, _, algorithm = name.removesuffix(".txt").partition("manifest-")
-        known = f"{kind}manifest-{known_algorithm(algorithm)}.txt" if algorithm else name
+        known = f"{kind}manifest-{known_algorithm(algorithm)}.txt" if algorithm else _OLD_NAMES.get(name, name)
         if algorithm and known_algorithm(algorithm) not in bagit.CHECKSUM_ALGOS:
             faults.append(f"'{name}' has checksums of a kind that is not known")
         elif known in names:
