@@ -304,6 +304,19 @@ def test_tag_files_of_old_bags_are_compared_too(house: House, version: str, info
     assert len(house.items(house.take())) == 1
 
 
+@pytest.mark.parametrize("version", ["0.97", "1.0"])
+def test_since_version_1_each_manifest_of_a_bag_lists_all_of_its_payload(house: House, version: str) -> None:
+    declaration = f"BagIt-Version: {version}\nTag-File-Character-Encoding: UTF-8\n".encode()
+    payload = {"data/a.png": png(1), "data/b.png": png(2)}
+    manifests = {
+        "manifest-md5.txt": sums("md5", payload),
+        "manifest-sha256.txt": sums("sha256", {"data/a.png": png(1)}),
+    }
+    deliver(house, {**payload, "bagit.txt": declaration, **manifests})
+    waiting = " ".join(house.take().waiting)
+    assert ("'data/b.png' is not in 'manifest-sha256.txt'" in waiting) == (version == "1.0") == bool(waiting)
+
+
 def test_lists_in_a_folder_of_their_own_are_of_the_images_elsewhere(house: House) -> None:
     lists = {
         f"md5/{name}.md5": f"{md5(content)} *{name}\r\n".encode()

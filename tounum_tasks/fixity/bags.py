@@ -2,9 +2,10 @@
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import bagit
 
@@ -81,7 +82,18 @@ def read_bag(tag_files: Mapping[str, bytes]) -> Bag:
         for path, digests in bag.entries.items()
         for algorithm, digest in sorted(digests.items())  # they come in any order
     ]
+    if bag.version_info >= (1, 0):
+        faults += _gaps(entries, [name for known, name in names.items() if known.startswith("manifest-")])
     return Bag(entries, faults, int(size[1]) if size else None)
+
+
+def _gaps(entries: Iterable[Entry], manifests: Collection[str]) -> list[str]:
+    """Payload that one manifest has and another has not: since version 1.0 each lists all of it (RFC 8493, 2.1.3)."""
+    listed = {
+        name: {normalize("NFC", entry.paths[0]) for entry in entries if entry.manifest == name} for name in manifests
+    }
+    payload = set().union(*listed.values())
+    return [f"'{path}' is not in '{name}'" for name in sorted(listed) for path in sorted(payload - listed[name])]
 
 
 def _as_the_library_knows_them(tag_files: Mapping[str, bytes]) -> tuple[dict[str, str], list[str]]:
