@@ -322,3 +322,66 @@ def test_colours_of_any_kind_of_number_are_read(kind: type, alpha: bool, compres
         expected[:5, :5] = 255
     data = tiff(samples, photometric="rgb", compression=compression, extrasamples=["unassalpha"] if alpha else None)
     assert np.array_equal(decode(data).rgb, expected)
+
+
+# What TIFF files say in rare ways
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_a_tiff_page_of_which_a_part_was_never_written_is_truncated(depth: type, tile: tuple[int, int] | None) -> None:
+    whole = tiff(picture(40, 60).astype(depth), photometric="rgb", rowsperstrip=None if tile else 10, tile=tile)
+    assert decode(whole)
+    for lacking in (1, 3):
+        with pytest.raises(ItemError, match=rf"{lacking} of \d+ \w+ of the TIFF page were never written") as refused:
+            decode(without_offsets(whole, lacking))
+        assert refused.value.code is ErrorCode.TRUNCATED
+    with pytest.raises(ItemError, match=r"1 of \d+ \w+ of the TIFF page were never written"):
+        decode(with_one_offset_less(whole))
+
+
+def without_offsets(data: bytes, count: int) -> bytes:
+    """Return a TIFF whose last strips or tiles have neither place nor length, as writers leave them that break off."""
+    changed = bytearray(data)
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        for code in (273, 279, 324, 325):
+            tag = file.pages.first.tags.get(code)
+            if tag:
+                size = tag.valuebytecount // tag.count
+                changed[tag.valueoffset + (tag.count - count) * size : tag.valueoffset + tag.count * size] = bytes(
+                    count * size
+                )
+    return bytes(changed)
+
+
+def with_one_offset_less(data: bytes) -> bytes:
+    """Return a TIFF whose tables are an entry shorter than its picture."""
+    changed = bytearray(data)
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        for code in (273, 279, 324, 325):
+            tag = file.pages.first.tags.get(code)
+            if tag:
+                struct.pack_into("<I", changed, tag.offset + 4, tag.count - 1)
+    return bytes(changed)
+
+
+NOISE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(saved(NOISE, "TIFF", compression="tiff_adobe_deflate"), id="8 bits"),
+        pytest.param(tiff(NOISE.astype(np.uint16), photometric="rgb", compression="zlib"), id="16 bits"),
+    ],
+)
+def test_a_changed_byte_in_a_deflated_tiff_page_is_noticed(data: bytes) -> None:
+    assert decode(data)
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        page = file.pages.first
+        end = page.dataoffsets[0] + page.databytecounts[0]
+    changed = bytearray(data)
+    changed[end - 1] ^= 1  # of its checksum, which says as much as one in its pixels
+    with pytest.raises(ItemError, match="a checksum in the TIFF page is wrong") as refused:
+        decode(bytes(changed))
+    assert refused.value.code is ErrorCode.CORRUPT

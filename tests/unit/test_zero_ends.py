@@ -3,10 +3,13 @@
 import random
 import struct
 from collections.abc import Callable
+from io import BytesIO
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from benchmarks.zero_ends import KINDS, tiff, tilted, whole_forms
 from tests.image_files import picture, saved
@@ -186,3 +189,76 @@ def test_a_list_of_pages_that_is_zeros_proves_it() -> None:
     with pytest.raises(ItemError) as refused:
         decode(cut_at(data, len(data) // 2))
     assert refused.value.code == ErrorCode.TRUNCATED and "zero" in str(refused.value)
+
+
+# Coded pixels of TIFF pages
+
+
+BILEVEL = Image.fromarray(RGB).convert("1")
+CODED = {
+    "Deflate": saved(RGB, "TIFF", compression="tiff_adobe_deflate", strip_size=1 << 30),
+    "JPEG": saved(RGB, "TIFF", compression="jpeg", strip_size=1 << 30),
+    "fax G4": saved(BILEVEL, "TIFF", compression="group4"),
+    "fax G3": saved(BILEVEL, "TIFF", compression="group3"),
+}
+
+
+@pytest.mark.parametrize("kind", CODED)
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.15])
+def test_coded_pixels_of_a_tiff_page_that_end_in_zeros_are_told_with_their_share(kind: str, share: float) -> None:
+    data = CODED[kind]
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        page = file.pages.first
+        start, length = page.dataoffsets[0], page.databytecounts[0]
+    zeros = int(share * length)
+    cut = data[: start + length - zeros] + bytes(zeros) + data[start + length :]
+    assert decode(cut).suspect_end == pytest.approx(share, abs=0.01)
+    assert decode(data).suspect_end is None
+
+
+@pytest.mark.parametrize(
+    "compression", ["tiff_adobe_deflate", "tiff_lzw", "zstd", "lzma", "jpeg", "packbits", "group4", "group3"]
+)
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_plain_tiff_pages_are_not_suspected(compression: str, value: int) -> None:
+    page = Image.fromarray(np.full((1500, 2000), value, np.uint8))
+    page = page.convert("1") if compression.startswith("group") else page
+    assert decode(saved(page, "TIFF", compression=compression)).suspect_end is None
+
+
+def rle_bmp() -> bytes:
+    """Run lengths of one byte each, in a BMP file of 16 x 200 pixels with a palette of greys."""
+    pixels = np.random.default_rng(5).integers(1, 256, (200, 16), dtype=np.uint8)
+    rows = b"".join(b"".join(bytes([1, value]) for value in row) + b"\0\0" for row in pixels) + b"\0\1"
+    palette = b"".join(bytes([value, value, value, 0]) for value in range(256))
+    start = 54 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, 16, 200, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", start + len(rows), 0, 0, start) + header + palette + rows
+
+
+def in_text() -> bytes:
+    return b"P3\n320 192\n255\n" + b"\n".join(b" ".join(b"%d" % v for v in row) for row in RGB.reshape(192, -1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(saved(RGB, "PNG"), id="PNG"),
+        pytest.param(saved(RGB, "AVIF"), id="AVIF"),
+        pytest.param(rle_bmp(), id="BMP with run lengths"),
+        pytest.param(in_text(), id="PNM in text"),
+        pytest.param(tiff(RGB, photometric="rgb", compression="zlib", rowsperstrip=16), id="TIFF"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.05, 0.4])
+def test_what_ends_in_zeros_is_to_be_copied_again_not_scanned_again(data: bytes, share: float) -> None:
+    try:
+        assert decode(cut_at(data, len(data) - int(share * len(data)))).suspect_end
+    except ItemError as error:
+        assert error.code is ErrorCode.TRUNCATED
+
+
+def test_run_lengths_that_end_early_are_truncated() -> None:
+    with pytest.raises(ItemError) as refused:
+        decode(rle_bmp()[:-2000])
+    assert refused.value.code is ErrorCode.TRUNCATED

@@ -92,6 +92,7 @@ def _answer(file: OpenFile, order: dict[str, Any], buffer: "_PixelBuffer") -> di
             else:
                 answer = {"pages": file.count_pages(limits)}
     except ItemError as error:
+        error = file.explained(error)
         answer = {"code": error.code, "message": str(error)}
     return {**answer, "seconds": time.process_time() - started}
 

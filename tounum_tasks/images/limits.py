@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tounum_tasks.errors import ErrorCode, ItemError
 
 _OUT_OF_MEMORY = re.compile("failed to allocate|insufficient memory|out of memory", re.IGNORECASE)  # OpenCV, libavif
+_ENDS_EARLY = re.compile("truncated|not enough image data", re.IGNORECASE)
 BYTES_PER_PIXEL = 8  # 16 bits RGBA: the most that a scanner gives
 
 
@@ -93,7 +94,7 @@ def hostile_input(format_name: str) -> Iterator[None]:
                 ErrorCode.UNSUPPORTED,
                 f"{format_name} files of this kind are not read ({reason}); convert it to TIFF or PNG",
             ) from error
-        code = ErrorCode.TRUNCATED if "truncated" in reason.lower() else ErrorCode.CORRUPT
+        code = ErrorCode.TRUNCATED if _ENDS_EARLY.search(reason) else ErrorCode.CORRUPT
         raise ItemError(code, f"the {format_name} data cannot be decoded ({reason})") from error
 
 

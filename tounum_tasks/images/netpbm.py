@@ -14,6 +14,7 @@ from tounum_tasks.errors import ErrorCode, ItemError
 _TOKEN = re.compile(rb"(?:[ \t\r\n\v\f]+|#[^\r\n]*[\r\n])*([^ \t\r\n\v\f#]+)")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _MAGIC = re.compile(rb"[ \t\r\n]*P[1-7Ff][ \t\r\n]")
+_MAX_DIGITS = 64
 _PAM_FIELDS = (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL")
 
 
@@ -138,6 +139,8 @@ def _plain_samples(data: bytes, header: NetpbmHeader, count: int) -> NDArray[np.
         values = digits[:count] - np.uint8(ord("0"))
     else:
         words = text.split(maxsplit=count)[:count]
+        if max(map(len, words), default=0) > _MAX_DIGITS:  # an array would have room for the longest in every place
+            raise ItemError(ErrorCode.CORRUPT, "the PNM file has words where numbers belong")
         try:
             values = np.array(words).astype(np.int64)
         except (ValueError, OverflowError) as error:

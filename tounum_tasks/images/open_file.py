@@ -145,6 +145,14 @@ class OpenFile:
         blocks = _BLOCKS[self.format](self._mapped[:]) if self.format in _BLOCKS else None
         return read_metadata(self._mapped, self.format, size, dpi=dpi, turned=turned, offset=offset, blocks=blocks)
 
+    def explained(self, error: ItemError) -> ItemError:
+        """Return why a page was refused: not for damage, if all that lacks is the end of the file."""
+        if error.code is ErrorCode.CORRUPT and not self._mapped[-zero_end.MIN_ZERO_BYTES :].strip(b"\0"):
+            return ItemError(
+                ErrorCode.TRUNCATED, f"the {self.format} file ends in zero bytes; was it copied completely?"
+            )
+        return error
+
     def _page_offsets(self, limits: ImageLimits) -> list[int]:
         if not self._offsets:
             self._offsets = page_offsets(cast(bytes, self._mapped), limits)
@@ -268,6 +276,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     limits.check_size(header.width, header.height)
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
     _check_square_size(header.width, header.height, header.resolution, limits)
+    tiff.check_segments(data, header)
     is_ours = header.is_deep or header.is_premultiplied or header.greys_in_jpeg
     samples = tiff.read_deep(data, header) if is_ours else None
     image: Image.Image | None = _load_tiff(data, header) if samples is None else None

@@ -1,4 +1,4 @@
-"""Where the pixels of files without compression end in zeros, in the order of the file (see :mod:`~.zero_end`)."""
+"""Where the pixels of files without checksums end in zeros, in the order of the file (see :mod:`~.zero_end`)."""
 
 import struct
 from typing import Any
@@ -9,12 +9,17 @@ from numpy.typing import NDArray
 from tounum_tasks.images import netpbm, zero_end
 from tounum_tasks.images.tiff import TiffHeader
 
+_RAW, _PACKBITS = 1, 32773  # PackBits, which may write zeros, lacks pixels where it is cut
+
 
 def tiff_suspect_end(data: Any, header: TiffHeader) -> float | None:
-    """Return the share of a TIFF page behind a cut; None without one, or for pages that are compressed or below 8
-    bits.
+    """Return the share of a TIFF page behind a cut, by its coded bytes where it is compressed.
+
+    None without a cut, and for pages below 8 bits that are not compressed.
     """
-    if header.compression != 1 or header.bits not in (8, 16, 32, 64) or not header.segments:
+    if header.compression not in (_RAW, _PACKBITS):
+        return zero_end.share_of_coded(bytes(data[start : start + length]) for start, length in _backwards(header))
+    if header.compression != _RAW or header.bits not in (8, 16, 32, 64) or not header.segments:
         return None
     planes = header.samples if header.planar else 1
     per_plane = len(header.segments) // planes
@@ -28,6 +33,10 @@ def tiff_suspect_end(data: Any, header: TiffHeader) -> float | None:
     sizes = [segment.shape[0] * segment.shape[1] for segment in segments]
     whole = _whole_before_cut(segments[plane], header)
     return None if whole is None else round(1 - (sum(sizes[: plane.start]) + whole) / sum(sizes), 4)
+
+
+def _backwards(header: TiffHeader) -> list[tuple[int, int]]:
+    return sorted(set(header.segments), reverse=True)
 
 
 def _whole_before_cut(segments: list[NDArray[np.generic]], header: TiffHeader) -> int | None:

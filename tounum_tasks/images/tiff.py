@@ -6,6 +6,7 @@ first.
 """
 
 import logging
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _TIFFFILE_CODECS = (1, 8, 32773, 32946)  # none, deflate, PackBits, old deflate: read without further packages
 _OPENCV_CODECS = (1, 5, 7, 8, 32773, 32946)
+_DEFLATE, _OLD_JPEG = (8, 32946), 6
+_UNPACKED_AT_ONCE = 1 << 20
 _MAX_SAMPLES = 8
 _UNREAD_CODECS = {
     34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34715: "JBIG2", 34887: "LERC",
@@ -128,10 +131,49 @@ def read_header(data: "IO[bytes]", size: int) -> TiffHeader:
         )
 
 
+def check_segments(data: Any, header: TiffHeader) -> None:
+    """Look whether all strips or tiles of a page were written, and compare the checksums of those in Deflate.
+
+    Decoders take what lacks for black, or for the header of the file, and compare no checksum of a strip whose pixels
+    they have.
+
+    Raises:
+        ItemError: TRUNCATED or CORRUPT.
+    """
+    if header.compression == _OLD_JPEG:  # its stream lies elsewhere
+        return
+    rows, columns = (max(side, 1) for side in header.segment_shape)
+    across = -(-header.width // columns) if header.tiled else 1
+    expected = -(-header.height // rows) * across * (header.samples if header.planar else 1)
+    lacking = expected - sum(start > 0 for start, _ in header.segments[:expected])
+    if lacking:
+        kind = "tiles" if header.tiled else "strips"
+        raise ItemError(
+            ErrorCode.TRUNCATED, f"{lacking} of {expected} {kind} of the TIFF page were never written; save it again"
+        )
+    if header.compression in _DEFLATE:
+        for start, length in header.segments:
+            _check_deflate(bytes(data.getvalue()[start : start + length]))
+
+
+def _check_deflate(coded: bytes) -> None:
+    """Unpack a stream up to the checksum at its end (RFC 1950); what else is wrong with it is told by decoders."""
+    stream = zlib.decompressobj()
+    try:
+        while coded and not stream.eof:
+            stream.decompress(coded, _UNPACKED_AT_ONCE)
+            coded = stream.unconsumed_tail
+    except zlib.error as error:
+        if "incorrect data check" in str(error):
+            raise ItemError(
+                ErrorCode.CORRUPT, "a checksum in the TIFF page is wrong: its content has changed"
+            ) from error
+
+
 def _greys_in_jpeg(page: "tifffile.TiffPage", size: int) -> tuple[int, int] | None:
     """Return where the JPEG stream of a page of greys in old-style JPEG lies (TIFF 6.0, section 22), if it is whole."""
     start, length = (np.ravel(page.tags.valueof(tag, 0))[0] for tag in (513, 514))
-    is_old = int(page.compression) == 6 and page.samplesperpixel == 1
+    is_old = int(page.compression) == _OLD_JPEG and page.samplesperpixel == 1
     return (int(start), int(length)) if is_old and start and length and start + length <= size else None
 
 

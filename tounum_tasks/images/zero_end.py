@@ -20,7 +20,7 @@ the edges of tiles, in steps, as that of no picture does: all along it, the pixe
 not fade. A cut at the very end of a row of tiles cannot be told.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ _STRONG = 1 / 8  # of the strongest ink
 _KEPT = 0.8  # strength of a stroke that does not fade, over that of the row above
 _MIN_STROKES, _MIN_STROKES_RIGHT = 4, 2
 _MIN_ENDS, _MOST_SHARP_ENDS = 20, 0.2  # of strokes above the cut
-_MIN_ZERO_BYTES = 64  # at the end of coded pixels
+MIN_ZERO_BYTES = 64  # at the end of coded pixels
 _MIN_ZERO_PIXELS = 64  # at the end of tiles: the darkest corners of pictures are smaller
 _MIN_STEPS = 16  # pixels of an edge that no picture has
 
@@ -193,6 +193,26 @@ def zeros_behind(coded: bytes, pixels: int) -> float | None:
     """
     content = coded.rstrip(b"\0")
     zeros = len(coded) - len(content)
-    if zeros < _MIN_ZERO_BYTES or zeros * 50 < len(coded) or len(coded) * 50 < pixels:
+    if zeros < MIN_ZERO_BYTES or zeros * 50 < len(coded) or len(coded) * 50 < pixels:
         return None
     return round(zeros / len(coded), 4)
+
+
+def share_of_coded(parts: Iterable[bytes]) -> float | None:
+    """Return the share, 0..1, of coded bytes that is zeros at their end, None if those are too few.
+
+    Coders for TIFF pages, however plain, end in a marker, a checksum or a code that is not zero.
+
+    Args:
+        parts: strips or tiles as they are coded, from the last one of the file.
+    """
+    zeros = whole = 0
+    is_end = True
+    for part in parts:
+        content = part.rstrip(b"\0") if is_end else part
+        zeros += len(part) - len(content)
+        whole += len(part)
+        is_end = not content
+    if zeros < MIN_ZERO_BYTES:
+        return None
+    return max(round(zeros / whole, 4), 0.0001)
