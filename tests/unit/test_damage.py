@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.image_files import picture, saved
 from tests.unit.published import DATE, Night, caption_all, pin, process
 from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, FailureRateExceeded
@@ -211,3 +212,67 @@ def test_a_confidence_that_is_no_number_is_never_sure(tmp_path: Path, confidence
         cache.commit([{**row, "confidence": confidence} for row in cache.rows(wanted).values()])
     night.publish(plan)
     assert night.column(plan, "needs_review") == [True, True, True, None]
+
+
+# Originals
+
+
+@pytest.mark.parametrize("label", ["Text", "Photo"])
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_damaged_original_replaces_no_copy(tmp_path: Path, label: str, is_gone: bool) -> None:
+    night = Night(tmp_path)
+    plan = night.plan("first", enhancement="off")
+    process(plan, night.settings, label=label)
+    night.publish(plan)
+    (copy,) = (path for path in tmp_path.rglob("1.png") if "originals" not in path.parts)
+    good = copy.read_bytes()
+    original = file_of(night, "originals") / DATE / night.batch_id / "1.png"
+    change_a_bit(original)
+    shutil.rmtree(file_of(night, "stages/route"))
+    if is_gone:
+        copy.unlink()
+    second = night.plan("second", enhancement="off")
+    with pytest.raises(EnvironmentFault, match=r"1\.png.* not what was taken in: restore it from a backup"):
+        process(second, night.settings, label=label)
+        night.publish(second)
+    assert not copy.exists() if is_gone else copy.read_bytes() == good
+    original.write_bytes(good)
+    process(second, night.settings, label=label)
+    night.publish(second)
+    assert copy.read_bytes() == good
+
+
+def test_a_lost_copy_is_not_put_again_from_a_damaged_original(night: Night, tmp_path: Path) -> None:
+    plan = night.plan("third", enhancement="classic")
+    process(plan, night.settings)
+    night.publish(plan)
+    (copy,) = (tmp_path / "non_photos").rglob("1.png")
+    copy.unlink()
+    change_a_bit(file_of(night, "originals") / DATE / night.batch_id / "1.png")
+    with pytest.raises((EnvironmentFault, ConfigurationError), match=r"1\.png is not what was taken in"):
+        restore(night.settings, DATE, night.batch_id, 3)
+    assert not copy.exists()
+
+
+def test_a_lost_original_holds_up_no_other_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOUNUM_MIN_FREE_GIB", "0")
+    for box in ("One", "Two"):
+        (tmp_path / "ingest" / box).mkdir(parents=True)
+        (tmp_path / "ingest" / box / f"{box}.png").write_bytes(saved(picture(seed=len(box) + ord(box[0])), "PNG"))
+        (tmp_path / "ingest" / box / "_READY").touch()
+    command = ["run", "--ingest", str(tmp_path / "ingest"), "--lake", str(tmp_path / "lake")]
+    assert main(command) == 0
+    for folder in ("stages", "manifests", "manifests_history"):
+        shutil.rmtree(tmp_path / "lake" / folder)
+    (lost,) = (tmp_path / "lake" / "originals").rglob("One.png")
+    lost.unlink()
+    capsys.readouterr()
+    assert main([*command, "--batch-date", lost.parts[-3]]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "one-" in said.lower() and "One.png is gone: restore it, then run again" in said
+    (manifest,) = (tmp_path / "lake" / "manifests").rglob("manifest.parquet")
+    assert manifest.parent.name.lower().startswith("two")
+    (report,) = sorted((tmp_path / "lake" / "reports").rglob("*.html"), key=lambda path: path.stat().st_mtime)[-1:]
+    assert "One.png is gone" in report.read_text()

@@ -4,7 +4,7 @@ import argparse
 import datetime as dt
 import logging
 
-from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.intake.register import register
 from tounum_tasks.logs import about
 from tounum_tasks.plan import RunPlan, RunRequest
@@ -46,25 +46,39 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         FailureRateExceeded: after publishing.
-        ConfigurationError, EnvironmentFault: nothing half is published; run again to go on.
+        ConfigurationError: nothing is published; run again to go on.
+        EnvironmentFault: a batch is not published, nor half of it, while all others are; run again to go on.
     """
     settings = _settings(arguments)
     plan = register(_request(arguments, settings), settings)
-    shards = plan.shards()
-    for number, shard in enumerate(shards, start=1):
-        for step in STEPS:
-            with about(batch=shard.batch_id, shard=shard.shard):
-                log.info("Shard %d of %d: %s", number, len(shards), step.name)
-                run_step(step.name, plan, shard, settings)
-    _conclude(plan, settings)
+    faults = _run_shards(plan, settings)
+    told = [f"{batch_id} is not published: {fault}" for batch_id, fault in faults.items()]
+    batches = [batch for batch in plan.batches if batch.batch_id not in faults]
+    plan = plan.model_copy(update={"batches": batches, "faults": [*plan.faults, *told]})
+    if batches or not told:
+        publish_stage.run(plan, settings)
+        report_stage.run(plan, settings)
+        print_run(plan, settings)
+    if told:
+        raise EnvironmentFault(" ".join(told))
+    verdict.check(plan, settings)
     return 0
 
 
-def _conclude(plan: RunPlan, settings: Settings) -> None:
-    publish_stage.run(plan, settings)
-    report_stage.run(plan, settings)
-    print_run(plan, settings)
-    verdict.check(plan, settings)
+def _run_shards(plan: RunPlan, settings: Settings) -> dict[str, EnvironmentFault]:
+    """Run all steps; return what stopped a batch, by its id: the others are not held up."""
+    faults: dict[str, EnvironmentFault] = {}
+    shards = plan.shards()
+    for number, shard in enumerate(shards, start=1):
+        with about(batch=shard.batch_id, shard=shard.shard):
+            try:
+                for step in STEPS if shard.batch_id not in faults else ():
+                    log.info("Shard %d of %d: %s", number, len(shards), step.name)
+                    run_step(step.name, plan, shard, settings)
+            except EnvironmentFault as fault:
+                log.error("This batch is not published: %s", fault)
+                faults[shard.batch_id] = fault
+    return faults
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -29,7 +29,7 @@ from tounum_tasks.restore.enhance import AUTO_ENGINE, enhance
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps import measure_and_enhance, route
 from tounum_tasks.steps.measure_and_enhance import enhanced_path
-from tounum_tasks.steps.originals import Originals, read_sidecar
+from tounum_tasks.steps.originals import Originals, copy_original, read_sidecar
 from tounum_tasks.steps.pins import engine_named
 from tounum_tasks.steps.places import NON_PHOTOS, Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import Cache
@@ -232,10 +232,7 @@ class BatchFiles:
         elif place == self._places.of_reason(item):
             place.storage.write_bytes(place.path, reason_content(item, row["error_code"], row["error_message"]))
         else:
-            try:
-                place.storage.copy_from(self._lake, item.original, place.path)
-            except FileNotFoundError as error:
-                raise self._gone(item) from error
+            copy_original(self._lake, item, place.storage, place.path, as_it_is=row["label"] is None)
         self._present[place.uri] = place
 
     def _remove_others(self, kept: set[str]) -> int:

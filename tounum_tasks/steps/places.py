@@ -21,7 +21,7 @@ from tounum_tasks.items import Item, originals_of
 from tounum_tasks.names import MAX_NAME_BYTES, safe_key
 from tounum_tasks.page_flags.flags import BLANK
 from tounum_tasks.settings import Settings
-from tounum_tasks.steps.originals import Originals
+from tounum_tasks.steps.originals import Originals, read_original
 from tounum_tasks.steps.sidecars import XMP_SUFFIX
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
@@ -159,9 +159,13 @@ def photo_content(
     Args:
         enhanced: the file with the enhanced pixels, or None if nothing was changed.
         dpi: resolution that a PNG of one page states.
+
+    Raises:
+        EnvironmentFault: the original is gone.
+        ItemError: the original is not what was taken in.
     """
     if item.pages == 1:
-        return enhanced if enhanced is not None else originals.lake.read_bytes(item.original)
+        return enhanced if enhanced is not None else read_original(originals.lake, item)
     page, metadata = originals.decode_with_metadata(item, limits)
     rgb = page.rgb if enhanced is None else decode(enhanced, limits=limits).rgb
     return encode(rgb, format=ImageFormat.PNG, dpi=dpi, metadata=metadata)

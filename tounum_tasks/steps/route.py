@@ -15,13 +15,13 @@ import pyarrow as pa
 
 from tounum_tasks.batches import in_order
 from tounum_tasks.classify.labels import PHOTO
-from tounum_tasks.errors import EnvironmentFault, ErrorCode
+from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.items import Item
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps import measure_and_enhance
 from tounum_tasks.steps.classify import bucket_for
-from tounum_tasks.steps.originals import Originals, limits_of
+from tounum_tasks.steps.originals import Originals, copy_original, limits_of
 from tounum_tasks.steps.places import Place, Places, photo_content, reason_content
 from tounum_tasks.steps.shard import ShardWork
 from tounum_tasks.store.base import Storage
@@ -159,6 +159,8 @@ class _Routing:
                 f"What belongs to {routed.item.source_path} is gone from {self.work.lake.root} or damaged: run the "
                 "task measure_and_enhance again."
             ) from error
+        except ItemError as error:
+            raise EnvironmentFault(f"{routed.item.source_path} page {routed.item.page}: {error}.") from error
 
     def _put_original(self, item: Item, bucket: str | None, measured: dict) -> tuple[Place, str]:
         """Put a file as it came where it belongs, or into quarantine; return the place and its sha256."""
@@ -170,7 +172,7 @@ class _Routing:
                 return reason, hashlib.sha256(note).hexdigest()
         place = self.places.in_quarantine(item) if bucket is None else self.places.among_non_photos(item, bucket)
         if place not in self.copied:
-            self.copied[place], _ = place.storage.copy_from(self.work.lake, item.original, place.path)
+            self.copied[place] = copy_original(self.work.lake, item, place.storage, place.path, as_it_is=bucket is None)
         return place, self.copied[place]
 
     def _put_photo(self, item: Item, measured: dict) -> tuple[Place, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import IO, Literal, Protocol
 
-from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.errors import DamagedFile, EnvironmentFault
 
 CHUNK_BYTES = 1 << 20
 TEMPORARY_FOLDER = ".tmp"
@@ -95,6 +95,7 @@ class Storage:
         path: str,
         *,
         size: int | None = None,
+        sha256: str | None = None,
         version: str = "",
         hashers: Iterable[Hasher] = (),
     ) -> tuple[str, int]:
@@ -102,11 +103,13 @@ class Storage:
 
         Args:
             size: how many bytes there should be.
+            sha256: of the bytes that there should be.
             version: of which version.
             hashers: are fed with the bytes, too.
 
         Raises:
             ChangedWhileRead: it is another version, or has another size; nothing was written.
+            DamagedFile: it has another sha256; nothing was written.
         """
         digest, count = hashlib.sha256(), 0
         fed: list[Hasher] = [digest, *hashers]
@@ -120,6 +123,8 @@ class Storage:
                 writer.write(chunk)
             if size is not None and count != size:
                 raise ChangedWhileRead(f"{source.url(source_path)} has not {size} bytes any more.")
+            if sha256 is not None and digest.hexdigest() != sha256:
+                raise DamagedFile(f"{source.url(source_path)} does not hold what was written to it.")
         return digest.hexdigest(), count
 
     def sha256(self, path: str) -> str:
