@@ -385,3 +385,54 @@ def test_a_changed_byte_in_a_deflated_tiff_page_is_noticed(data: bytes) -> None:
     with pytest.raises(ItemError, match="a checksum in the TIFF page is wrong") as refused:
         decode(bytes(changed))
     assert refused.value.code is ErrorCode.CORRUPT
+
+
+def test_a_palette_of_8_bits_is_read_as_libtiff_reads_it() -> None:
+    indexed = Image.fromarray(RGB).quantize(64)
+    data = bytearray(saved(indexed, "TIFF"))
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        palette = file.pages.first.tags[320]
+        colours = (palette.value // 256).ravel().astype("<u2").tobytes()
+        data[palette.valueoffset : palette.valueoffset + len(colours)] = colours
+    assert np.array_equal(decode(bytes(data)).rgb, np.asarray(indexed.convert("RGB")))
+
+
+def raw_tiff(pixels: bytes, bits: tuple[int, ...], photometric: int, *more: tuple[int, int, int, int]) -> bytes:
+    """Return a page of 60 x 40 pixels in one strip, with tags of our own: (tag, type, count, value)."""
+    tags = [
+        (256, 3, 1, 60), (257, 3, 1, 40), (258, 3, len(bits), 8), (259, 3, 1, 1), (262, 3, 1, photometric),
+        (273, 4, 1, 8 + 2 * len(bits)), (277, 3, 1, len(bits)), (278, 3, 1, 40), (279, 4, 1, len(pixels)), *more,
+    ]  # fmt: skip
+    if len(bits) < 3:
+        tags[2] = (258, 3, len(bits), sum(value << 16 * place for place, value in enumerate(bits)))
+    head = struct.pack(f"<{len(bits)}H", *bits) + pixels
+    table = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<I", 8 + len(head)) + head + struct.pack("<H", len(tags)) + table + bytes(4)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_raw_colours_that_are_coarser_than_brightness_are_read(told: bool) -> None:
+    colour = (200, 120, 40)
+    y, cb, cr = (int(value) for value in np.asarray(Image.new("RGB", (1, 1), colour).convert("YCbCr"))[0, 0])
+    blocks = bytes([y, y, y, y, cb, cr]) * (30 * 20)
+    data = raw_tiff(blocks, (8, 8, 8), 6, *([(530, 3, 2, 2 | 2 << 16)] if told else []))
+    page = decode(data)
+    assert page.rgb.shape == (40, 60, 3) and page.colour_mode == "rgb"
+    assert np.abs(page.rgb.astype(int) - colour).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(raw_tiff(bytes(60 * 40 * 2), (5, 6, 5), 2), id="5, 6 and 5 bits"),
+        pytest.param(raw_tiff(bytes(60 * 40 * 5), (8, 8, 8, 16), 2), id="8 bits and alpha of 16"),
+        pytest.param(raw_tiff(bytes(60 * 40 * 3), (24,), 1), id="24 bits"),
+        pytest.param(raw_tiff(bytes(-(-60 * 11 // 8) * 40), (11,), 1), id="11 bits"),
+        pytest.param(raw_tiff(bytes(60 * 40 * 6), (12,) * 4, 5), id="inks of 12 bits"),
+        pytest.param(raw_tiff(bytes(60 * 40 * 6), (16,) * 3, 2, (339, 3, 1, 3), (317, 3, 1, 3)), id="half, predicted"),
+    ],
+)
+def test_samples_that_no_library_here_unpacks_are_unsupported_not_damaged(data: bytes) -> None:
+    with pytest.raises(ItemError) as refused:
+        decode(data)
+    assert refused.value.code is ErrorCode.UNSUPPORTED

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LIBPNG_LONGEST_SIDE = 1_000_000
 _HEAD = 1 << 20  # enough to tell a format
-_ORIENTATION = 274
+_ORIENTATION, _COLOUR_MAP = 274, 320
 _CMYK_SPACE = b"CMYK"  # in the header of an ICC profile
 
 _CHECKS: dict[ImageFormat, Callable[[bytes], None]] = {
@@ -277,7 +277,7 @@ def _decode_tiff(mapped: MappedFile, offset: int, page: int, limits: ImageLimits
     limits.check_samples(header.width, header.height, header.bytes_per_pixel)
     _check_square_size(header.width, header.height, header.resolution, limits)
     tiff.check_segments(data, header)
-    is_ours = header.is_deep or header.is_premultiplied or header.greys_in_jpeg
+    is_ours = header.is_deep or header.is_premultiplied or header.greys_in_jpeg or header.is_coarse_in_colour
     samples = tiff.read_deep(data, header) if is_ours else None
     image: Image.Image | None = _load_tiff(data, header) if samples is None else None
     if image and image.mode.startswith("I;16") and header.photometric == 1:
@@ -329,6 +329,9 @@ def _load_tiff(data: Any, header: tiff.TiffHeader) -> ImageFile.ImageFile:
             f"{header.photometric} and compression {header.compression} are not read",
         ) from error
     image.load()
+    colour_map = cast(Any, image).tag_v2.get(_COLOUR_MAP, ())
+    if image.mode == "P" and max(colour_map, default=256) < 256:  # of 8 bits, as libtiff takes it; they should be 16
+        image.putpalette(bytes(colour_map), "RGB;L")
     return image
 
 
@@ -360,7 +363,7 @@ def _has_alpha(samples: NDArray[np.generic], colours: int, header: tiff.TiffHead
 
 def _deep_tiff_to_rgb(samples: NDArray[np.generic], header: tiff.TiffHeader) -> NDArray[np.uint8]:
     """Convert HxW or HxWxC samples of a TIFF page to uint8 HxWx3 sRGB on white."""
-    colours = {0: 1, 1: 1, 2: 3, 5: 4}.get(header.photometric, 0)
+    colours = {0: 1, 1: 1, 2: 3, 5: 4, 6: 3}.get(header.photometric, 0)
     samples = samples[..., None] if samples.ndim == 2 else samples
     if not colours or samples.ndim != 3 or samples.shape[2] < colours:
         raise ItemError(

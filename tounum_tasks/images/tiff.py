@@ -31,6 +31,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _TIFFFILE_CODECS = (1, 8, 32773, 32946)  # none, deflate, PackBits, old deflate: read without further packages
 _OPENCV_CODECS = (1, 5, 7, 8, 32773, 32946)
+_OPENCV_BITS = (10, 12, 14, 16, 32, 64)
 _DEFLATE, _OLD_JPEG = (8, 32946), 6
 _UNPACKED_AT_ONCE = 1 << 20
 _MAX_SAMPLES = 8
@@ -63,6 +64,7 @@ class TiffHeader:
     greys_in_jpeg: (
         tuple[int, int] | None
     )  # (offset, bytes) of the whole JPEG stream of a page of greys in old-style JPEG
+    is_coarse_in_colour: bool  # raw YCbCr with less colour than brightness
 
     @property
     def bytes_per_pixel(self) -> float:
@@ -128,6 +130,7 @@ def read_header(data: "IO[bytes]", size: int) -> TiffHeader:
             tiled=page.is_tiled,
             big_endian=file.byteorder == ">",
             greys_in_jpeg=_greys_in_jpeg(page, size),
+            is_coarse_in_colour=_is_coarse_in_colour(page),
         )
 
 
@@ -177,7 +180,14 @@ def _greys_in_jpeg(page: "tifffile.TiffPage", size: int) -> tuple[int, int] | No
     return (int(start), int(length)) if is_old and start and length and start + length <= size else None
 
 
+def _is_coarse_in_colour(page: "tifffile.TiffPage") -> bool:
+    is_raw_ycbcr = int(page.photometric) == 6 and int(page.compression) == 1
+    return is_raw_ycbcr and tuple(page.tags.valueof(530, (2, 2))) != (1, 1)
+
+
 def _check_is_read(page: "tifffile.TiffPage") -> None:
+    if not isinstance(page.bitspersample, int):
+        raise ItemError(ErrorCode.UNSUPPORTED, "TIFF pages whose samples have different numbers of bits are not read")
     if page.samplesperpixel > _MAX_SAMPLES:
         raise ItemError(ErrorCode.UNSUPPORTED, f"TIFF pages with {page.samplesperpixel} samples per pixel are not read")
     if int(page.sampleformat) in (5, 6):
@@ -210,14 +220,17 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
         HxW or HxWxC in the order of the file (RGB, RGBA, ...), in the file's own type.
 
     Pillow asks libtiff for the colours of greys in old-style JPEG, which fails: their stream is read as a JPEG file.
+    It misreads raw pixels whose colours are coarser than their brightness.
     OpenCV decodes most compressions but only grey, RGB and RGBA that is stored pixel by pixel. The other
     layouts go through tifffile, which knows every layout but few compressions without further packages.
     """
     if header.greys_in_jpeg:
         return upright(_greys(data.getvalue(), header), header.orientation)
+    if header.is_coarse_in_colour:
+        return _opencv_samples(data)
     is_half = header.sample_format == 3 and header.bits < 32
     by_opencv = (
-        header.bits > 8  # of signed bytes it takes RGBA for something else
+        header.bits in _OPENCV_BITS  # of signed bytes it takes RGBA for something else
         and not header.planar
         and not is_half
         and header.samples in (1, 3, 4)
@@ -233,14 +246,27 @@ def read_deep(data: Any, header: TiffHeader) -> NDArray[np.generic] | None:
                 "save it with Deflate",
             )
         return None
+    samples = _tifffile_samples(data, header)
+    if header.planar and samples.ndim == 3:
+        samples = np.moveaxis(samples, 0, -1)
+    return upright(samples, header.orientation)
+
+
+def _tifffile_samples(data: Any, header: TiffHeader) -> NDArray[np.generic]:
     import tifffile
 
     data.seek(0)
     with tifffile.TiffFile(data) as file:
-        samples = np.asarray(file.pages.first.asarray())
-    if header.planar and samples.ndim == 3:
-        samples = np.moveaxis(samples, 0, -1)
-    return upright(samples, header.orientation)
+        try:
+            return np.asarray(file.pages.first.asarray())
+        except (ValueError, KeyError, NotImplementedError) as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise ItemError(
+                ErrorCode.UNSUPPORTED,
+                f"TIFF pages of {header.bits} bits that are packed in this way are not read; save it with 16 bits and "
+                "LZW or Deflate",
+            ) from error
 
 
 def _greys(data: bytes, header: TiffHeader) -> NDArray[np.uint8]:
