@@ -1,5 +1,6 @@
 """What is there is said rightly: rare variants are read as libtiff, Photoshop and vips read them, or named."""
 
+import gzip
 import struct
 from io import BytesIO
 
@@ -19,6 +20,10 @@ RGB = picture()
 DEEP = deep_picture()
 EMPTY = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
 FTYP = b"\0\0\0\x18ftyp%s\0\0\0\0mif1%s"
+JPEG_LS = (
+    b"\xff\xd8\xff\xe8\0\x20SPIFF\0" + bytes(24) + b"\xff\xf7\0\x0b\x08\0\x10\0\x10\1\1\x11\0"
+    b"\xff\xda\0\x08\1\1\0\0\0\0" + bytes(30) + b"\xff\xd9"
+)
 
 
 def retagged(data: bytes, tag: int, *, to: int | None = None, value: int | None = None) -> bytes:
@@ -72,6 +77,26 @@ def directories(*tables: list[tuple[int, int, int]], order: str = "<") -> bytes:
         (b"\x80\x2a\x5f\xd7" + bytes(30), "Cineon"),
         (bytes(522) + b"\0\x11\2\xff\x0c\0" + bytes(9), "PICT"),
         (b"\6\6\xed\xf5\xd8\x1d\x46\xe5" + bytes(9), "InDesign"),
+        ('<?xml version="1.0"?><svg xmlns="x"/>'.encode("utf-16-le"), "SVG"),
+        (gzip.compress(b'<?xml version="1.0"?><svg xmlns="x"/>'), "SVG in gzip"),
+        (gzip.compress(struct.pack("<II32x", 1, 88) + b" EMF" + bytes(60)), "(EMF) in gzip"),
+        (gzip.compress(saved(RGB, "TIFF")), "tiff in gzip"),
+        (b"\x1b%-12345X@PJL JOB\n@PJL ENTER LANGUAGE=POSTSCRIPT\n%!PS-Adobe-3.0\n", "PostScript"),
+        (b"\n%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (saved(Image.new("1", (32, 32)), "XBM"), "XBM"),
+        (b"FORM\0\0\0\x64ILBMBMHD" + bytes(92), "ILBM"),
+        (b"RIFF\x64\0\0\0CDRCvrsn" + bytes(92), "CorelDRAW"),
+        (b"\1\0\x09\0\0\3" + bytes(30), "WMF"),
+        (b"\xb1\x68\xde\x3a\x0c\0\0\0" + bytes(4) + saved(RGB, "PCX"), "DCX"),
+        (bytes(2048) + b"PCD_IPI" + bytes(2048), "Photo CD"),
+        (bytes(65) + b"PNTGMPNT" + bytes(512), "MacPaint"),
+        (b"srcdocid: NONE\r\ndstdocid: NONE\r\n" + bytes(2048), "CALS"),
+        (b"II\xbc\0" + bytes(30), "JPEG XR"),
+        (b"\xff\x10\xff\x50" + bytes(30), "JPEG XS"),
+        (b"\0\0\0\x14ftypavci\0\0\0\0avci" + bytes(30), "HEIF without HEVC"),
+        (b"#?RGBE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n", "Radiance"),
+        (b"\x89PNG\r\n\x1a\n" + png_chunk(b"CgBI", b"\x50\0\x20\2") + saved(RGB, "PNG")[8:], "CgBI"),
+        (JPEG_LS, "JPEG-LS"),
     ],
 )
 def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
@@ -165,7 +190,7 @@ def test_a_png_without_what_it_needs_is_corrupt() -> None:
     at = palette.index(b"PLTE") - 4
     length = int.from_bytes(palette[at : at + 4], "big")
     for data, said in (
-        (png[:8] + png_chunk(b"CgBI", b"\x50\0\x20\2") + png[8:], "does not begin with its header"),
+        (png[:8] + png_chunk(b"gAMA", b"\0\0\xb1\x8f") + png[8:], "does not begin with its header"),
         (palette[:at] + palette[at + 12 + length :], "palette"),
     ):
         with pytest.raises(ItemError, match=said) as refused:
@@ -436,3 +461,17 @@ def test_samples_that_no_library_here_unpacks_are_unsupported_not_damaged(data: 
     with pytest.raises(ItemError) as refused:
         decode(data)
     assert refused.value.code is ErrorCode.UNSUPPORTED
+
+
+@pytest.mark.parametrize("before, after", [(b"\r\n", b"\n"), (b"\n", b"\r\n")])
+def test_a_png_that_was_transferred_as_text_is_to_be_copied_again(before: bytes, after: bytes) -> None:
+    with pytest.raises(ItemError, match=r"transferred as text.*copy it again") as refused:
+        decode(saved(RGB, "PNG").replace(before, after))
+    assert refused.value.code is ErrorCode.CORRUPT
+
+
+def test_texts_that_mention_a_drawing_are_no_images() -> None:
+    for text in (b"#define WIDTH 10\nint main(void) {}\n", b"  %!not\n", gzip.compress(b"a log\n" * 99), b"ILBM"):
+        with pytest.raises(ItemError) as refused:
+            detect_format(text)
+        assert refused.value.code is ErrorCode.NOT_AN_IMAGE

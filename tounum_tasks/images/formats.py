@@ -1,6 +1,7 @@
 """What a file is, by its content; the ending of its name plays no part."""
 
 import re
+import zlib
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import PurePosixPath
@@ -79,8 +80,36 @@ _UNREAD: tuple[tuple[bytes, int, str], ...] = (
     (b"\0\x11\2\xff\x0c\0", 522, "Macintosh picture (PICT)"),
     (b"\6\6\xed\xf5\xd8\x1d\x46\xe5", 0, "InDesign"),
     (b"\xd7\xcd\xc6\x9a", 0, "Windows metafile (WMF)"),
+    (b"\1\0\x09\0\0\3", 0, "Windows metafile (WMF)"),
     (b" EMF", 40, "Windows metafile (EMF)"),
+    (b"II\xbc\0", 0, "JPEG XR"),
+    (b"\xff\x10\xff\x50", 0, "JPEG XS"),
+    (b"\0\0\0\x0cJXS \r\n\x87\n", 0, "JPEG XS"),
+    (b"#?RGBE", 0, "Radiance HDR"),
+    (b"EP*\0", 0, "Microsoft Document Imaging (MDI)"),
+    (b"\xb1\x68\xde\x3a", 0, "fax (DCX)"),
+    (b"srcdocid:", 0, "CALS raster"),
+    (b"PCD_IPI", 2048, "Photo CD"),
+    (b"PNTG", 65, "MacPaint"),
+    (b"ILBM", 8, "Amiga (ILBM)"),
+    (b"PBM BMHD", 8, "Deluxe Paint (PBM)"),
+    (b"Paint Shop Pro Image File", 0, "Paint Shop Pro"),
+    (b"CDR", 8, "CorelDRAW"),
+    (b"ACON", 8, "cursor (ANI)"),
+    (b"\0\xffKA", 0, "Affinity"),
+    (b"mimetypeapplication/x-krita", 30, "Krita"),
+    (b"mimetypeimage/openraster", 30, "OpenRaster"),
+    (b"n+1\0", 344, "NIfTI"),
+    (b"\x08\xf2\xa6\xb6", 0, "VIPS"),
+    (b"\xb6\xa6\xf2\x08", 0, "VIPS"),
+    (b"\xabKTX ", 0, "KTX"),
+    (b"ZISRAWFILE", 0, "Zeiss CZI"),
 )
+_IN_IFF_OR_RIFF = frozenset(("Amiga (ILBM)", "Deluxe Paint (PBM)", "CorelDRAW", "cursor (ANI)"))
+_PNG_CHANGED = (b"\x89PNG\n\x1a\n", b"\x89PNG\r\r\n\x1a\r\n", b"\x89PNG\r\n\x1a\r\n", b"\x09PNG\r\n\x1a\n")
+_GZIP = b"\x1f\x8b\x08"
+_POSTSCRIPT = re.compile(rb"(?:\x1b%-12345X(?:@PJL[^\n]*\n)+|\s+)%!PS")
+_XBM = re.compile(rb"(?:\s+|/\*.*?\*/)*#define\s+\w*_?width\s+\d+\s+#define\s+\w*_?height\s+\d+", re.DOTALL)
 _CAMERA_RAW: tuple[tuple[bytes, int, str], ...] = (
     (b"CR\x02", 8, "Canon CR2"),
     (b"IIII", 8, "Phase One IIQ"),
@@ -103,7 +132,9 @@ _BRANDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("jxl ",), "JPEG XL"),
     (("mjp2", "mj2s"), "Motion JPEG 2000"),
     (("jpm ",), "JPEG 2000 compound image (JPM)"),
+    (("jxs ",), "JPEG XS"),
 )
+_HEIF_WITHOUT_HEVC = frozenset(("avci", "avcs", "jpeg", "jpgs", "j2ki", "j2is", "vvic", "vvis", "unif"))
 _SVG = re.compile(
     rb"(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s(?:[^<>\[]|\[.*?\])*>)*<(?:[\w.-]+:)?svg[\s/>]", re.DOTALL | re.IGNORECASE
 )
@@ -126,6 +157,7 @@ def detect_format(data: bytes, name: str = "") -> ImageFormat:
     if found:
         _check_is_installed(found, data)
         return found
+    _check_is_unchanged(data)
     if _is_targa(data):
         raise ItemError(ErrorCode.UNSUPPORTED, "Targa (TGA) files are not read; convert it to TIFF or PNG")
     if not data.strip(b"\0"):
@@ -133,6 +165,14 @@ def detect_format(data: bytes, name: str = "") -> ImageFormat:
     suffix = PurePosixPath(name).suffix.lower()
     claims = f", whatever its ending {suffix} says" if suffix.isascii() and suffix[1:].isalnum() else ""
     raise ItemError(ErrorCode.NOT_AN_IMAGE, f"the content is no image of a known format{claims}")
+
+
+def _check_is_unchanged(data: bytes) -> None:
+    """Raise ItemError for a PNG file whose first bytes show what happened to all of them: they are there for that."""
+    if data.startswith(_PNG_CHANGED):
+        raise ItemError(
+            ErrorCode.CORRUPT, "the PNG file was transferred as text, which changed its bytes; copy it again"
+        )
 
 
 def camera_raw_name(data: bytes) -> str | None:
@@ -198,15 +238,35 @@ def _is_targa(data: bytes) -> bool:
 def _unread_format(data: bytes, brands: tuple[str, ...]) -> str | None:
     """Return the name of a format that is known but not read."""
     for magic, offset, known in _UNREAD:
-        if data.startswith(magic, offset):
+        if data.startswith(magic, offset) and (known not in _IN_IFF_OR_RIFF or data.startswith((b"FORM", b"RIFF"))):
             return known
+    if data.startswith(_GZIP):
+        return _packed_format(data)
+    if not _HEIF_WITHOUT_HEVC.isdisjoint(brands) and _HEIF.isdisjoint(brands):
+        return "HEIF without HEVC"
     if "avif" not in brands and "avis" not in brands:
         for known_brands, known in _BRANDS:
             if set(brands[:1] if data.startswith(_JPEG2000_BOX) else brands) & set(known_brands):
                 return known
     if data.startswith(b"\0\0\2\0") and any(data[4:6]):  # the number of pictures; a Targa file has none there
         return "cursor (CUR)"
+    if _POSTSCRIPT.match(data[:_TEXT_HEAD]):
+        return "PostScript"
+    if _XBM.match(data[:_TEXT_HEAD]):
+        return "XBM"
     return "SVG" if _is_svg(data[:_TEXT_HEAD]) else None
+
+
+def _packed_format(data: bytes) -> str | None:
+    """Return the name of a picture that is packed with gzip (SVGZ, EMZ, ...), by its beginning."""
+    try:
+        head = zlib.decompressobj(wbits=31).decompress(data[:_TEXT_HEAD], _TEXT_HEAD)
+    except zlib.error:
+        return None
+    if head.startswith(_GZIP):
+        return None
+    found = _unread_format(head, _brands(head)) or _read_format(head, _brands(head))
+    return f"{found} in gzip" if found else None
 
 
 def _brands(data: bytes) -> tuple[str, ...]:
@@ -223,4 +283,6 @@ def _is_svg(head: bytes) -> bool:
     """Whether the root of an XML document is ``svg``, behind byte order mark, declarations and comments."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head.decode("utf-16", "replace").encode()
+    elif head.startswith((b"<\0", b"\0<")):
+        head = head.decode("utf-16-le" if head.startswith(b"<") else "utf-16-be", "replace").encode()
     return bool(_SVG.match(head.removeprefix(b"\xef\xbb\xbf")))

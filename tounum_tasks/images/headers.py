@@ -50,6 +50,10 @@ def header_size(data: bytes, found: ImageFormat) -> tuple[int, int]:
     Any exception may be raised for damaged headers: call it inside ``hostile_input``.
     """
     if found is ImageFormat.PNG:
+        if data[12:16] == b"CgBI":
+            raise ItemError(
+                ErrorCode.UNSUPPORTED, "PNG files as Apple's tools pack them for phones (CgBI) are not read; convert it"
+            )
         if data[12:16] != b"IHDR":
             raise ItemError(ErrorCode.CORRUPT, "the PNG file does not begin with its header")
         width, height = struct.unpack(">II", data[16:24])

@@ -13,14 +13,14 @@ from tounum_tasks.errors import ErrorCode, ItemError
 
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan: neither stuffing nor a restart
 _JPEG_STANDALONE = frozenset([0x01, 0xD8, *range(0xD0, 0xD8)])
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_FRAMES = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
 _MAX_JPEG_SCANS = 100  # each costs a pass over all pixels; encoders write 10, those that search for the best up to 64
 _JPEG_UNREAD = {
     0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless hierarchical", 0xC9:
     "arithmetic-coded",
     0xCA: "arithmetic-coded progressive", 0xCB: "lossless arithmetic-coded", 0xCD: "hierarchical arithmetic-coded",
-    0xCE: "hierarchical arithmetic-coded", 0xCF: "lossless arithmetic-coded",
+    0xCE: "hierarchical arithmetic-coded", 0xCF: "lossless arithmetic-coded", 0xF7: "lossless (JPEG-LS)",
 }  # fmt: skip
 MAX_PNG_PROFILE = 16 << 20  # unpacked; profiles of printers have 4 MB at most
 _MAX_PNG_TEXT = 64 << 10  # a chunk of text; nothing in a longer one (XMP, histories of programs) is used
