@@ -181,6 +181,13 @@ def test_impossible_sizes_are_refused(table, options):
     [
         (b"image\tsplit\tcaption\na.png\ttrain\n", "line 2 has too few columns"),
         (b"image\tsplit\tcaption\na.png\ttrain\t\xff\n", "line 2 is not written in UTF-8"),
+        (b"image\tsplit\tcaption\na.png\ttrain\tA man\twith a tab\n", "line 2 has too many columns"),
+        (b'image\tsplit\tcaption\na.png\ttrain\t"A man\tand a dog"\n', "line 2 has too many columns"),
+        (b"image\tcaption\tcaption\na.png\tA man\tTwo men\n", "the first line must be"),
+        (b"image\tsplit\tcaption\na.png\ttrain\t\n", 'a caption of a.png is "", which has no words'),
+        (b"image\tsplit\tcaption\na.png\ttrain\t ... \n", "which has no words"),
+        (b"image\tsplit\tcaption\n\ttrain\tA man\n", "line 2 names no image"),
+        (b"image\tsplit\tcaption\n" + b"a" * 300 + b".png\ttrain\tA man\n", "does not exist"),
     ],
 )
 def test_a_damaged_table_is_refused(tmp_path, content, sentence):
@@ -342,3 +349,58 @@ def test_views_of_repeated_images_alone_leave_the_other_shards_out(tmp_path):
     cache = FeatureCache(tmp_path / "cache", [*once, *often], (2,))
     cache.fill(lambda members: np.ones((len(members), 2), np.float16), repeated_only=True)
     assert (cache.has(0), cache.has(1)) == (False, True)
+
+
+def test_an_image_with_two_names_is_refused(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    table = tmp_path / "captions.tsv"
+    table.write_text("image\tsplit\tcaption\na.png\ttrain\tA man\n./a.png\tdev\tA man\n")
+    with pytest.raises(ConfigurationError, match=r"a\.png twice: as \./a\.png and as a\.png"):
+        load_captions(table)
+
+
+def test_lines_without_content_at_the_end_of_a_table_are_left_out(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    (tmp_path / "captions.tsv").write_text("image\tsplit\tcaption\na.png\ttrain\tA man\n\t\t\n\n")
+    assert [image.captions for image in load_captions(tmp_path).images] == [("A man",)]
+
+
+def test_a_comma_outside_of_quotes_cuts_no_caption(tmp_path):
+    write_images(tmp_path, ["Images/a.png"])
+    (tmp_path / "captions.txt").write_text("image,caption\na.png,A man , in pink\n")
+    with pytest.raises(ConfigurationError, match="line 2 has too many columns"):
+        load_captions(tmp_path)
+
+
+def test_an_image_is_in_one_split_by_karpathy_and_has_sentences(tmp_path):
+    write_images(tmp_path, ["a.png", "b.png"])
+    path = tmp_path / "dataset_mine.json"
+
+    def image(name, split, *sentences):
+        return {"filename": name, "split": split, "sentences": [{"raw": one} for one in sentences]}
+
+    path.write_text(json.dumps({"images": [image("a.png", "train", "A man"), image("b.png", "test")]}))
+    assert [one.name for one in load_captions(path).images] == ["a.png"]
+    path.write_text(json.dumps({"images": [image("a.png", "train", "A man"), image("a.png", "test", "A dog")]}))
+    with pytest.raises(ConfigurationError, match=r"a\.png is in two splits"):
+        load_captions(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[" * 100_000, "is no JSON file"),
+        ('{"images": [{"id": 0, "file_name": "a.png"}], "annotations": [{"image_id": [0], "caption": "x"}]}',
+         r"a caption for the image \[0\], which it does not list"),
+        ('{"images": [{"id": 0, "file_name": "a.png"}], "annotations": [{"image_id": 0, "caption": "\\ud800"}]}',
+         "which is no text"),
+        ('{"images": [{"id": 0, "file_name": "\\ud800.png"}], "annotations": [{"image_id": 0, "caption": "x"}]}',
+         "does not exist"),
+    ],
+)  # fmt: skip
+def test_what_json_allows_and_nobody_means_is_refused(tmp_path, content, sentence):
+    write_images(tmp_path, ["a.png"])
+    path = tmp_path / "captions_mine.json"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=sentence):
+        load_captions(path)

@@ -57,6 +57,11 @@ def test_the_later_word_counts() -> None:
     assert true_classes(Effective([a_review("scan_again"), a_review("caption", "a cat")])) == []
 
 
+def test_a_caption_without_a_word_is_nothing_to_learn() -> None:
+    said = [a_review("caption", "?"), a_review("caption", "a cat", image_id="b")]
+    assert [truth.value for truth in true_captions(Effective(said))] == ["a cat"]
+
+
 def test_what_was_chosen_by_lot_is_kept_apart() -> None:
     found = true_classes(Effective([a_review("label", "Sketch"), a_review("label", "Text", image_id="b", sample="s")]))
     assert {truth.image_id: truth.origin for truth in found} == {IMAGE: "hard", "b": "sample"}

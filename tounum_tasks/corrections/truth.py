@@ -44,12 +44,15 @@ def true_classes(reviews: Effective) -> list[Truth]:
 
 
 def true_captions(reviews: Effective) -> list[Truth]:
-    """Return the captions that people gave or confirmed, by image; not of images that they say are no photographs."""
+    """Return the captions that people gave or confirmed, by image; not of images that they say are no photographs.
+
+    A caption without a word, such as a question mark, is left out: nothing can be learnt from it.
+    """
     found = []
     for image_id in _images(reviews):
         known = _class_of(reviews, image_id)
         truth = _caption_of(reviews, image_id)
-        if truth and (known is None or known.value == PHOTO):
+        if truth and any(map(str.isalnum, truth.value)) and (known is None or known.value == PHOTO):
             found.append(truth)
     return found
 

@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -123,14 +124,29 @@ def load_captions(
     unknown = sorted({split for split in splits.values() if split} - set(SPLITS))
     if unknown:
         raise ConfigurationError(f"{source} has the split {unknown[0]!r}; known are train, dev and test.")
-    for name in names:
-        if not paths[name].is_file():
-            raise ConfigurationError(f"{source} names {name}, but {paths[name]} does not exist.")
+    _check_files(source, {name: paths[name] for name in names})
     if not any(splits.get(name) for name in names):
         splits = split_by_content({name: paths[name] for name in names}, train_share)
     kept = _limited(names, splits, seed, limit)
     images = tuple(CaptionedImage(name, paths[name], splits[name], tuple(captions[name])) for name in kept)
     return captioned(images)
+
+
+def _check_files(source: Path, paths: Mapping[str, Path]) -> None:
+    """Raise ConfigurationError if an image does not exist, or has two names, which may be in two splits."""
+    named: dict[Path, str] = {}
+    for name, path in paths.items():
+        if not _is_file(path):
+            raise ConfigurationError(f"{source} names {name}, but {path} does not exist.")
+        if named.setdefault(path, name) != name:
+            raise ConfigurationError(f"{source} names {path} twice: as {named[path]} and as {name}.")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, UnicodeEncodeError):  # a name that no file can have
+        return False
 
 
 def captioned(images: Iterable[CaptionedImage]) -> CaptionData:
@@ -253,17 +269,19 @@ def _read_table(source: Path, delimiter: str, images: Path) -> Listed:
     first_line: dict[str, int] = {}
     try:
         reader = csv.DictReader(lines, **layout)
-        if not {"image", "caption"} <= set(reader.fieldnames or ()):
+        columns = list(reader.fieldnames or ())
+        if not {"image", "caption"} <= set(columns) or len(set(columns)) < len(columns):
             names = delimiter.join(("image", "split", "caption")).replace("\t", "<TAB>")
             raise ConfigurationError(f"{source}: the first line must be {names}.")
         for row in reader:
+            if not any(row.values()):  # spreadsheets write such lines at the end
+                continue
+            _check_columns(source, reader.line_num, row)
             name, split, caption = row["image"], (row.get("split") or "").strip(), row["caption"]
-            if not name or caption is None:
-                raise ConfigurationError(f"{source}: line {reader.line_num} has too few columns.")
             if found.splits.setdefault(name, split) != split:
                 raise ConfigurationError(f"{source}: {name} is in two splits.")
             first_line.setdefault(name, reader.line_num)
-            found.captions.setdefault(name, []).append(caption)
+            found.captions.setdefault(name, []).append(_caption(source, name, caption))
     except csv.Error as error:
         raise ConfigurationError(f"{source} cannot be read: {error}.") from error
     blank = next((name for name, split in found.splits.items() if not split), None)
@@ -276,10 +294,22 @@ def _read_table(source: Path, delimiter: str, images: Path) -> Listed:
     return found
 
 
+def _check_columns(source: Path, line: int, row: dict[Any, Any]) -> None:
+    """Raise ConfigurationError for a line with other columns than the first: part of a caption would be lost."""
+    if None in row:
+        raise ConfigurationError(
+            f"{source}: line {line} has too many columns: a caption may hold no tab, and a comma only in quotes."
+        )
+    if None in row.values():
+        raise ConfigurationError(f"{source}: line {line} has too few columns.")
+    if not row["image"]:
+        raise ConfigurationError(f"{source}: line {line} names no image.")
+
+
 def _json(source: Path) -> Any:
     try:
         return json.loads(_text(source))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{source} is no JSON file: {error}.") from error
 
 
@@ -295,8 +325,11 @@ def _read_karpathy(source: Path, content: Any) -> Listed:
         for image in content["images"]:
             name = str(Path(image.get("filepath", "")) / image["filename"])
             split = KARPATHY_SPLITS.get(image["split"], image["split"])
-            found.captions[name] = [_caption(source, name, sentence["raw"]) for sentence in image["sentences"]]
-            found.splits[name] = split
+            captions = [_caption(source, name, sentence["raw"]) for sentence in image["sentences"]]
+            if captions and found.splits.setdefault(name, split) != split:
+                raise ConfigurationError(f"{source}: {name} is in two splits.")
+            if captions:
+                found.captions.setdefault(name, []).extend(captions)
     except (KeyError, TypeError) as error:
         raise ConfigurationError(f"{source} is no file of captions: {error!r}.") from error
     found.paths = _paths_below(source.parent, source, found.captions)
@@ -315,7 +348,7 @@ def _read_coco(source: Path, content: Any, split: str) -> Listed:
         raise ConfigurationError(f"{source}: two images have the id {twice}.")
     found = Listed()
     for number, caption in annotations:
-        if number not in names:
+        if not isinstance(number, int | float | str) or number not in names:
             raise ConfigurationError(f"{source} has a caption for the image {number}, which it does not list.")
         found.captions.setdefault(names[number], []).append(_caption(source, names[number], caption))
     found.splits = dict.fromkeys(found.captions, split)
@@ -325,11 +358,19 @@ def _read_coco(source: Path, content: Any, split: str) -> Listed:
 
 
 def _caption(source: Path, name: str, caption: object) -> str:
-    if not isinstance(caption, str):
+    if not isinstance(caption, str) or any(map(_is_half_a_character, caption)):
         raise ConfigurationError(
             f"{source}: a caption of {name} is {json.dumps(caption)}, which is no text: take it out, or write one."
         )
+    if not any(map(str.isalnum, caption)):
+        raise ConfigurationError(
+            f"{source}: a caption of {name} is {json.dumps(caption)}, which has no words: take it out, or write one."
+        )
     return caption
+
+
+def _is_half_a_character(character: str) -> bool:
+    return unicodedata.category(character) == "Cs"
 
 
 def _paths_below(root: Path, source: Path, names: Iterable[str]) -> dict[str, Path]:
