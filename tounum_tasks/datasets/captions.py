@@ -10,7 +10,6 @@ import codecs
 import csv
 import io
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -358,7 +357,7 @@ def _read_coco(source: Path, content: Any, split: str) -> Listed:
 
 
 def _caption(source: Path, name: str, caption: object) -> str:
-    if not isinstance(caption, str) or any(map(_is_half_a_character, caption)):
+    if not isinstance(caption, str) or not _is_whole(caption):
         raise ConfigurationError(
             f"{source}: a caption of {name} is {json.dumps(caption)}, which is no text: take it out, or write one."
         )
@@ -369,8 +368,13 @@ def _caption(source: Path, name: str, caption: object) -> str:
     return caption
 
 
-def _is_half_a_character(character: str) -> bool:
-    return unicodedata.category(character) == "Cs"
+def _is_whole(text: str) -> bool:
+    """Whether there is no half of a character, as JSON allows it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _paths_below(root: Path, source: Path, names: Iterable[str]) -> dict[str, Path]:
