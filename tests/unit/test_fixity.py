@@ -1,6 +1,7 @@
 """What a delivery says of its own files is compared with what arrived, before ingest is emptied."""
 
 import hashlib
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -427,3 +428,12 @@ def test_every_line_of_a_list_is_read_as_it_was_written(files: dict[str, bytes],
 @given(st.binary(max_size=300))
 def test_no_content_is_too_odd_to_be_looked_at(content: bytes) -> None:
     read_list(content, "x.md5")
+
+
+@pytest.mark.parametrize("unit", [" ", "\t", " ,", "a ", ") = "])
+@pytest.mark.parametrize("head", ["a", "x" * 31, "MD5 ("])
+def test_a_text_with_a_long_line_is_told_at_once(head: str, unit: str) -> None:
+    for times in (6_000, 300_000):
+        started = time.process_time()
+        assert read_list((head + unit * times + "b").encode(), "notes.txt") is None
+        assert time.process_time() - started < 2

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import time
 from io import BytesIO
 
 import numpy as np
@@ -200,3 +201,13 @@ def test_any_beginning_of_a_file_is_answered(name):
             inspect(KINDS[name][:length], limits=LIMITS)
         except ItemError as error:
             assert str(error)
+
+
+@pytest.mark.parametrize("head", [b"", b"<!DOCTYPE svg ", b"P5 ", b"P2 1", b"#define a_width 1", b"\x1b%-12345X"])
+@pytest.mark.parametrize("unit", [b" ", b"\n", b"\t ", b"[]", b"] ", b"<!---->", b"<?x?>", b"#\n", b"/**/", b"@PJL\n"])
+def test_a_text_is_answered_at_once_whatever_it_repeats(head: bytes, unit: bytes) -> None:
+    for times in (28, 10_000):
+        started = time.process_time()
+        with pytest.raises(ItemError):
+            inspect(head + unit * times + b"~", limits=ImageLimits())
+        assert time.process_time() - started < 1

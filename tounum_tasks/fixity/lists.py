@@ -25,7 +25,7 @@ _HEX = r"(?P<digest>[0-9A-Fa-f]{128}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]
 _LINES = (
     re.compile(rf"(?P<escaped>\\?){_HEX}(?: [ *]|[ \t]+\*?|[,;|]\s*)(?P<path>\S.*)"),  # md5sum and its relatives
     re.compile(rf"(?P<algorithm>[A-Za-z0-9/-]{{3,12}}) ?\((?P<path>.+)\) ?= ?{_HEX}"),  # BSD, openssl dgst
-    re.compile(rf"(?P<path>\S.*?)(?:\s*[,;|:=]\s*|[ \t]+){_HEX}"),
+    re.compile(rf"(?P<path>\S(?:.*[^\s,;|:=])?)(?:[ \t]+|\s*[,;|:=]\s*){_HEX}"),
 )
 # Windows' own programs write several lines for a file: Get-FileHash | Format-List, certutil -hashfile.
 _BLOCKS = (
@@ -42,7 +42,8 @@ _ID = re.compile(r"(^|[^a-z])(uu|gu)?id($|[^a-z])|identifier", re.IGNORECASE)
 _LONGEST_ROW = 10_000
 _ROWS_THAT_TELL = 1_000
 _SIGNED = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----.*?\n\n(.*?)-----BEGIN PGP SIGNATURE-----.*", re.DOTALL)
-_SFV_LINE = re.compile(r"(?P<path>\S.*?)[ \t]+(?P<digest>[0-9A-Fa-f]{8})")
+_SFV_LINE = re.compile(r"(?P<path>\S(?:.*\S)?)[ \t]+(?P<digest>[0-9A-Fa-f]{8})")
+# Paths end before blanks, so that no line, however long, is looked at again from each of its blanks.
 _BARE = re.compile(rf"\ufeff?{_HEX}\s*")
 _COMMENTS = ("#", ";", "//", "%%%%")
 _ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}

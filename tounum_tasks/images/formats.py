@@ -109,7 +109,6 @@ _IN_IFF_OR_RIFF = frozenset(("Amiga (ILBM)", "Deluxe Paint (PBM)", "CorelDRAW", 
 _PNG_CHANGED = (b"\x89PNG\n\x1a\n", b"\x89PNG\r\r\n\x1a\r\n", b"\x89PNG\r\n\x1a\r\n", b"\x09PNG\r\n\x1a\n")
 _GZIP = b"\x1f\x8b\x08"
 _POSTSCRIPT = re.compile(rb"(?:\x1b%-12345X(?:@PJL[^\n]*\n)+|\s+)%!PS")
-_XBM = re.compile(rb"(?:\s+|/\*.*?\*/)*#define\s+\w*_?width\s+\d+\s+#define\s+\w*_?height\s+\d+", re.DOTALL)
 _CAMERA_RAW: tuple[tuple[bytes, int, str], ...] = (
     (b"CR\x02", 8, "Canon CR2"),
     (b"IIII", 8, "Phase One IIQ"),
@@ -135,9 +134,12 @@ _BRANDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("jxs ",), "JPEG XS"),
 )
 _HEIF_WITHOUT_HEVC = frozenset(("avci", "avcs", "jpeg", "jpgs", "j2ki", "j2is", "vvic", "vvis", "unif"))
+# What was passed is not tried in another way (?>, *+): a text of many blanks would be looked at for ever.
 _SVG = re.compile(
-    rb"(?:\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s(?:[^<>\[]|\[.*?\])*>)*<(?:[\w.-]+:)?svg[\s/>]", re.DOTALL | re.IGNORECASE
+    rb"(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE\s[^<>\[]*+(?:>|\[.*?\]\s*+>))*+<(?:[\w.-]++:)?svg[\s/>]",
+    re.DOTALL | re.IGNORECASE,
 )
+_XBM = re.compile(rb"(?>\s+|/\*.*?\*/)*+#define\s++\w*width\s++\d++\s++#define\s++\w*height\s++\d", re.DOTALL)
 _TEXT_HEAD = 65_536
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.errors import ErrorCode, ItemError
 
-_TOKEN = re.compile(rb"(?:[ \t\r\n\v\f]+|#[^\r\n]*[\r\n])*([^ \t\r\n\v\f#]+)")
+_TOKEN = re.compile(rb"(?>[ \t\r\n\v\f]+|#[^\r\n]*[\r\n])*+([^ \t\r\n\v\f#]+)")  # (?>, *+: see formats.py
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _MAGIC = re.compile(rb"[ \t\r\n]*P[1-7Ff][ \t\r\n]")
 _MAX_DIGITS = 64
