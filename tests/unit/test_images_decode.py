@@ -1,6 +1,7 @@
 """decode: every format, upright, 8 bits, sRGB, on white."""
 
 import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -261,6 +262,19 @@ def test_one_transparent_colour_of_16_bits_becomes_white(grey):
     same = samples == samples[20, 30] if grey else (samples == samples[20, 30]).all(axis=-1)
     expected[same] = 255
     assert np.array_equal(decoded, expected)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_one_transparent_grey_of_few_bits_becomes_white(depth):
+    levels = np.tile(np.arange(2**depth, dtype=np.uint8)[: 2**depth], (4, 8))
+    bits = np.unpackbits(levels[..., None], axis=-1)[..., 8 - depth :].reshape(len(levels), -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", levels.shape[1], 4, depth, 0, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    for key in (0, 1):
+        decoded = decode(b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"tRNS", struct.pack(">H", key)) + pixels).rgb
+        expected = np.where(levels == key, 255, levels.astype(int) * 255 // (2**depth - 1))
+        assert np.array_equal(decoded, np.dstack([expected] * 3))
 
 
 @pytest.mark.parametrize("filled", [True, False])

@@ -174,6 +174,9 @@ def _decode_single(data: bytes, found: ImageFormat, limits: ImageLimits) -> Deco
     if found is ImageFormat.PNG:
         depth, colour_mode = data[24], _PNG_MODES.get(data[25], colour_mode)
         deep = depth == 16
+        key = image.info.get("transparency")
+        if depth in (2, 4) and isinstance(key, int) and image.mode == "L":  # Pillow scales the pixels, but not the key
+            image.info["transparency"] = key * 255 // (2**depth - 1)
     elif found is ImageFormat.JPEG2000:
         components, depth = jpeg2000.samples(data)
         profile = jpeg2000.icc_profile(data)
