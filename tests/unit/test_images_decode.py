@@ -491,6 +491,28 @@ def test_too_many_pixels_are_refused(name):
     decode(KINDS[name], limits=ImageLimits(max_pixels=60 * 40))
 
 
+def without_scans(data: bytes, kept: int) -> bytes:
+    """Return the beginning of a progressive JPEG file with an end marker behind so many scans."""
+    at = -1
+    for _ in range(kept + 1):
+        at = data.index(b"\xff\xda", at + 1)
+    return data[:at] + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("kept", [1, 4, 9])
+def test_a_progressive_jpeg_that_lacks_scans_is_truncated_whatever_its_end_says(kept):
+    data = saved(RGB, "JPEG", progressive=True)
+    assert data.count(b"\xff\xda") == 10
+    with pytest.raises(ItemError, match="lacks scans") as refused:
+        decode(without_scans(data, kept))
+    assert refused.value.code is ErrorCode.TRUNCATED
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_whole_progressive_jpeg_is_read(mode):
+    assert decode(saved(Image.fromarray(RGB).convert(mode), "JPEG", progressive=True))
+
+
 def test_a_jpeg_with_a_thousand_scans_is_refused():
     data = KINDS["baseline.jpg"]
     scan = data[data.index(b"\xff\xda") : -2]

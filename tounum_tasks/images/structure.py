@@ -14,7 +14,8 @@ from tounum_tasks.errors import ErrorCode, ItemError
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan: neither stuffing nor a restart
 _JPEG_STANDALONE = frozenset([0x01, 0xD8, *range(0xD0, 0xD8)])
 _JPEG_FRAMES = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
-_JPEG_SCAN = 0xDA
+_JPEG_PROGRESSIVE, _JPEG_SCAN = 0xC2, 0xDA
+_NONE_CAME = 16
 _MAX_JPEG_SCANS = 100  # each costs a pass over all pixels; encoders write 10, those that search for the best up to 64
 _JPEG_UNREAD = {
     0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless hierarchical", 0xC9:
@@ -29,16 +30,41 @@ _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 
 
 def check_jpeg(data: bytes) -> None:
-    """Walk the segments of a JPEG file up to its end marker.
+    """Walk the segments of a JPEG file up to its end marker, and look whether its scans bring the whole picture.
 
     Raises:
-        ItemError: TRUNCATED without an end marker (also when a copy was filled up with zeros), CORRUPT.
+        ItemError: TRUNCATED without an end marker (also when a copy was filled up with zeros), and if its scans
+            lack bits of its pixels; CORRUPT.
     """
     scans = 0
-    for marker, _ in _jpeg_segments(data):
+    bits_left: dict[int, list[int]] = {}  # by component: how many bits of each coefficient did not come yet
+    is_progressive = False
+    for marker, content in _jpeg_segments(data):
+        if marker in _JPEG_FRAMES and not bits_left:
+            is_progressive = marker == _JPEG_PROGRESSIVE
+            bits_left = {component: [_NONE_CAME] * 64 for component in data[content + 6 : _end_of(data, content) : 3]}
         scans += marker == _JPEG_SCAN
         if scans > _MAX_JPEG_SCANS:
             raise ItemError(ErrorCode.CORRUPT, f"the JPEG file has more than {_MAX_JPEG_SCANS} scans")
+        if marker == _JPEG_SCAN and len(data) > content:
+            _take_scan(data, content, bits_left, is_progressive=is_progressive)
+    if any(map(any, bits_left.values())):
+        raise ItemError(ErrorCode.TRUNCATED, "the JPEG file lacks scans: it would be coarse or without colours")
+
+
+def _end_of(data: bytes, content: int) -> int:
+    return content - 2 + int.from_bytes(data[content - 2 : content], "big")
+
+
+def _take_scan(data: bytes, content: int, bits_left: dict[int, list[int]], *, is_progressive: bool) -> None:
+    """Note which coefficients a scan brings, and up to which bit (ITU-T T.81, B.2.3 and G.1.1)."""
+    components = data[content + 1 : content + 1 + 2 * data[content] : 2]
+    first, last, precision = 0, 63, 0
+    if is_progressive:
+        first, last, precision = data[content + 1 + 2 * data[content] :][:3]
+    for component in components:
+        for coefficient in range(first, min(last, 63) + 1) if component in bits_left else ():
+            bits_left[component][coefficient] = precision & 15
 
 
 def jpeg_size(data: bytes) -> tuple[int, int]:
@@ -89,7 +115,7 @@ def _next_jpeg_marker(data: bytes, at: int) -> int:
     found = _JPEG_MARKER.search(data, at)
     if found:
         return found.start()
-    if not data[at:].strip(b"\0"):
+    if at < len(data) and not data[at:].strip(b"\0"):
         raise ItemError(ErrorCode.TRUNCATED, "the JPEG file ends in zero bytes; was it copied completely?")
     raise ItemError(ErrorCode.TRUNCATED, "the JPEG file ends in the middle of its pixel data")
 
