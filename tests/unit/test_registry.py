@@ -158,6 +158,7 @@ def test_a_damaged_production_file_is_refused(registry, tmp_path):
         '{"version": "../../etc"}',
         '{"version": null}',
         '{"version": "v1", "previous": "v0"}',
+        '{"version": "starter-1", "qrevious": ["v0"]}',  # one bit: the way back would be lost
     )
     for content in contents:
         path.write_text(content)

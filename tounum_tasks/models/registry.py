@@ -281,8 +281,8 @@ class Registry:
         try:
             content = json.loads(self._lake.read_bytes(path))
             previous = content.get("previous", [])
-            if not isinstance(previous, list):
-                raise TypeError("previous is no list")
+            if not isinstance(previous, list) or content.keys() - {"version", "previous"}:
+                raise TypeError("it is not what was written")
             return [validate_version(version) for version in [*previous, content["version"]]]
         except FileNotFoundError:
             return []
