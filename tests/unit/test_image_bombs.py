@@ -1,6 +1,7 @@
 """Small files that unpack to far more than their header says: they cost no more than their header allows."""
 
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -144,3 +145,12 @@ def test_a_tiff_that_promises_too_much_is_refused_by_its_header() -> None:
     with pytest.raises(ItemError) as refused:
         decode(grey_tiff(8, zlib.compress(bytes(SIDE)), side=60_000))
     assert refused.value.code == ErrorCode.TOO_MANY_PIXELS
+
+
+def test_a_jpeg_with_a_million_empty_comments_is_refused_at_once() -> None:
+    jpeg = saved(picture(), "JPEG")
+    started = time.process_time()
+    with pytest.raises(ItemError, match="more than 100000 segments") as refused:
+        inspect(jpeg[:2] + b"\xff\xfe\0\2" * 2_000_000 + jpeg[2:], limits=ImageLimits())
+    assert refused.value.code is ErrorCode.CORRUPT
+    assert time.process_time() - started < 1

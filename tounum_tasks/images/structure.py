@@ -17,6 +17,7 @@ _JPEG_FRAMES = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE, _JPEG_SCAN = 0xC2, 0xDA
 _NONE_CAME = 16
 _MAX_JPEG_SCANS = 100  # each costs a pass over all pixels; encoders write 10, those that search for the best up to 64
+_MAX_JPEG_SEGMENTS = 100_000  # each may hold 64 kB; libraries take longer for a segment than for its content
 _JPEG_UNREAD = {
     0xC3: "lossless", 0xC5: "hierarchical", 0xC6: "hierarchical", 0xC7: "lossless hierarchical", 0xC9:
     "arithmetic-coded",
@@ -92,7 +93,7 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield (marker, offset of the content) of the segments up to the end marker (ITU-T T.81, B.1.1)."""
     at = 2
-    while True:
+    for _ in range(_MAX_JPEG_SEGMENTS):
         if at + 4 > len(data):
             if data[at : at + 2] == b"\xff\xd9":
                 return
@@ -109,6 +110,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
             if marker == _JPEG_SCAN:
                 at = _next_jpeg_marker(data, at)
+    raise ItemError(ErrorCode.CORRUPT, f"the JPEG file has more than {_MAX_JPEG_SEGMENTS} segments")
 
 
 def _next_jpeg_marker(data: bytes, at: int) -> int:
