@@ -69,6 +69,21 @@ def test_class_folders_are_read_at_any_depth_with_their_sources(data: Path) -> N
     assert all(CLASSES[example.label] == example.source.split("/")[0] for example in examples)
 
 
+def test_images_of_every_kind_that_is_read_are_examples_and_other_files_are_counted(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = len(read_class_folders(data))
+    names = ("a.avif", "b.HEIC", "c.ppm", "d.dng", "e.jpe", "f.j2k", "g.pcx")
+    for name in names:
+        (data / "Photo" / name).write_bytes(b"image")
+    (data / "Photo" / "Thumbs.db").write_bytes(b"")
+    (data / "Photo" / "scan").write_bytes(b"")
+    caplog.clear()
+    assert len(read_class_folders(data)) == before + len(names)
+    (told,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert "1 with .txt, 1 with no ending" in told and "Photo" in told
+
+
 def test_limit_takes_the_same_images_every_time(data: Path) -> None:
     first = read_class_folders(data, limit_per_source=2)
     assert len(first) == 20

@@ -6,6 +6,7 @@ lie directly in a class folder belong to the source ``CLASS/.``.
 """
 
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -20,10 +21,23 @@ from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
+from tounum_tasks.names import is_ignored
+from tounum_tasks.visible import one_line
 
 LABELS = (*CLASSES, UNKNOWN)
 """What the labels of examples mean; images of none of the classes are only drawn, for training."""
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_RAW_SUFFIXES = (
+    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".iiq", ".rw2", ".orf", ".pef",
+    ".mrw", ".x3f", ".3fr", ".erf", ".mef", ".mos", ".srw", ".dcr", ".kdc",
+)  # fmt: skip
+_OTHER_SUFFIXES = (
+    ".bmp", ".dib", ".gif", ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic",
+    ".heif", ".hif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm",
+    ".pcx",
+)  # fmt: skip
+IMAGE_SUFFIXES = frozenset(_OTHER_SUFFIXES + _RAW_SUFFIXES)
+"""Of what is read, but PDF: a data set may well lie beside its papers."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,11 +110,23 @@ def list_examples(root: Path) -> list[Example]:
 
 
 def _images_below(folder: Path) -> Iterable[Path]:
-    for parent, folders, files in os.walk(folder):
+    left_out: Counter[str] = Counter()
+    for parent, folders, files in os.walk(folder, onerror=_cannot_be_read):
         folders.sort()
         for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+            suffix = Path(name).suffix.lower()
+            if suffix in IMAGE_SUFFIXES and not name.startswith("."):
                 yield Path(parent, name)
+            elif not is_ignored(name):
+                left_out[one_line(suffix or "no ending")] += 1
+    if left_out:
+        told = ", ".join(f"{count} with {suffix}" for suffix, count in sorted(left_out.items()))
+        log.warning("%s: files that are no images by their ending are left out: %s.", folder, told)
+
+
+def _cannot_be_read(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # a class may have no folder
+        raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _name_hash(example: Example) -> str:
