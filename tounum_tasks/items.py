@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tounum_tasks.errors import DamagedFile, ErrorCode
 from tounum_tasks.store.base import Storage
-from tounum_tasks.tables import parquet_bytes, read_table
+from tounum_tasks.tables import parquet_bytes, read_metadata, read_table
 
 ItemKey = tuple[str, int]
 
@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
 )
 GROUP_ROWS = 4_096  # read at once: a task that works on a shard reads its part of the register, however long that is
 LATER_COLUMNS = ("checksum", "checksum_source")  # registers of version 0.1 do not have them
+_SIDECARS = b"sidecars"
 SIDECAR_SCHEMA = pa.schema(
     [
         pa.field("source_path", pa.string(), nullable=False),
@@ -100,11 +101,15 @@ def register_path(batch_date: str, batch_id: str) -> str:
     return f"registers/{batch_date}/{batch_id}/items.parquet"
 
 
-def commit_items(lake: Storage, items: Iterable[Item]) -> bool:
-    """Write the register of a batch; return False, changing nothing, if the batch has one already."""
+def commit_items(lake: Storage, items: Iterable[Item], *, sidecars: int = 0) -> bool:
+    """Write the register of a batch; return False, changing nothing, if the batch has one already.
+
+    Args:
+        sidecars: how many files lie beside its images: their list is missed where it is gone.
+    """
     rows = [asdict(item) for item in items]
     path = register_path(rows[0]["batch_date"], rows[0]["batch_id"])
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata({_SIDECARS: str(sidecars)}))
     return lake.create_exclusively(path, parquet_bytes(table, row_group_size=GROUP_ROWS))
 
 
@@ -172,15 +177,25 @@ def read_sidecars(lake: Storage, batch_date: str, batch_id: str) -> list[Sidecar
     """Return what lies beside the images of a batch, in order of path.
 
     Raises:
-        DamagedFile: the list does not hold what was written.
+        DamagedFile: the list does not hold what was written, or is gone.
     """
     path = sidecars_path(batch_date, batch_id)
     if not lake.exists(path):
+        if _has_sidecars(lake, batch_date, batch_id):
+            raise DamagedFile(f"{lake.url(path)} is gone: restore it from a backup, then run again.")
         return []
     table = read_table(lake, path)
     if not table.schema.equals(SIDECAR_SCHEMA):
         raise DamagedFile(f"{lake.url(path)} is damaged (it has other columns): restore it from a backup.")
     return [Sidecar(**row) for row in table.to_pylist()]
+
+
+def _has_sidecars(lake: Storage, batch_date: str, batch_id: str) -> bool:
+    """Whether the register says that files lie beside the images; those of earlier releases do not say it."""
+    try:
+        return int(read_metadata(lake, register_path(batch_date, batch_id)).get(_SIDECARS, 0)) > 0
+    except (FileNotFoundError, DamagedFile):  # whoever reads the items themselves names it
+        return False
 
 
 def registered_files(lake: Storage, batch_date: str, batch_id: str) -> dict[str, str]:

@@ -276,3 +276,30 @@ def test_a_lost_original_holds_up_no_other_batch(
     assert manifest.parent.name.lower().startswith("two")
     (report,) = sorted((tmp_path / "lake" / "reports").rglob("*.html"), key=lambda path: path.stat().st_mtime)[-1:]
     assert "One.png is gone" in report.read_text()
+
+
+# What lies beside images
+
+
+def test_a_list_of_sidecars_that_is_gone_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("TOUNUM_MIN_FREE_GIB", "0")
+    for box in ("One", "Two"):
+        (tmp_path / "ingest" / box).mkdir(parents=True)
+        (tmp_path / "ingest" / box / "a.png").write_bytes(saved(picture(seed=ord(box[0])), "PNG"))
+        (tmp_path / "ingest" / box / "_READY").touch()
+    (tmp_path / "ingest" / "One" / "a.xmp").write_text("<x/>")
+    command = ["run", "--ingest", str(tmp_path / "ingest"), "--lake", str(tmp_path / "lake")]
+    assert main(command) == 0
+    (gone,) = (tmp_path / "lake").rglob("sidecars.parquet")
+    content = gone.read_bytes()
+    manifest = tmp_path / "lake" / "manifests" / gone.parts[-3] / gone.parts[-2] / "manifest.parquet"
+    before = manifest.read_bytes()
+    gone.unlink()
+    capsys.readouterr()
+    again = [*command, "--batch-date", gone.parts[-3], "--items", "all"]
+    assert main(again) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.count("sidecars.parquet is gone: restore it from a backup") == 1
+    assert manifest.read_bytes() == before
+    gone.write_bytes(content)
+    assert main(again) == 0

@@ -240,9 +240,9 @@ def test_a_file_that_was_touched_only_is_taken_in_once(house: House, monkeypatch
     commit, look_again = intake.commit_items, intake.list_batch
 
     def touch_then(action):
-        def act(*arguments: object) -> object:
+        def act(*arguments: object, **options: object) -> object:
             path.chmod(path.stat().st_mode ^ 0o010)
-            return action(*arguments)
+            return action(*arguments, **options)
 
         return act
 

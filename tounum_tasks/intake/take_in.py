@@ -226,7 +226,7 @@ def _register(ingest: Storage, lake: Storage, journal: Journal, settings: Settin
     if not items:
         raise _MustWait(f"Batch '{journal.listing.name}' must wait: there is no image in it; deliver its images, too.")
     write_sidecars(lake, journal.batch_date, journal.batch_id, sidecars)
-    commit_items(lake, items)
+    commit_items(lake, items, sidecars=len(sidecars))
 
 
 def _read_statements(ingest: Storage, journal: Journal, settings: Settings) -> Statements:
