@@ -145,7 +145,7 @@ def check_segments(data: Any, header: TiffHeader) -> None:
     """
     if header.compression == _OLD_JPEG:  # its stream lies elsewhere
         return
-    rows, columns = (max(side, 1) for side in header.segment_shape)
+    rows, columns = header.segment_shape[0] or header.height, header.segment_shape[1] or header.width
     across = -(-header.width // columns) if header.tiled else 1
     expected = -(-header.height // rows) * across * (header.samples if header.planar else 1)
     lacking = expected - sum(start > 0 for start, _ in header.segments[:expected])
