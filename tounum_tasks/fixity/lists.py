@@ -41,7 +41,7 @@ _WRAP = re.compile(r"\n +")
 _ID = re.compile(r"(^|[^a-z])(uu|gu)?id($|[^a-z])|identifier", re.IGNORECASE)
 _LONGEST_ROW = 10_000
 _ROWS_THAT_TELL = 1_000
-_SIGNED = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----.*?\n\n(.*?)-----BEGIN PGP SIGNATURE-----.*", re.DOTALL)
+_SIGNED, _SIGNATURE = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
 _SFV_LINE = re.compile(r"(?P<path>\S(?:.*\S)?)[ \t]+(?P<digest>[0-9A-Fa-f]{8})")
 # Paths end before blanks, so that no line, however long, is looked at again from each of its blanks.
 _BARE = re.compile(rf"\ufeff?{_HEX}\s*")
@@ -115,8 +115,9 @@ def _decoded(content: bytes) -> str | None:
     if "\0" in text:
         return None
     text = re.sub(r"\r\n|\r", "\n", text).rstrip("\x1a")  # with which DOS ended its files
-    signed = _SIGNED.match(text)
-    text = signed[1] if signed else text
+    if text.startswith(_SIGNED):
+        _, _, signed = text.partition("\n\n")
+        text, _, _ = signed.partition(_SIGNATURE)
     for block in _BLOCKS:
         text = block.sub(_as_one_line, text)
     return text
