@@ -88,6 +88,28 @@ def few_groups(training) -> Judge:
     return Judge(fit_judge(FeatureCache(cache.folder, images, cache.shape), VOCABULARY))
 
 
+def test_images_that_look_alike_say_what_no_linear_map_can(tmp_path):
+    """Red where either of two lights is on, blue where none is or both are."""
+    red, blue = (VOCABULARY.encode(f"a {colour} dog") for colour in ("red", "blue"))
+
+    def lights(number: int, seed: int) -> np.ndarray:
+        image = np.random.default_rng(seed).uniform(0, 0.1, (POSITIONS, CHANNELS))
+        image[:, ::2] += number % 2
+        image[:, 1::2] += number // 2 % 2
+        return image.astype(np.float16)
+
+    captions = [("a red dog" if number % 4 in (1, 2) else "a blue dog",) for number in range(240)]
+    (tmp_path / "images").mkdir()
+    images = numbered_images(tmp_path / "images", captions)
+    cache = FeatureCache(tmp_path / "cache", images, (POSITIONS, CHANNELS))
+    cache.fill(lambda members: np.stack([lights(int(m.name), int(m.name)) for m in members]))
+    judge = Judge(fit_judge(cache, VOCABULARY))
+    for number in range(4):
+        worth_of_red, worth_of_blue = judge.worth(lights(number, 10_000 + number), [red, blue])
+        right, wrong = (worth_of_red, worth_of_blue) if number in (1, 2) else (worth_of_blue, worth_of_red)
+        assert right > wrong + 1
+
+
 def test_strange_captions_are_worth_nothing(training):
     assert Judge(training[1]).worth(looks(SCENES[0], 0), [[], [len(SPECIAL)] * 30]).shape == (2,)
     assert Judge(training[1]).worth(looks(SCENES[0], 0), [[]])[0] == 0
@@ -213,6 +235,9 @@ def test_a_stored_judge_is_asked_again(tmp_path, training):
         ("image/kernel", np.ones((17, 32), np.float16), r"image/kernel has shape \(17, 32\), expected \(16, 32\)"),
         ("image/bias", np.float32(0), r"groups/kernel has shape \(76, 32\), expected \(76, 1\)"),
         ("rarity", np.full(77, np.nan, np.float32), "hold NaN or infinity in rarity"),
+        ("known/ends", None, "judge lacks known/ends"),
+        ("known", np.ones((3, 32), np.float16), r"known has shape \(3, 32\), expected \(360, 32\)"),
+        ("known/ends", np.zeros(360, np.int32), "known/ends does not say which groups are of which image"),
     ],
 )
 def test_a_judge_that_does_not_fit_is_refused(tmp_path, training, name, array, sentence):

@@ -2,15 +2,16 @@
 
 A captioner learns its training photographs by heart and says of others what is fluent rather than what is there. The
 judge is too simple for that: a linear map from the image's features to the groups of one to four words that people
-would use of it, each weighed by its rarity as CIDEr does (Vedantam et al. 2015). The figure of a caption is how well
-its own groups agree with them: the CIDEr that is to be expected. (Captions of the nearest training images used as
-references, after Devlin et al. 2015, "Exploring Nearest Neighbor Approaches for Image Captioning", do the same less
-well.)
+would use of it, each weighed by its rarity as CIDEr does (Vedantam et al. 2015). What people say of the training images
+that look most alike (Devlin et al. 2015, "Exploring Nearest Neighbor Approaches for Image Captioning") corrects it, as
+far as the map errs there. The figure of a caption is how well its own groups agree with them: the CIDEr that is to be
+expected.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,13 @@ from tounum_tasks.caption.vocabulary import PAD, SPECIAL
 from tounum_tasks.errors import ConfigurationError
 
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
+KNOWN_ARRAYS = ("known", "known/ends", "known/groups", "known/weights")
+NEAREST = 64
+SHARPNESS = 8.0
+CORRECTED = 0.6
+"""An image is corrected by so many known ones, by so much of what they differ from the map; each of them counts less by
+a factor of e for every 1/8 by which its squared distance is larger (1 is the mean square of an image from the mean)."""
+
 PHRASES, ENDINGS = "phrases", "endings"
 RAREST = 3
 """Of so many of a caption's words the mean rarity is told."""
@@ -33,7 +41,10 @@ Group = tuple[int, ...]
 
 
 class Judge:
-    """A linear map from features to groups of words, in two steps: features -> R values -> G groups."""
+    """A linear map from features to groups of words, features -> R values -> G groups, and the images that correct it.
+
+    Judges that were made before know no images.
+    """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Takes what the training made.
@@ -41,18 +52,21 @@ class Judge:
         Args:
             arrays: ``groups`` int G x 4 (word numbers, ``<pad>`` behind shorter groups); ``rarity`` G + 1 (natural
                 logarithm of how few images' captions have the group; the last one is of groups that are not listed);
-                ``image/kernel`` 2 channels x R and ``image/bias`` R; ``groups/kernel`` G x R and ``groups/bias`` G.
+                ``image/kernel`` 2 channels x R and ``image/bias`` R; ``groups/kernel`` G x R and ``groups/bias`` G;
+                of K known images ``known`` K x R, their values, and the groups that people use of them, image after
+                image: ``known/groups`` their rows, ``known/weights`` how much, ``known/ends`` K, where each image ends.
                 Judges made since there are short captions have ``phrases`` and ``endings``, too: which of the groups
                 are whole phrases ("a dog"), and which may follow one ("in the snow").
 
         Raises:
             ConfigurationError: an array is missing, or they do not go together.
         """
-        missing = [name for name in ARRAYS if name not in arrays]
+        knows_images = any(name in arrays for name in KNOWN_ARRAYS)
+        missing = [name for name in (*ARRAYS, *KNOWN_ARRAYS * knows_images) if name not in arrays]
         if missing:
             raise ConfigurationError(f"The captioner's judge lacks {missing[0]}.")
         count, rank, values = arrays["groups/bias"].size, arrays["image/bias"].size, arrays["image/kernel"].size
-        expected = {
+        expected: dict[str, tuple[int, ...]] = {
             "groups": (count, LONGEST),
             "groups/bias": (count,),
             "groups/kernel": (count, rank),
@@ -60,6 +74,14 @@ class Judge:
             "image/kernel": (values // max(1, 2 * rank) * 2, rank),
             "rarity": (count + 1,),
         }
+        if knows_images:
+            images, said = arrays["known/ends"].size, arrays["known/weights"].size
+            expected |= {
+                "known": (images, rank),
+                "known/ends": (images,),
+                "known/groups": (said,),
+                "known/weights": (said,),
+            }
         for name, shape in expected.items():
             if arrays[name].shape != shape:
                 raise ConfigurationError(
@@ -67,7 +89,7 @@ class Judge:
                 )
             if not np.isfinite(arrays[name]).all():
                 raise ConfigurationError(f"The captioner's judge: {name} holds what is no number.")
-        for name in (PHRASES, ENDINGS):
+        for name in (PHRASES, ENDINGS, "known/groups"):
             listed = arrays.get(name, np.empty(0, np.int32))
             if listed.ndim != 1 or not ((listed >= 0) & (listed < count)).all():
                 raise ConfigurationError(f"The captioner's judge: {name} names groups that it does not list.")
@@ -78,7 +100,8 @@ class Judge:
         # One row of the kernel for each value, as all of them are read for each image.
         by_value = np.ascontiguousarray(arrays["image/kernel"].T, np.float32)
         self._image = by_value, arrays["image/bias"].astype(np.float32)
-        self._groups = arrays["groups/kernel"].astype(np.float32), arrays["groups/bias"].astype(np.float32)
+        self._groups = arrays["groups/kernel"], arrays["groups/bias"].astype(np.float32)
+        self._known = _KnownImages(arrays, count) if knows_images else None
         groups = list(self._rows)
         self._phrases = [groups[row] for row in arrays.get(PHRASES, ())]
         self._endings = [groups[row] for row in arrays.get(ENDINGS, ())]
@@ -102,13 +125,22 @@ class Judge:
         """
         weights = [[weighed(words, n, self._rows, self._rarity) for n in range(1, LONGEST + 1)] for words in captions]
         rows = sorted({row for parts in weights for part in parts for row in part})
+        expected = dict(zip(rows, self._expected(features, rows).tolist(), strict=True))
+        figures = [sum(weight * expected[row] for part in parts for row, weight in part.items()) for parts in weights]
+        return np.array(figures, np.float32) * (10 / LONGEST)
+
+    def _expected(self, features: NDArray[np.floating], rows: list[int]) -> NDArray[np.float32]:
+        """What is expected of some groups, by row, in captions of one image (64 x channels)."""
         kernel, bias = self._image
         # Not a product of matrices: BLAS would wake threads for it, which take more time than the sums themselves.
         image = np.einsum("rc,c->r", kernel, pooled(features[None])[0]) + bias
-        kernel, bias = self._groups
-        expected = dict(zip(rows, (np.einsum("gr,r->g", kernel[rows], image) + bias[rows]).tolist(), strict=True))
-        figures = [sum(weight * expected[row] for part in parts for row, weight in part.items()) for parts in weights]
-        return np.array(figures, np.float32) * (10 / LONGEST)
+        kernel, average = self._groups
+        chosen = kernel[rows].astype(np.float32)
+        if self._known is None:
+            return np.asarray(np.einsum("gr,r->g", chosen, image) + average[rows], np.float32)
+        like, said = self._known.like(image)
+        beyond = np.einsum("gr,r->g", chosen, image - CORRECTED * like)
+        return np.asarray(beyond + (1 - CORRECTED) * average[rows] + CORRECTED * said[rows], np.float32)
 
     def rarity_of_words(self, vocabulary: int) -> NDArray[np.float32]:
         """Rarity of each word of a vocabulary of that size, natural logarithms; 0 of the start, the end and such."""
@@ -141,6 +173,37 @@ class Judge:
         worth_of_longer = self.worth(features, longer)
         better = int(worth_of_longer.argmax())
         return longer[better] if worth_of_longer[better] > SURER * worth[best] else phrases[best]
+
+
+class _KnownImages:
+    """Training images, and what people say of them."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], groups: int) -> None:
+        """Take what the training made, as :class:`Judge` does, which has ``groups`` groups.
+
+        Raises:
+            ConfigurationError: the images do not end one after the other.
+        """
+        self._values = arrays["known"].astype(np.float32)
+        self._squares = np.einsum("kr,kr->k", self._values, self._values)
+        self._rows, self._weights = arrays["known/groups"], arrays["known/weights"]
+        self._ends, self._count = arrays["known/ends"].tolist(), groups
+        starts = [0, *self._ends[:-1]]
+        if not self._ends or self._ends[-1] != len(self._rows) or any(map(operator.gt, starts, self._ends)):
+            raise ConfigurationError("The captioner's judge: known/ends does not say which groups are of which image.")
+        self._starts = starts
+
+    def like(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The mean of the images that look most like one of these values (R): their values R, weights of groups G."""
+        distances = self._squares - 2 * np.einsum("kr,r->k", self._values, image)
+        nearest = np.argpartition(distances, min(NEAREST, len(distances)) - 1)[:NEAREST]
+        shares = np.exp(SHARPNESS * (distances[nearest].min() - distances[nearest]))
+        shares /= shares.sum()
+        said = np.zeros(self._count, np.float32)
+        for number, share in zip(nearest.tolist(), shares, strict=True):
+            of_image = slice(self._starts[number], self._ends[number])
+            said[self._rows[of_image]] += share * self._weights[of_image]
+        return np.asarray(shares @ self._values[nearest], np.float32), said
 
 
 def pooled(features: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -37,7 +37,7 @@ from tounum_tasks.training.judge import fit_judge
 from tounum_tasks.training.mixture import merit, try_shares
 
 LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1, 1.4, 1.7)
-JUDGEMENTS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
+JUDGEMENTS = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 RARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 SEARCH_RARITIES = (0.0, 0.1, 0.2)
 ENOUGH_TO_CHOOSE = 100

@@ -1,14 +1,14 @@
 """Fitting of the judge (:mod:`~tounum_tasks.caption.judge`): ridge regression, in closed form.
 
 For every training image, the captions' groups of words are weighed as CIDEr weighs them, brought to length 1 and
-averaged; that is what the features are to tell. Features are never in memory all at once: the regression needs second
-moments only, which are summed up shard by shard.
+averaged; that is what the features are to tell. Features are never in memory all at once, only their values along the
+main axes.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,59 +26,73 @@ FEWEST_IMAGES = 10
 """Groups of words that are in the captions of fewer images are not listed; repeated images count repeatedly."""
 FEWEST_IMAGES_OF_A_PHRASE = 4
 MOST_GROUPS = 8_500
-LARGEST_RANK = 512
+AXES = 512
 PENALTY = 0.3
+KNOWN_IMAGES = 8_192
 SMALLEST_SPREAD = 1e-3
-SMALLEST_STRENGTH = 1e-10
+AT_ONCE = 256
 
 Captions = Sequence[Sequence[int]]
+Weights = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""Rows of groups, and how much each is said."""
 
 
 def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[Any]]:
     """The arrays of a ``Judge`` for the images of a cache (features N x 64 x channels) and their captions.
 
-    The map from features to groups is cut to the ``LARGEST_RANK`` directions that say most about the training images.
+    Of more than ``KNOWN_IMAGES`` images, the judge knows so many drawn at random.
     """
-    known = [[vocabulary.encode(caption) for caption in image.captions] for image in cache.images]
-    groups, rarity = _listed(known, [image.repeats for image in cache.images])
-    mean, spread = _standard(cache)
-    products, towards, average = _moments(cache, known, groups, rarity, mean, spread)
-    # Any root of the products whitens; a triangular one costs next to nothing.
-    products[np.diag_indices_from(products)] += np.float32(PENALTY)
-    root = scipy.linalg.cholesky(products, lower=True, overwrite_a=True, check_finite=False)
-    from_white = scipy.linalg.solve_triangular(root, towards, lower=True, check_finite=False)
-    strongest = _strongest(from_white, min(LARGEST_RANK, len(cache.images)))
-    kernel = scipy.linalg.solve_triangular(root.T, strongest, lower=False, check_finite=False) / spread[:, None]
+    said = [[vocabulary.encode(caption) for caption in image.captions] for image in cache.images]
+    groups, rarity = _listed(said, [image.repeats for image in cache.images])
+    rows, rarities = {group: row for row, group in enumerate(groups)}, rarity.tolist()
+    weights = [_weights_of(captions, rows, rarities) for captions in said]
+    axes, bias = _main_axes(cache)
+    values = np.concatenate([pooled(cache.read(shard)) @ axes + bias for shard in range(cache.shards)])
+    kernel, average = _regression(values, weights, len(groups), _repeats(cache.images))
+    known = np.sort(np.random.default_rng(0).permutation(len(values))[:KNOWN_IMAGES])
+    of_known = [weights[number] for number in known]
     listed = [[*group, *[PAD] * (LONGEST - len(group))] for group in groups]
     return {
         "groups": np.array(listed, np.int32).reshape(-1, LONGEST),
         "rarity": rarity.astype(np.float32),
-        "image/kernel": kernel.astype(np.float16),
-        "image/bias": (-mean @ kernel).astype(np.float32),
-        "groups/kernel": (from_white.T @ strongest).astype(np.float16),
+        "image/kernel": axes.astype(np.float16),
+        "image/bias": bias,
+        "groups/kernel": kernel.astype(np.float16),
         "groups/bias": average,
-        **_phrases(known, groups),
+        "known": values[known].astype(np.float16),
+        "known/ends": np.cumsum([len(shares) for _, shares in of_known], dtype=np.int32),
+        "known/groups": np.concatenate([said_groups for said_groups, _ in of_known]),
+        "known/weights": np.concatenate([shares for _, shares in of_known]).astype(np.float16),
+        **_phrases(said, groups),
     }
 
 
-def _strongest(from_white: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """At most so many orthonormal directions (D x R) of a map (D x G) that say most: its left singular vectors.
+def _weights_of(captions: Captions, rows: Mapping[Group, int], rarity: Sequence[float]) -> Weights:
+    """How much the captions of one image say of the groups that are in them, the mean over the captions."""
+    mean: dict[int, float] = defaultdict(float)
+    for words in captions:
+        for n in range(1, LONGEST + 1):
+            for row, weight in weighed(words, n, rows, rarity).items():
+                mean[row] += weight / len(captions)
+    return np.fromiter(mean, np.int32, len(mean)), np.fromiter(mean.values(), np.float32, len(mean))
 
-    They are had from the smaller of its two sides, which is that of the groups in small data sets.
+
+def _main_axes(cache: FeatureCache) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The main axes of the pooled features of a cache, D x R, and what is added, R: values have the mean 0.
+
+    Each feature is brought to the same spread, so that the squares of an image's values add up to 1 at most, on
+    average. The axes are such as float16 holds.
     """
-    features, groups = from_white.shape
-    if not 0 < groups < features:
-        return _last_eigenvectors(from_white @ from_white.T, most)[1]
-    exact = from_white.astype(np.float64)
-    strengths, vectors = _last_eigenvectors(exact.T @ exact, most)
-    tells = strengths > SMALLEST_STRENGTH * strengths[-1]
-    return (exact @ (vectors[:, tells] / np.sqrt(strengths[tells]))).astype(np.float32)
-
-
-def _last_eigenvectors(square: NDArray[Any], most: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The greatest eigenvalues, ascending, and their eigenvectors."""
-    size = len(square)
-    return scipy.linalg.eigh(square, subset_by_index=[max(0, size - most), size - 1], check_finite=False)
+    mean, spread = _standard(cache)
+    products = np.zeros((len(mean), len(mean)), np.float32)
+    for shard in range(cache.shards):
+        inputs = (pooled(cache.read(shard)) - mean) / spread
+        products += inputs.T @ (inputs * _repeats(cache.members(shard))[:, None])
+    size = len(mean)
+    first = size - min(AXES, size, len(cache.images))
+    _, axes = scipy.linalg.eigh(products, subset_by_index=[first, size - 1], check_finite=False)
+    stored = (axes / spread[:, None]).astype(np.float16).astype(np.float32)
+    return stored, (-mean @ stored).astype(np.float32)
 
 
 def _phrases(known: Sequence[Captions], groups: Sequence[Group]) -> dict[str, NDArray[np.int32]]:
@@ -110,30 +124,23 @@ def _phrases(known: Sequence[Captions], groups: Sequence[Group]) -> dict[str, ND
     }
 
 
-def _moments(
-    cache: FeatureCache,
-    known: Sequence[Captions],
-    groups: Sequence[Group],
-    rarity: NDArray[np.float64],
-    mean: NDArray[np.float32],
-    spread: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Sums over the images of features by features (D x D) and by weights of groups (D x G); mean weights (G)."""
-    rows, rarities = {group: row for row, group in enumerate(groups)}, rarity.tolist()
-    products = np.zeros((len(mean), len(mean)), np.float32)
-    towards = np.zeros((len(mean), len(groups)), np.float32)
-    total = np.zeros(len(groups), np.float64)
-    done = 0
-    for shard in range(cache.shards):
-        inputs = (pooled(cache.read(shard)) - mean) / spread
-        captions = known[done : done + len(inputs)]
-        done += len(inputs)
-        targets = np.stack([_mean_weights(of_image, rows, rarities) for of_image in captions])
-        repeats = _repeats(cache.members(shard))[:, None]
-        products += inputs.T @ (inputs * repeats)
-        towards += inputs.T @ (targets * repeats)
-        total += (targets * repeats).sum(axis=0)
-    return products, towards, (total / _repeats(cache.images).sum()).astype(np.float32)
+def _regression(
+    values: NDArray[np.float32], weights: Sequence[Weights], groups: int, repeats: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The linear map from the values of images, N x R, to the weights of all groups: G x R, and their means G."""
+    products = (values.T * repeats) @ values
+    towards, total = np.zeros((values.shape[1], groups), np.float32), np.zeros(groups)
+    for start in range(0, len(values), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        targets = np.zeros((len(values[part]), groups), np.float32)
+        for target, (rows, shares) in zip(targets, weights[part], strict=True):
+            target[rows] = shares
+        targets *= repeats[part, None]
+        towards += values[part].T @ targets
+        total += targets.sum(axis=0)
+    products[np.diag_indices_from(products)] += np.float32(PENALTY)
+    kernel = scipy.linalg.solve(products, towards, assume_a="pos", overwrite_b=True, check_finite=False)
+    return kernel.T, (total / repeats.sum()).astype(np.float32)
 
 
 def _repeats(images: Sequence[CaptionedImage]) -> NDArray[np.float32]:
@@ -164,13 +171,3 @@ def _standard(cache: FeatureCache) -> tuple[NDArray[np.float32], NDArray[np.floa
     mean = total / count
     spread = np.sqrt(np.maximum(squares / count - mean**2, 0)) + SMALLEST_SPREAD
     return mean.astype(np.float32), (spread * math.sqrt(len(mean))).astype(np.float32)
-
-
-def _mean_weights(captions: Captions, rows: Mapping[Group, int], rarity: Sequence[float]) -> NDArray[np.float32]:
-    """Weights of the listed groups (G), the mean over the captions of one image."""
-    mean = np.zeros(len(rows), np.float32)
-    for words in captions:
-        for n in range(1, LONGEST + 1):
-            for row, weight in weighed(words, n, rows, rarity).items():
-                mean[row] += weight / len(captions)
-    return mean
