@@ -93,8 +93,8 @@ def _figures(data, settings, initial, folder: Path, cache: Path) -> Figures:
     from tounum_tasks.evaluation.captioner import score
     from tounum_tasks.training.captioner import CaptionerTraining
     from tounum_tasks.training.captioner_model import captioner_of
-    from tounum_tasks.training.captioner_version import choose_search
     from tounum_tasks.training.judge import fit_judge
+    from tounum_tasks.training.search_choice import choose_search
 
     keras.backend.clear_session()
     folder.mkdir(exist_ok=True)

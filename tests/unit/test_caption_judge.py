@@ -10,17 +10,19 @@ from PIL import Image
 
 from tests.unit.numbered_images import numbered_images
 from tests.unit.test_captioner import features, make_captioner, store
-from tounum_tasks.caption.captioner import JUDGE_FILE, Captioner, SearchOptions
+from tounum_tasks.caption.captioner import JUDGE_FILE, Captioner, SearchOptions, sentence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.metrics import CiderD
 from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
 from tounum_tasks.cli.main import main
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.evaluation.captioner import score_by_source
 from tounum_tasks.models.card import read_version, write_card
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.training.judge import FEWEST_IMAGES, fit_judge
+from tounum_tasks.training.search_choice import ScoredCandidates
 
 COLOURS, ANIMALS, PLACES = ("red", "blue", "black"), ("dog", "cat"), ("grass", "snow", "sand", "water")
 SCENES = list(itertools.product(COLOURS, ANIMALS, PLACES))
@@ -349,3 +351,20 @@ def test_captioners_that_search_in_different_ways_are_different_versions(tmp_pat
         store(folder, length_power=length_power)
         digests.append(read_version(folder, name="captioner").digest)
     assert digests[0] != digests[1]
+
+
+def test_ways_to_choose_are_scored_as_the_captions_that_they_choose(tmp_path):
+    captioner, _ = make_captioner()
+    captioner = judged(captioner, 1, judgement=1.0)
+    (tmp_path / "images").mkdir()
+    images = [
+        replace(image, source=number % 2)
+        for number, image in enumerate(numbered_images(tmp_path / "images", [("w1 w2 w3", "w2 w2 w4")] * 7))
+    ]
+    found = list(captioner.candidates(features(7), beam=3))
+    scored = ScoredCandidates(found, images, captioner.vocabulary)
+    for power, judgement in ((0.0, 0.0), (0.8, 1.0), (1.7, 1000.0)):
+        way = replace(captioner.options, length_power=power, judgement=judgement)
+        chosen = [candidates.words[candidates.ranked(way)[0]] for candidates in found]
+        captions = [sentence(tuple(captioner.vocabulary.decode(words))) for words in chosen]
+        assert scored.figures(way) == pytest.approx(score_by_source(captions, images), abs=1e-4)

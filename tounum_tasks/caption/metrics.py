@@ -23,19 +23,31 @@ LONGEST = 4
 
 def bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words]]) -> list[float]:
     """Corpus BLEU-1 to BLEU-4 (Papineni et al. 2002), reference length: the closest."""
-    tiny, small = 1e-15, 1e-9
+    counts = [bleu_counts(candidate, known) for candidate, known in zip(candidates, references, strict=True)]
+    return bleu_of_counts([sum(column) for column in zip(*counts, strict=True)])
+
+
+def bleu_counts(candidate: Words, known: Sequence[Words]) -> list[int]:
+    """What BLEU adds up over the captions of a corpus, of one of them (see :func:`bleu_of_counts`).
+
+    That is how many words it has and should have, how many groups of one to four words, and how many of them are right.
+    """
     guessed, correct = [0] * LONGEST, [0] * LONGEST
-    said = expected = 0
-    for candidate, known in zip(candidates, references, strict=True):
-        said += len(candidate)
-        expected += min((abs(len(words) - len(candidate)), len(words)) for words in known)[1]
-        for n in range(1, LONGEST + 1):
-            counts = ngrams(candidate, n)
-            allowed: Counter[tuple[str, ...]] = Counter()
-            for words in known:
-                allowed |= ngrams(words, n)
-            guessed[n - 1] += max(0, len(candidate) - n + 1)
-            correct[n - 1] += (counts & allowed).total()
+    for n in range(1, LONGEST + 1):
+        allowed: Counter[tuple[str, ...]] = Counter()
+        for words in known:
+            allowed |= ngrams(words, n)
+        guessed[n - 1] = max(0, len(candidate) - n + 1)
+        correct[n - 1] = (ngrams(candidate, n) & allowed).total()
+    expected = min((abs(len(words) - len(candidate)), len(words)) for words in known)[1]
+    return [len(candidate), expected, *guessed, *correct]
+
+
+def bleu_of_counts(counts: Sequence[int]) -> list[float]:
+    """BLEU-1 to BLEU-4 of a corpus, from the sums of :func:`bleu_counts` over its captions."""
+    tiny, small = 1e-15, 1e-9
+    said, expected = counts[:2]
+    guessed, correct = counts[2 : 2 + LONGEST], counts[2 + LONGEST :]
     ratio = (said + tiny) / (expected + small)
     brevity = 1.0 if ratio >= 1 else math.exp(1 - 1 / ratio)
     scores, product = [], 1.0

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.caption.captioner import Candidates, Captioner, SearchOptions, sentence, version_files
+from tounum_tasks.caption.captioner import Captioner, SearchOptions, sentence, version_files
 from tounum_tasks.caption.confidence import BEAM, GREEDY, Confidence
 from tounum_tasks.caption.judge import Judge
-from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.datasets.captions import CaptionedImage
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.datasets.lots import hashes_of_files
@@ -24,7 +23,6 @@ from tounum_tasks.evaluation.captioner import (
     evaluate,
     rows_by_source,
     score,
-    score_by_source,
     search_name,
 )
 from tounum_tasks.models.card import write_card
@@ -34,12 +32,9 @@ from tounum_tasks.training.captioner import CaptionerTraining, read_curves
 from tounum_tasks.training.confidence import fit_confidence
 from tounum_tasks.training.curve import figures_of
 from tounum_tasks.training.judge import fit_judge
-from tounum_tasks.training.mixture import merit, try_shares
+from tounum_tasks.training.mixture import try_shares
+from tounum_tasks.training.search_choice import choose_search
 
-LENGTH_POWERS = (0.0, 0.5, 0.8, 1.1, 1.4, 1.7)
-JUDGEMENTS = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
-RARITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
-SEARCH_RARITIES = (0.0, 0.1, 0.2)
 ENOUGH_TO_CHOOSE = 100
 log = logging.getLogger(__name__)
 
@@ -138,68 +133,6 @@ def _write_images_learnt(training: CaptionerTraining, folder: Path) -> None:
     learnt = hashes_of_files(image.path for image in training.train_images).values()
     before = training.begun_with.trained_on if training.begun_with else frozenset()
     write_trained_on(folder, [*map(prefix_of, learnt), *before])
-
-
-def choose_search(captioner: Captioner, cache: FeatureCache) -> tuple[SearchOptions, dict[str, dict[str, Any]]]:
-    """How captions are searched for, and which of those that are found is chosen.
-
-    That is how much long captions are preferred, how much the captioner's judge has to say, and then how much rare
-    words do; all ways choose from the same captions of the dev images. It is tried with captions that were looked for
-    with and without a preference for rare words, each of which costs a search.
-
-    Returns:
-        the best options, and for the card the figures for every say of the judge and of rare words, with the others as
-        they are best.
-    """
-    tried = {}
-    for search_rarity in SEARCH_RARITIES:
-        options = replace(captioner.options, search_rarity=search_rarity)
-        best, figures, tables = _choose_among_found(captioner.with_options(options), cache)
-        tried[best] = figures, tables
-        if not best.judgement:
-            break  # it is the judge who knows what is rare
-    chosen = max(tried, key=lambda way: merit(tried[way][0]))
-    by_search = {way.search_rarity: figures for way, (figures, _) in tried.items()}
-    return chosen, {**tried[chosen][1], "dev_by_search_rarity": _by_text(by_search)}
-
-
-def _choose_among_found(
-    captioner: Captioner, cache: FeatureCache
-) -> tuple[SearchOptions, dict[str, float], dict[str, dict[str, Any]]]:
-    """The best way to choose among the captions that one search finds, its figures, and tables for the card."""
-    found = [one for shard in range(cache.shards) for one in captioner.candidates(cache.read(shard), beam=3)]
-    vocabulary, images = captioner.vocabulary, cache.images
-
-    def tried(ways: list[SearchOptions]) -> dict[SearchOptions, dict[str, float]]:
-        return {way: score_by_source([_best(one, way, vocabulary) for one in found], images) for way in ways}
-
-    ways = [
-        replace(captioner.options, length_power=power, judgement=judgement)
-        for power in LENGTH_POWERS
-        for judgement in JUDGEMENTS
-    ]
-    judged = tried(ways)
-    best = max(judged, key=lambda way: merit(judged[way]))
-    rarities = RARITIES if best.judgement else RARITIES[:1]
-    with_rarity = tried([replace(best, rarity=rarity) for rarity in rarities])
-    for way, figures in [*judged.items(), *with_rarity.items()]:
-        log.info("%s: BLEU-4 %.4f, CIDEr %.4f, %d words", way, *figures.values())
-    chosen = max(with_rarity, key=lambda way: merit(with_rarity[way]))
-    return (
-        chosen,
-        with_rarity[chosen],
-        {
-            "dev_by_judgement": _by_text(
-                {way.judgement: figures for way, figures in judged.items() if way.length_power == best.length_power}
-            ),
-            "dev_by_rarity": _by_text({way.rarity: figures for way, figures in with_rarity.items()}),
-        },
-    )
-
-
-def _best(found: Candidates, options: SearchOptions, vocabulary: Vocabulary) -> str:
-    """The caption that a search chooses with these options."""
-    return sentence(tuple(vocabulary.decode(found.words[found.ranked(options)[0]])))
 
 
 def _by_text(tried: Mapping[float, dict[str, float]]) -> dict[str, dict[str, float]]:
