@@ -52,6 +52,9 @@ def main() -> None:
         row(f"without {source}", features[:, others], _only(examples, others), recipe)
     for l2 in (3e-3, 3e-2):
         row(f"l2 {l2:g}", features, examples, replace(recipe, l2=l2))
+    row("no roots", features, examples, replace(recipe, architecture="inception-spread"))
+    for agreement in (0.0, 2.0):
+        row(f"agreement {agreement:g}", features, examples, replace(recipe, agreement=agreement))
     for cost in (0.0, 0.1):
         row(f"photo cost {cost:g}", features, examples, replace(recipe, photo_cost=cost))
     for taps in OTHERS:

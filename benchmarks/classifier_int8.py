@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tounum_tasks.classify import graph
 from tounum_tasks.classify.classifier import class_probabilities
 from tounum_tasks.classify.labels import CLASSES, PHOTO, UNKNOWN
-from tounum_tasks.classify.network import DOUBTING, TAPS
+from tounum_tasks.classify.network import TAPS
 from tounum_tasks.cli import train_classifier
 from tounum_tasks.datasets.classes import LABELS, Example, balanced_weights, split
 from tounum_tasks.evaluation.classifier import evaluate, review_shares
@@ -44,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args(["classifier", *sys.argv[1:]])
     real, weights, recipe = train_classifier.training_of(arguments)
     measured_on = drawn_evenly(split(real, recipe.validation_share)[0], IMAGES, np.random.default_rng(recipe.seed))
-    largest = largest_inputs(weights, DOUBTING, measured_on)
+    largest = largest_inputs(weights, recipe.architecture, measured_on)
     names = list(dict.fromkeys(example.source for example in real))
     features, examples = prepare_features(real, weights, recipe, arguments.out)
     is_tested = np.array([not example.made_from or LABELS[example.label] == UNKNOWN for example in examples])

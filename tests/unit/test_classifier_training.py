@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tounum_tasks.classify import graph
 from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import RANGES, TAPS, build_network, get_weights, set_weights
+from tounum_tasks.classify.network import DOUBTING, RANGES, TAPS, build_network, get_weights, set_weights
 from tounum_tasks.cli import train_classifier
 from tounum_tasks.cli.train_classifier import training_of
 from tounum_tasks.datasets.classes import LABELS, balanced_weights, data_fingerprint, load, read_class_folders, split
@@ -38,7 +38,7 @@ from tounum_tasks.training.classifier import (
 )
 from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.features import prepared
-from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes
+from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes, scatter_of_sources
 from tounum_tasks.training.ranges import add_ranges
 from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
 from tounum_tasks.training.renderings import engraved, painted, realistic_pencil, sketched, woodblock
@@ -178,12 +178,13 @@ def test_features_of_an_image_that_was_mended_are_not_those_that_it_had(data: Pa
     assert data_fingerprint(examples) == before
 
 
-def test_head_separates_what_is_separable(data: Path) -> None:
+@pytest.mark.parametrize("architecture", DOUBTING)
+def test_head_separates_what_is_separable(data: Path, architecture: str) -> None:
     examples = read_class_folders(data)
     labels = np.array([example.label for example in examples])
-    features = np.random.default_rng(0).normal(0, 0.3, (1, len(examples), 8)).astype(np.float16)
+    features = np.abs(np.random.default_rng(0).normal(0, 0.3, (1, len(examples), 8))).astype(np.float16)
     features[0, np.arange(len(examples)), labels] += 3
-    head = HeadFitter(features, examples, Recipe(l2=1e-3), [3, 5]).fit()
+    head = HeadFitter(features, examples, Recipe(l2=1e-3, architecture=architecture), [3, 5]).fit()
     assert (head.scores(features[0]).argmax(axis=1) == labels).all()
     halved = head.divided_by(0.5).scores(features[0])
     np.testing.assert_allclose(halved, 2 * head.scores(features[0]), rtol=1e-4, atol=1e-5)
@@ -191,7 +192,7 @@ def test_head_separates_what_is_separable(data: Path) -> None:
 
 def test_a_photograph_costs_more_than_other_classes(data: Path) -> None:
     examples = read_class_folders(data)
-    features = np.random.default_rng(0).normal(0, 1, (1, len(examples), 8)).astype(np.float16)
+    features = np.abs(np.random.default_rng(0).normal(0, 1, (1, len(examples), 8))).astype(np.float16)
     free, dear = (
         HeadFitter(features, examples, Recipe(photo_cost=cost), [8]).fit().scores(features[0]) for cost in (0.0, 0.1)
     )
@@ -220,16 +221,51 @@ def test_a_score_that_one_of_the_averaged_heads_lacks_is_that_of_the_other() -> 
     )
 
 
+def test_a_head_of_roots_is_averaged_with_one_that_knows_none() -> None:
+    random = np.random.default_rng(0)
+    features = np.abs(random.normal(size=(6, 4))).astype(np.float16)
+    of_values = LinearHead(random.normal(size=(4, 5)).astype(np.float32), random.normal(size=5).astype(np.float32))
+    old = LinearHead(random.normal(size=(2, 5)).astype(np.float32), random.normal(size=5).astype(np.float32))
+    new = of_values.of_roots()
+    fourth = (features.astype(np.float32) + 1e-3) ** 0.25
+    np.testing.assert_allclose(new.scores(features), fourth @ of_values.kernel + of_values.bias, atol=1e-5)
+    expected = (new.scores(features) + old.scores(features[:, :2])) / 2
+    np.testing.assert_allclose(new.averaged_with(old).scores(features), expected, atol=1e-5)
+
+
+def test_scatter_is_that_of_the_means_of_sources_within_their_class() -> None:
+    means = {0: [np.array([1.0, 0, 1]), np.array([-1.0, 0, 1])], 1: [np.array([7.0, 5, 1])]}
+    expected = np.zeros((3, 3))
+    expected[0, 0] = 0.5
+    np.testing.assert_allclose(scatter_of_sources(means), expected)
+
+
+def test_with_agreement_the_sources_of_a_class_score_alike(data: Path) -> None:
+    """One feature tells the class in every source, another one in half of them."""
+    examples = read_class_folders(data)
+    labels = np.array([example.label for example in examples])
+    in_both = np.array([example.source.endswith("one") for example in examples])
+    features = np.abs(np.random.default_rng(0).normal(0, 0.3, (1, len(examples), 10)))
+    features[0, np.arange(len(examples)), labels] += 1
+    features[0, in_both, 5 + labels[in_both]] += 1
+    apart = []
+    for agreement in (0.0, 10.0):
+        head = HeadFitter(features.astype(np.float16), examples, Recipe(agreement=agreement), [10]).fit()
+        own = head.scores(features[0])[np.arange(len(examples)), labels]
+        apart.append(abs(own[in_both].mean() - own[~in_both].mean()))
+    assert apart[1] < apart[0] / 2
+
+
 def test_what_is_of_no_class_is_told_by_a_sixth_score_and_left_out_by_kind(data: Path, tmp_path: Path) -> None:
     """Maps and stamps have a feature in common, blank pages one of their own, which nobody knows without them."""
     examples = read_class_folders(data)
     examples += render_sources(examples, UNKNOWN_KINDS[:3], 4, tmp_path / "drawn", seed=0)
     labels = np.array([example.label for example in examples])
     kinds = ["Unknown/rendered-map", "Unknown/rendered-stamp", "Unknown/rendered-blank"]
-    features = np.random.default_rng(0).normal(0, 0.1, (1, len(examples), 9)).astype(np.float16)
+    features = np.abs(np.random.default_rng(0).normal(0, 0.1, (1, len(examples), 9))).astype(np.float16)
     features[0, np.arange(len(examples)), labels] += 1
     is_blank = [example.source == kinds[2] for example in examples]
-    features[0, is_blank, 5] -= 1
+    features[0, is_blank, 5] = 0
     features[0, is_blank, 8] += 2
     head = HeadFitter(features, examples, Recipe(l2=1e-3), [9]).fit()
     assert (head.scores(features[0]).argmax(axis=1) == labels).all()
@@ -277,7 +313,7 @@ def test_a_source_that_is_left_out_is_not_trained_on(data: Path) -> None:
 
 def test_the_only_source_of_a_class_is_not_left_out(data: Path) -> None:
     examples = [example for example in read_class_folders(data) if example.source != "Photo/two"]
-    features = np.random.default_rng(0).normal(size=(1, len(examples), 4)).astype(np.float16)
+    features = np.abs(np.random.default_rng(0).normal(size=(1, len(examples), 4))).astype(np.float16)
     rows, scores = leave_one_source_out(features, examples, Recipe(l2=1e-3), [4])
     assert len(rows) == 8
     photos = np.array([example.source == "Photo/one" for example in examples])
@@ -401,6 +437,17 @@ def test_evaluation_counts_what_it_says() -> None:
     assert measures["calibration_error"] == pytest.approx(abs(0.68 - 0.75), abs=1e-3)
 
 
+def test_layers_below_roots_are_trained_though_most_values_are_nearly_zero(data: Path, tmp_path: Path) -> None:
+    network = build_network("inception-roots", "float32")
+    recipe = Recipe(passes=0.2, batch_size=4)
+    before = get_weights(network)
+    curve = fine_tune(network, read_class_folders(data), read_class_folders(data)[::20], recipe, tmp_path / "tuning")
+    assert len(curve) and np.isfinite(curve[-1]["validation_loss"])
+    weights = get_weights(network)
+    assert all(np.isfinite(array).all() for array in weights.values())
+    assert not np.array_equal(weights["conv2d/kernel"], before["conv2d/kernel"])
+
+
 def test_interrupted_training_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     examples = read_class_folders(data)
     recipe = Recipe(architecture="notebook", passes=0.6, batch_size=6)
@@ -492,7 +539,7 @@ def test_a_head_is_trained_on_features_that_are_computed_once(data: Path, tmp_pa
     with pytest.raises(ConfigurationError, match="takes no ranges"):
         add_ranges(folder, examples, recipe, out, version="test-3")
     classifier = Classifier.load(folder)
-    assert classifier.architecture == "inception-unknown"
+    assert classifier.architecture == "inception-roots-unknown"
     inputs = np.stack([to_model_input(load(example)) for example in examples])
     hits = classifier.predict(inputs).argmax(axis=1) == [example.label for example in examples]
     assert hits.mean() > 0.8

@@ -23,8 +23,8 @@ NAMES = {
     "--reward-likelihood --seed --vocabulary-size --fewest-images --max-words --limit --train-share --batch-images "
     "--version --licence --notes --lake",
     "classifier": "--data --out --version --extra --limit-per-source --leave-out --initial --architecture --views "
-    "--renderings --unknown --l2 --photo-cost --passes --learning-rate --patience --seed --leave-one-source-out "
-    "--leave-out-images --average-with --int8 --ranges-of --data-licence --notes",
+    "--renderings --unknown --l2 --agreement --photo-cost --passes --learning-rate --patience --seed "
+    "--leave-one-source-out --leave-out-images --average-with --int8 --ranges-of --data-licence --notes",
     "restorer": "--data --reduced --out --version --validate-on --steps --batch-size --patch --learning-rate "
     "--drawn-share --checkpoint-steps --continue --lake --seed --data-licence --notes",
 }

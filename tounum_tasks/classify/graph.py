@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from tounum_tasks.classify.network import (
     NOTEBOOK_LAYERS,
     NOTEBOOK_SIZE,
+    SMALLEST_VALUE,
     SMALLEST_VARIANCE,
     TAPS_OF,
+    WITH_ROOTS,
     WITH_SPREAD,
     activation_ranges,
 )
@@ -39,6 +41,8 @@ def scores(weights: Weights, architecture: str) -> openvino.Model:
     else:
         names, spread = TAPS_OF[architecture], architecture in WITH_SPREAD
         pixels, values = _inception(weights, names, spread=spread, highest=activation_ranges(weights, architecture))
+    if architecture in WITH_ROOTS:
+        values = _with_roots(values)
     output = dense(values, weights["scores/kernel"], weights["scores/bias"])
     return load_openvino().Model([output], [pixels], f"{architecture}_classifier")
 
@@ -75,6 +79,12 @@ def _inception(
             variance = op.reduce_mean(op.squared_difference(block, mean), indices(2, 3))
             spreads.append(op.sqrt(op.add(variance, constant([SMALLEST_VARIANCE]))))
     return network.pixels, op.concat([*means, *spreads], 1)
+
+
+def _with_roots(values: Node) -> Node:
+    """Values, N x D, and their fourth roots: N x 2D."""
+    op = operations()
+    return op.concat([values, op.sqrt(op.sqrt(op.add(values, constant([SMALLEST_VALUE]))))], 1)
 
 
 def _notebook(weights: Weights) -> tuple[Node, Node]:

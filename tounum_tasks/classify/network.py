@@ -1,14 +1,16 @@
 """The classifier's networks: images in, one score per class out.
 
-``inception-unknown`` (the default) is InceptionV3 up to ``mixed5``, with batch normalisation folded in, looked at from
-three heights: the means over the image of the outputs of ``mixed2``, ``mixed4`` and ``mixed5``, and their standard
-deviations, are joined, and read by one dense layer. Low layers see paper, grain and line, high ones see objects; a
-drawing and a photograph of the same dog differ in the first and agree in the second. The classifier has its own copy of
-these layers, so that a new feature extractor for captions never changes a class.
+``inception-roots-unknown`` (the default) is InceptionV3 up to ``mixed5``, with batch normalisation folded in, looked at
+from three heights: the means over the image of the outputs of ``mixed2``, ``mixed4`` and ``mixed5``, and their standard
+deviations, are joined, and read by one dense layer, as they are and as fourth roots. Low layers see paper, grain and
+line, high ones see objects; a drawing and a photograph of the same dog differ in the first and agree in the second.
+Roots make much of whether something is there, and less of how much of it. The classifier has its own copy of these
+layers, so that a new feature extractor for captions never changes a class.
 
-A sixth score, behind those of the classes, says that the image is of none of them. ``inception-spread`` lacks it, and
-``inception`` reads the means alone, as earlier versions did; ``inception-mixed8`` looks at ``mixed6`` and ``mixed8`` in
-place of ``mixed5``, too, as the first versions did: that takes longer and brings nothing.
+A sixth score, behind those of the classes, says that the image is of none of them; ``inception-roots`` lacks it.
+``inception-unknown`` and ``inception-spread`` read no roots, ``inception`` reads the means alone, as earlier versions
+did; ``inception-mixed8`` looks at ``mixed6`` and ``mixed8`` in place of ``mixed5``, too, as the first versions did:
+that takes longer and brings nothing.
 
 ``notebook`` is the small network of the company's notebooks, three convolutions on 250 x 250 pixels, kept as the
 baseline that any other has to beat.
@@ -40,14 +42,18 @@ CHANNELS = {"mixed0": 256, "mixed2": 288, "mixed4": 768, "mixed5": 768, "mixed6"
 TAPS = ("mixed2", "mixed4", "mixed5")
 """Layers that are looked at."""
 FORMER_TAPS = ("mixed2", "mixed4", "mixed6", "mixed8")
-DOUBTING = "inception-unknown"
-"""The architecture that scores :data:`~tounum_tasks.classify.labels.UNKNOWN`, too."""
-WITH_SPREAD = frozenset({DOUBTING, "inception-spread"})
+DOUBTING = {"inception-roots": "inception-roots-unknown", "inception-spread": "inception-unknown"}
+"""What an architecture is called when it scores :data:`~tounum_tasks.classify.labels.UNKNOWN`, too."""
+WITH_ROOTS = frozenset({"inception-roots", "inception-roots-unknown"})
+"""The architectures that read fourth roots, too."""
+WITH_SPREAD = frozenset({*DOUBTING, *DOUBTING.values()})
 """The architectures that look at standard deviations, too."""
 SMALLEST_VARIANCE = 1e-6
+SMALLEST_VALUE = 1e-3
+"""Is added to values before their roots are taken: what is nearly nothing counts as nothing."""
 RANGES = "activation_ranges"
 """Name of the largest inputs of all convolutions of InceptionV3 but the first: with it, they are computed in int8."""
-TAPS_OF = {DOUBTING: TAPS, "inception-spread": TAPS, "inception": TAPS, "inception-mixed8": FORMER_TAPS}
+TAPS_OF = dict.fromkeys([*DOUBTING.values(), *DOUBTING, "inception"], TAPS) | {"inception-mixed8": FORMER_TAPS}
 """By architecture: layers that are looked at."""
 LAST_OF_MIXED8 = f"{convolution_name(CONVOLUTIONS['mixed8'] - 1)}/kernel"
 INCEPTION_SIZE = 299
@@ -80,7 +86,11 @@ def _inception(policy: str, architecture: str) -> keras.Model:
     import keras
 
     pooled = build_pooled(policy, TAPS_OF[architecture], spread=architecture in WITH_SPREAD)
-    scores = keras.layers.Dense(outputs(architecture), dtype="float32", name="scores")(pooled.output)
+    values = pooled.output
+    if architecture in WITH_ROOTS:
+        roots = keras.ops.sqrt(keras.ops.sqrt(values + SMALLEST_VALUE))
+        values = keras.ops.concatenate([values, roots], 1)
+    scores = keras.layers.Dense(outputs(architecture), dtype="float32", name="scores")(values)
     return keras.Model(pooled.inputs, scores, name="inception_classifier")
 
 
@@ -112,19 +122,21 @@ def architecture_of(weights: Mapping[str, Any]) -> str:
     if LAST_OF_MIXED8 in weights:
         return "inception-mixed8"
     rows, columns = np.shape(weights.get("scores/kernel", np.zeros((0, 0))))
-    if rows != width(DOUBTING):
-        return "inception"
-    return DOUBTING if columns > len(CLASSES) else "inception-spread"
+    for known, doubting in DOUBTING.items():
+        if rows == width(known):
+            return doubting if columns > len(CLASSES) else known
+    return "inception"
 
 
 def width(architecture: str) -> int:
-    """How many values an architecture of InceptionV3 reads from its layers."""
-    return sum(CHANNELS[name] for name in TAPS_OF[architecture]) * (2 if architecture in WITH_SPREAD else 1)
+    """How many values the last layer of an architecture of InceptionV3 reads."""
+    means = sum(CHANNELS[name] for name in TAPS_OF[architecture])
+    return means * (1 + (architecture in WITH_SPREAD)) * (1 + (architecture in WITH_ROOTS))
 
 
 def outputs(architecture: str) -> int:
     """How many scores an architecture gives: those of the classes, and perhaps that of none of them."""
-    return len(CLASSES) + (architecture == DOUBTING)
+    return len(CLASSES) + (architecture in DOUBTING.values())
 
 
 def input_size(architecture: str) -> int:
@@ -180,7 +192,7 @@ def build_network(architecture: str, policy: str) -> keras.Model:
     """Network of that name without weights: N x side x side x 3 values 0..255 -> N x 5 or 6 scores (logits, float32).
 
     Args:
-        architecture: ``inception-unknown``, ``inception-spread``, ``inception``, ``inception-mixed8`` or ``notebook``.
+        architecture: one of ``ARCHITECTURES``, for example ``inception-roots-unknown``.
         policy: Keras dtype policy, ``float32`` or ``mixed_bfloat16``; weights and scores are float32 in both.
 
     Raises:

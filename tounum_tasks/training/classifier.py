@@ -37,6 +37,7 @@ from tounum_tasks.classify.network import (
     RANGES,
     TAPS,
     TAPS_OF,
+    WITH_ROOTS,
     WITH_SPREAD,
     architecture_of,
     build_network,
@@ -66,7 +67,14 @@ from tounum_tasks.training.checkpoint import Checkpoint
 from tounum_tasks.training.classifier_recipe import Recipe
 from tounum_tasks.training.curve import figures_of, write_curve
 from tounum_tasks.training.features import features_of, prepared
-from tounum_tasks.training.linear import LinearHead, fit_linear_head, fit_temperature, main_axes
+from tounum_tasks.training.linear import (
+    LinearHead,
+    fit_linear_head,
+    fit_temperature,
+    main_axes,
+    roots,
+    scatter_of_sources,
+)
 from tounum_tasks.training.ranges import measure_ranges
 from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
 
@@ -122,15 +130,19 @@ class HeadFitter:
         """Take views x N x D features of N examples of all classes; they consist of blocks of so many columns."""
         self.outputs = len(CLASSES) + any(example.label == UNKNOWN_LABEL for example in examples)
         self._examples, self._recipe, self._views = examples, recipe, len(features)
-        self._axes = main_axes(features[0], balanced_weights(examples), blocks, AXES, recipe.seed)
+        self._has_roots = recipe.architecture in WITH_ROOTS
+        self._axes = main_axes(self._seen(features[0]), balanced_weights(examples), blocks, AXES, recipe.seed)
         self._groups: dict[tuple[str, str], list[int]] = {}
         for index, example in enumerate(examples):
             self._groups.setdefault((example.source, example.made_from), []).append(index)
         self._moments = {group: self._moments_of(features[:, chosen]) for group, chosen in self._groups.items()}
 
+    def _seen(self, features: NDArray[np.float16]) -> NDArray[Any]:
+        return roots(features) if self._has_roots else features
+
     def _moments_of(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
         """Second moments of the coordinates with a one behind them: (A + 1) x (A + 1)."""
-        coordinates = self._axes.coordinates(features.reshape(-1, features.shape[-1]))
+        coordinates = self._axes.coordinates(self._seen(features.reshape(-1, features.shape[-1])))
         values = np.column_stack([coordinates, np.ones(len(coordinates), np.float32)])
         return (values.T @ values).astype(np.float64)
 
@@ -145,9 +157,21 @@ class HeadFitter:
             part = self._moments[group] * shares[chosen[0]] / self._views
             left += part
             right[:, self._examples[chosen[0]].label] += part[-1]
+        left += self._recipe.agreement * scatter_of_sources(self._means_of_sources(kept))
         head = fit_linear_head(left, right, self._axes, l2=self._recipe.l2)
         head.bias[CLASSES.index(PHOTO)] -= self._recipe.photo_cost
-        return head
+        return head.of_roots() if self._has_roots else head
+
+    def _means_of_sources(self, kept: Mapping[tuple[str, str], Sequence[int]]) -> dict[int, list[NDArray[np.float64]]]:
+        """By class, the means of the coordinates, and of the one behind them, of each source of some groups."""
+        sums: dict[tuple[int, str], NDArray[np.float64]] = {}
+        for group, chosen in kept.items():
+            name = (self._examples[chosen[0]].label, group[0])
+            sums[name] = sums.get(name, 0) + self._moments[group][-1]
+        means: dict[int, list[NDArray[np.float64]]] = {}
+        for (label, _), of_source in sums.items():
+            means.setdefault(label, []).append(of_source / of_source[-1])
+        return means
 
 
 def leave_one_source_out(

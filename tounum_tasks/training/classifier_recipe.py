@@ -16,9 +16,9 @@ class Recipe:
     """
 
     architecture: str = option(
-        "inception-spread",
-        "inception-spread, or the small network of the notebooks",
-        choices=("inception-spread", "notebook"),
+        "inception-roots",
+        "inception-roots, inception-spread (reads no roots), or the small network of the notebooks",
+        choices=("inception-roots", "inception-spread", "notebook"),
     )
     views: int = option(
         1,
@@ -34,6 +34,11 @@ class Recipe:
         metavar="N",
     )
     l2: float = option(7e-3, "of the head's weights", metavar="PENALTY")
+    agreement: float = option(
+        1.0,
+        "how little the head makes of what tells one source of a class from another; 0: that does not matter",
+        metavar="PENALTY",
+    )
     photo_cost: float = option(
         0.03,
         "how much a photograph's score has to be above the others', where 1 is a whole class: a drawing among the "

@@ -4,7 +4,7 @@ It needs no more of the images than the second moments of each source: a fit wit
 of equations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.classify.classifier import softmax
+from tounum_tasks.classify.network import SMALLEST_VALUE
 
 SMALLEST_SPREAD = 1e-3
 SMALLEST_LENGTH = 1e-4
@@ -21,14 +22,24 @@ LOOKED_AT = 1600
 
 @dataclass(frozen=True)
 class LinearHead:
-    """Scores = features @ ``kernel`` + ``bias``; float32, D x classes and classes."""
+    """Scores = features @ ``kernel`` + ``bias``; float32, D x classes and classes.
+
+    A kernel of more rows than there are features reads the :func:`roots` of the features behind them.
+    """
 
     kernel: NDArray[np.float32]
     bias: NDArray[np.float32]
 
     def scores(self, features: NDArray[np.float16]) -> NDArray[np.float32]:
         """Scores of N x D features: float32 N x classes."""
-        return features.astype(np.float32) @ self.kernel + self.bias
+        values = features.astype(np.float32)
+        if len(self.kernel) > values.shape[1]:
+            values = np.concatenate([values, roots(values)], axis=1)
+        return values @ self.kernel + self.bias
+
+    def of_roots(self) -> "LinearHead":
+        """The head that reads roots of features as this one reads features."""
+        return LinearHead(np.concatenate([np.zeros_like(self.kernel), self.kernel]), self.bias)
 
     def averaged_with(self, other: "LinearHead") -> "LinearHead":
         """The head whose scores are the mean of both heads' scores.
@@ -94,6 +105,23 @@ def main_axes(
     _, lengths, turn = np.linalg.svd(values @ axes, full_matrices=False)
     kept = min(count, int((lengths > SMALLEST_LENGTH * lengths[0]).sum()))
     return Axes(mean, (scale[:, None] * (axes @ turn[:kept].T)).astype(np.float32), lengths[:kept])
+
+
+def roots(features: NDArray[Any]) -> NDArray[np.float32]:
+    """Fourth roots of features, of any shape; none of them is negative."""
+    return np.asarray(np.sqrt(np.sqrt(features.astype(np.float32) + np.float32(SMALLEST_VALUE))), np.float32)
+
+
+def scatter_of_sources(means: Mapping[int, Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """How the means of the sources of one class lie apart: A x A, every class counting alike.
+
+    What tells one source of a class from another is not what the class is to be told by (the domain scatter of Ghifary
+    et al. 2017, "Scatter Component Analysis").
+
+    Args:
+        means: by class, of the A coordinates of each of its sources.
+    """
+    return np.mean([np.cov(np.transpose(of_class), bias=True) for of_class in means.values()], axis=0)
 
 
 def fit_linear_head(left: NDArray[np.float64], right: NDArray[np.float64], axes: Axes, *, l2: float) -> LinearHead:
