@@ -238,7 +238,7 @@ def test_a_stored_judge_is_asked_again(tmp_path, training):
         ("image/bias", np.float32(0), r"groups/kernel has shape \(76, 32\), expected \(76, 1\)"),
         ("rarity", np.full(77, np.nan, np.float32), "hold NaN or infinity in rarity"),
         ("known/ends", None, "judge lacks known/ends"),
-        ("known", np.ones((3, 32), np.float16), r"known has shape \(3, 32\), expected \(360, 32\)"),
+        ("known", np.ones((3, 32), np.int8), r"known has shape \(3, 32\), expected \(360, 32\)"),
         ("known/ends", np.zeros(360, np.int32), "known/ends does not say which groups are of which image"),
     ],
 )

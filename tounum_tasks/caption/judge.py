@@ -23,7 +23,7 @@ from tounum_tasks.caption.vocabulary import PAD, SPECIAL
 from tounum_tasks.errors import ConfigurationError
 
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
-KNOWN_ARRAYS = ("known", "known/ends", "known/groups", "known/weights")
+KNOWN_ARRAYS = ("known", "known/ends", "known/groups", "known/scale", "known/weights")
 NEAREST = 64
 SHARPNESS = 8.0
 CORRECTED = 0.6
@@ -53,8 +53,9 @@ class Judge:
             arrays: ``groups`` int G x 4 (word numbers, ``<pad>`` behind shorter groups); ``rarity`` G + 1 (natural
                 logarithm of how few images' captions have the group; the last one is of groups that are not listed);
                 ``image/kernel`` 2 channels x R and ``image/bias`` R; ``groups/kernel`` G x R and ``groups/bias`` G;
-                of K known images ``known`` K x R, their values, and the groups that people use of them, image after
-                image: ``known/groups`` their rows, ``known/weights`` how much, ``known/ends`` K, where each image ends.
+                of K known images ``known`` int8 K x R, which times ``known/scale`` R are their values, and the groups
+                that people use of them, image after image: ``known/groups`` their rows, ``known/weights`` how much,
+                ``known/ends`` K, where each image ends.
                 Judges made since there are short captions have ``phrases`` and ``endings``, too: which of the groups
                 are whole phrases ("a dog"), and which may follow one ("in the snow").
 
@@ -80,6 +81,7 @@ class Judge:
                 "known": (images, rank),
                 "known/ends": (images,),
                 "known/groups": (said,),
+                "known/scale": (rank,),
                 "known/weights": (said,),
             }
         for name, shape in expected.items():
@@ -184,7 +186,7 @@ class _KnownImages:
         Raises:
             ConfigurationError: the images do not end one after the other.
         """
-        self._values = arrays["known"].astype(np.float32)
+        self._values = arrays["known"].astype(np.float32) * arrays["known/scale"]
         self._squares = np.einsum("kr,kr->k", self._values, self._values)
         self._rows, self._weights = arrays["known/groups"], arrays["known/weights"]
         self._ends, self._count = arrays["known/ends"].tolist(), groups

@@ -30,6 +30,7 @@ AXES = 512
 PENALTY = 0.3
 KNOWN_IMAGES = 8_192
 SMALLEST_SPREAD = 1e-3
+SMALLEST_VALUE, MOST_LEVELS = 1e-6, 127
 AT_ONCE = 256
 
 Captions = Sequence[Sequence[int]]
@@ -51,6 +52,7 @@ def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[
     kernel, average = _regression(values, weights, len(groups), _repeats(cache.images))
     known = np.sort(np.random.default_rng(0).permutation(len(values))[:KNOWN_IMAGES])
     of_known = [weights[number] for number in known]
+    scale = np.maximum(np.abs(values).max(axis=0), SMALLEST_VALUE) / MOST_LEVELS
     listed = [[*group, *[PAD] * (LONGEST - len(group))] for group in groups]
     return {
         "groups": np.array(listed, np.int32).reshape(-1, LONGEST),
@@ -59,9 +61,10 @@ def fit_judge(cache: FeatureCache, vocabulary: Vocabulary) -> dict[str, NDArray[
         "image/bias": bias,
         "groups/kernel": kernel.astype(np.float16),
         "groups/bias": average,
-        "known": values[known].astype(np.float16),
+        "known": np.rint(values[known] / scale).astype(np.int8),
+        "known/scale": scale,
         "known/ends": np.cumsum([len(shares) for _, shares in of_known], dtype=np.int32),
-        "known/groups": np.concatenate([said_groups for said_groups, _ in of_known]),
+        "known/groups": np.concatenate([rows_of_image for rows_of_image, _ in of_known]).astype(np.uint16),
         "known/weights": np.concatenate([shares for _, shares in of_known]).astype(np.float16),
         **_phrases(said, groups),
     }
