@@ -30,6 +30,8 @@ CORRECTED = 0.6
 """An image is corrected by so many known ones, by so much of what they differ from the map; each of them counts less by
 a factor of e for every 1/8 by which its squared distance is larger (1 is the mean square of an image from the mean)."""
 
+COMPARED_AT_ONCE = 512
+
 PHRASES, ENDINGS = "phrases", "endings"
 RAREST = 3
 """Of so many of a caption's words the mean rarity is told."""
@@ -186,8 +188,10 @@ class _KnownImages:
         Raises:
             ConfigurationError: the images do not end one after the other.
         """
-        self._values = arrays["known"].astype(np.float32) * arrays["known/scale"]
-        self._squares = np.einsum("kr,kr->k", self._values, self._values)
+        self._levels, self._scale = arrays["known"], arrays["known/scale"]
+        # Part by part: as numbers of four bytes, all of them would take as much memory as the rest of the judge.
+        self._parts = np.array_split(self._levels, -(-len(self._levels) // COMPARED_AT_ONCE))
+        self._squares = np.concatenate([np.square(levels * self._scale).sum(axis=1) for levels in self._parts])
         self._rows, self._weights = arrays["known/groups"], arrays["known/weights"]
         self._ends, self._count = arrays["known/ends"].tolist(), groups
         starts = [0, *self._ends[:-1]]
@@ -197,7 +201,9 @@ class _KnownImages:
 
     def like(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The mean of the images that look most like one of these values (R): their values R, weights of groups G."""
-        distances = self._squares - 2 * np.einsum("kr,r->k", self._values, image)
+        scaled = image * self._scale
+        products = [np.einsum("kr,r->k", levels.astype(np.float32), scaled) for levels in self._parts]
+        distances = self._squares - 2 * np.concatenate(products)
         nearest = np.argpartition(distances, min(NEAREST, len(distances)) - 1)[:NEAREST]
         shares = np.exp(SHARPNESS * (distances[nearest].min() - distances[nearest]))
         shares /= shares.sum()
@@ -205,7 +211,7 @@ class _KnownImages:
         for number, share in zip(nearest.tolist(), shares, strict=True):
             of_image = slice(self._starts[number], self._ends[number])
             said[self._rows[of_image]] += share * self._weights[of_image]
-        return np.asarray(shares @ self._values[nearest], np.float32), said
+        return np.asarray(np.einsum("k,kr->r", shares, self._levels[nearest] * self._scale), np.float32), said
 
 
 def pooled(features: NDArray[np.floating]) -> NDArray[np.float32]:
