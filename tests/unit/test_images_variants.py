@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import time
 from io import BytesIO
 
 import numpy as np
@@ -15,6 +16,7 @@ from tounum_tasks.images.decode import decode
 from tounum_tasks.images.formats import camera_raw_name, detect_format
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import FileInfo, ImageFormat, inspect
+from tounum_tasks.images.tiff import check_segments, read_header
 
 RGB = picture()
 DEEP = deep_picture()
@@ -410,6 +412,15 @@ def test_a_changed_byte_in_a_deflated_tiff_page_is_noticed(data: bytes) -> None:
     with pytest.raises(ItemError, match="a checksum in the TIFF page is wrong") as refused:
         decode(bytes(changed))
     assert refused.value.code is ErrorCode.CORRUPT
+
+
+def test_the_checksum_of_a_long_strip_costs_what_its_bytes_cost() -> None:
+    page = np.zeros((10_000, 10_000), np.uint8)
+    data = BytesIO(tiff(page, compression="zlib", compressionargs={"level": 0}, rowsperstrip=len(page)))
+    header = read_header(data, len(data.getvalue()))
+    started = time.process_time()
+    check_segments(data, header)
+    assert time.process_time() - started < 1.5
 
 
 def test_a_palette_of_8_bits_is_read_as_libtiff_reads_it() -> None:

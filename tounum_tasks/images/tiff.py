@@ -33,7 +33,7 @@ _TIFFFILE_CODECS = (1, 8, 32773, 32946)  # none, deflate, PackBits, old deflate:
 _OPENCV_CODECS = (1, 5, 7, 8, 32773, 32946)
 _OPENCV_BITS = (10, 12, 14, 16, 32, 64)
 _DEFLATE, _OLD_JPEG = (8, 32946), 6
-_UNPACKED_AT_ONCE = 1 << 20
+_FED_AT_ONCE = 1 << 14  # coded bytes, which unpack to 16 MB at most
 _MAX_SAMPLES = 8
 _UNREAD_CODECS = {
     34712: "JPEG 2000", 33003: "JPEG 2000", 33005: "JPEG 2000", 34661: "JBIG", 34715: "JBIG2", 34887: "LERC",
@@ -163,9 +163,10 @@ def _check_deflate(coded: bytes) -> None:
     """Unpack a stream up to the checksum at its end (RFC 1950); what else is wrong with it is told by decoders."""
     stream = zlib.decompressobj()
     try:
-        while coded and not stream.eof:
-            stream.decompress(coded, _UNPACKED_AT_ONCE)
-            coded = stream.unconsumed_tail
+        for at in range(0, len(coded), _FED_AT_ONCE):
+            if stream.eof:
+                break
+            stream.decompress(coded[at : at + _FED_AT_ONCE])
     except zlib.error as error:
         if "incorrect data check" in str(error):
             raise ItemError(
