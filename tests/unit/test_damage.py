@@ -8,6 +8,7 @@ import pytest
 
 from tests.image_files import picture, saved
 from tests.unit.published import DATE, Night, caption_all, pin, process
+from tests.unit.reviews import a_review
 from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, FailureRateExceeded
 from tounum_tasks.history.restore import restore
@@ -20,6 +21,8 @@ from tounum_tasks.report.examples import choose
 from tounum_tasks.report.figures import read_figures
 from tounum_tasks.report.page import render
 from tounum_tasks.reprocess.outdated import outdated_dates
+from tounum_tasks.reviews.store import ReviewStore
+from tounum_tasks.reviews.text import path_of
 
 
 @pytest.fixture
@@ -303,3 +306,57 @@ def test_a_list_of_sidecars_that_is_gone_is_missed(tmp_path: Path, monkeypatch: 
     assert manifest.read_bytes() == before
     gone.write_bytes(content)
     assert main(again) == 0
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "instead", "mended"),
+    [
+        ("manifests_history", a_folder, False),
+        ("manifests_history", a_link, True),
+        ("registers", a_link, False),
+        ("search/hashes", a_folder, False),
+        ("search/hashes", a_link, True),
+        ("stages/measure_and_enhance", a_link, True),
+    ],
+)
+def test_what_lies_in_place_of_a_file_stops_no_other_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str, instead, mended
+) -> None:
+    monkeypatch.setenv("TOUNUM_MIN_FREE_GIB", "0")
+    lake = tmp_path / "lake"
+    for box in ("One", "Two"):
+        (tmp_path / "ingest" / box).mkdir(parents=True)
+        (tmp_path / "ingest" / box / f"{box}.png").write_bytes(saved(picture(seed=len(box) + ord(box[0])), "PNG"))
+        (tmp_path / "ingest" / box / "_READY").touch()
+    command = ["run", "--ingest", str(tmp_path / "ingest"), "--lake", str(lake)]
+    assert main(command) == 0
+    bad = [path for path in (lake / kind).rglob("*.parquet") if "/one-" in str(path)]
+    for path in bad:
+        instead(path)
+    (other,) = (lake / "manifests").glob("*/two-*/manifest.parquet")
+    other.unlink()
+    capsys.readouterr()
+    code, said = main(command), capsys.readouterr().err
+    assert other.is_file()
+    assert (code == 0, str(bad[0]) in said) == (mended, not mended)
+    for name in ("show", "index"):
+        assert main([name, "--lake", str(lake)]) == 0
+
+
+@pytest.mark.parametrize("instead", [a_folder, a_link])
+def test_what_lies_in_place_of_a_review_is_named(night: Night, instead) -> None:
+    review = a_review("good")
+    ReviewStore(night.lake).add(review)
+    instead(file_of(night, path_of(review.review_id)))
+    with pytest.raises(DamagedFile, match=rf"{review.review_id}\.json cannot be used"):
+        ReviewStore(night.lake).all()

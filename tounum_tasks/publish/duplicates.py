@@ -75,8 +75,14 @@ class LakeHashes:
         """Write the hashes of a manifest for batches to come, unless they lie there already."""
         content = parquet_bytes(_hashes(table))
         path = _path(batch)
-        if not (self._lake.exists(path) and self._lake.read_bytes(path) == content):
+        if not self._holds(path, content):
             self._lake.write_bytes(path, content)
+
+    def _holds(self, path: str, content: bytes) -> bool:
+        try:
+            return self._lake.read_bytes(path) == content
+        except (FileNotFoundError, DamagedFile):
+            return False
 
     def _of(self, batch: BatchRef) -> pa.Table:
         if batch not in self._tables:
@@ -97,7 +103,10 @@ class LakeHashes:
             return SCHEMA.empty_table()
         if table is None:
             return SCHEMA.empty_table()
-        self.keep(batch, table)
+        try:
+            self.keep(batch, table)
+        except DamagedFile as fault:  # whoever publishes that batch is told
+            log.warning("%s", fault)
         return _hashes(table)
 
 

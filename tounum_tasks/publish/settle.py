@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tounum_tasks.batches import in_batches
 from tounum_tasks.classify.labels import PHOTO
-from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ItemError
+from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, ItemError
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
@@ -223,7 +223,10 @@ class BatchFiles:
             wanted = item.sha256
         if wanted is None and self.certain:
             wanted = hashlib.sha256(self._photo(row)).hexdigest()
-        return wanted is not None and place.storage.sha256(place.path) != wanted
+        try:
+            return wanted is not None and place.storage.sha256(place.path) != wanted
+        except DamagedFile:  # it cannot be read
+            return True
 
     def _put(self, row: dict, place: Place) -> None:
         item = self._items[row["source_path"], row["page"]]

@@ -124,8 +124,7 @@ class ReviewStore:
 
     def _singles(self) -> dict[str, Review]:
         # What is not ours, and the folder of compacted ones, has no such name.
-        entries = self.storage.list_folder(FOLDER)
-        names = [entry.name.removesuffix(".json") for entry in entries if entry.kind == "file"]
+        names = [entry.name.removesuffix(".json") for entry in self.storage.list_folder(FOLDER)]
         listed = [name for name in names if REVIEW_ID.fullmatch(name)]
         unknown = [review_id for review_id in listed if review_id not in self._single]
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -137,7 +136,7 @@ class ReviewStore:
         found: dict[str, Review] = {}
         for entry in self.storage.list_folder(COMPACTED):
             path = f"{COMPACTED}/{entry.name}"
-            if entry.kind != "file" or not entry.name.endswith(".parquet"):
+            if not entry.name.endswith(".parquet"):
                 continue
             if path not in self._compacted:
                 self._compacted[path] = _read_compacted(self.storage, path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from tounum_tasks.errors import DamagedFile, EnvironmentFault, ErrorCode, ItemError
+from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.images.decode import DecodedImage, ImagePages, open_image
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.items import Item, Sidecar
@@ -129,16 +129,13 @@ def copy_original(lake: Storage, item: Item, bucket: Storage, path: str, *, as_i
         as_it_is: also if it is not what was taken in, for people to look at.
 
     Raises:
-        EnvironmentFault: it is gone, or is not what was taken in; nothing was written.
+        EnvironmentFault: it is gone.
+        DamagedFile: it is not what was taken in; nothing was written.
     """
     try:
         return bucket.copy_from(lake, item.original, path, sha256=None if as_it_is else item.sha256)[0]
     except FileNotFoundError as error:
         raise EnvironmentFault(f"{lake.url(item.original)} is gone: restore it, then run again.") from error
-    except DamagedFile as error:
-        raise EnvironmentFault(
-            f"{lake.url(item.original)} is not what was taken in: restore it from a backup, then run again."
-        ) from error
 
 
 def read_sidecar(lake: Storage, sidecar: Sidecar) -> bytes:

@@ -124,7 +124,9 @@ class Storage:
             if size is not None and count != size:
                 raise ChangedWhileRead(f"{source.url(source_path)} has not {size} bytes any more.")
             if sha256 is not None and digest.hexdigest() != sha256:
-                raise DamagedFile(f"{source.url(source_path)} does not hold what was written to it.")
+                raise DamagedFile(
+                    f"{source.url(source_path)} is not what was taken in: restore it from a backup, then run again."
+                )
         return digest.hexdigest(), count
 
     def sha256(self, path: str) -> str:

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.store.base import STALE_AFTER_NS, TEMPORARY_FOLDER, Entry, Storage
 from tounum_tasks.store.removal import remove_if_same
 
 DAY_NS = 24 * 3600 * 10**9
+# What is wrong with one file alone: something else lies in its place, or the disk cannot give its bytes.
+_OF_ONE_FILE = (errno.EISDIR, errno.ELOOP, errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 
 
 class FolderStorage(Storage):
@@ -58,7 +60,8 @@ class FolderStorage(Storage):
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise EnvironmentFault(_sentence(self.url(path), error)) from error
+            fault = DamagedFile if error.errno in _OF_ONE_FILE else EnvironmentFault
+            raise fault(_sentence(self.url(path), error)) from error
 
     def check(self) -> None:
         try:
@@ -88,10 +91,13 @@ class FolderStorage(Storage):
     def open(self, path: str, version: str = "") -> IO[bytes]:
         with self._faults(path), self._in_folder_of(path) as (folder, name):
             # O_NONBLOCK: opening a FIFO that somebody left in ingest must not wait for a writer.
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            try:
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            except PermissionError as error:  # backups that were restored by another user
+                raise DamagedFile(_sentence(self.url(path), error)) from error
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
-                raise OSError(errno.EINVAL, "not a regular file")
+                raise DamagedFile(f"{self.url(path)} cannot be used: not a regular file.")
             return os.fdopen(descriptor, "rb")
 
     @contextlib.contextmanager
