@@ -381,6 +381,25 @@ def test_a_sidecar_of_a_refused_name_is_kept(house: House) -> None:
     assert house.lake.read_bytes(sidecar.original) == b"<x/>"
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"junk")])
+def test_what_is_delivered_again_takes_the_place_of_what_the_lake_has_lost(house: House, damage) -> None:
+    contents = {"a.png": png(10), "a.xmp": b"<x/>", "b.png": png(20)}
+
+    def deliver() -> intake.Intake:
+        for name, content in contents.items():
+            os.utime(house.drop(f"Box/{name}", content), (10**9, 10**9))
+        house.ready("Box")
+        return house.take()
+
+    first = deliver()
+    folder = house.lake.local_path(f"originals/{'/'.join(first.batches[0])}")
+    for name in ("a.png", "a.xmp"):
+        damage(folder / name)
+    assert deliver().batches == first.batches
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
+    assert not list(house.ingest.iterdir())
+
+
 def test_the_same_delivery_with_another_sidecar_is_another_batch(house: House) -> None:
     def deliver(title: bytes) -> None:
         for path in (house.drop("box/a.png", png(1)), house.drop("box/a.xmp", title), house.drop("box/_READY", b"")):

@@ -5,13 +5,14 @@ instant leaves an open journal; the next intake finishes what it finds there, wi
 nothing is lost and nothing comes in twice.
 """
 
+import contextlib
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, ItemError
+from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.fixity.statements import Statement, Statements, read_statements
 from tounum_tasks.intake.contents import Copy, items_of, sidecars_of
 from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal, journal_path, original_path
@@ -187,7 +188,9 @@ def _is_same_delivery(ingest: Storage, lake: Storage, listing: Listing, batch_da
 
 
 def _finish(ingest: Storage, lake: Storage, journal: Journal, settings: Settings) -> None:
-    if not lake.exists(register_path(journal.batch_date, journal.batch_id)):
+    if lake.exists(register_path(journal.batch_date, journal.batch_id)):
+        _put_lost_originals(ingest, lake, journal, settings)
+    else:
         claim = {"batch_date": journal.batch_date, "batch_name": journal.listing.name}
         lake.create_exclusively(claim_path(journal.batch_id), json.dumps(claim).encode())
         try:
@@ -227,6 +230,32 @@ def _register(ingest: Storage, lake: Storage, journal: Journal, settings: Settin
         raise _MustWait(f"Batch '{journal.listing.name}' must wait: there is no image in it; deliver its images, too.")
     write_sidecars(lake, journal.batch_date, journal.batch_id, sidecars)
     commit_items(lake, items, sidecars=len(sidecars))
+
+
+def _put_lost_originals(ingest: Storage, lake: Storage, journal: Journal, settings: Settings) -> None:
+    """Copy again what the lake lost of a batch that it registered before: what is delivered again may be all there is.
+
+    A file that is not what was registered is no such thing; it stays in ingest.
+    """
+    registered = registered_files(lake, journal.batch_date, journal.batch_id)
+
+    def put(file: FileState) -> None:
+        source, target = journal.listing.path_in_ingest(file.path), journal.original(file.path)
+        sha256 = registered[target]
+        if _holds(lake, target, sha256):
+            return
+        with contextlib.suppress(FileNotFoundError, DamagedFile, ChangedWhileRead):
+            lake.copy_from(ingest, source, target, sha256=sha256, version=file.version)
+            log.warning("%s was lost or damaged; it was put again from ingest.", lake.url(target))
+
+    side_by_side(put, journal.listing.files, settings.files_at_once)
+
+
+def _holds(lake: Storage, path: str, sha256: str) -> bool:
+    try:
+        return lake.sha256(path) == sha256
+    except (FileNotFoundError, DamagedFile):
+        return False
 
 
 def _read_statements(ingest: Storage, journal: Journal, settings: Settings) -> Statements:
