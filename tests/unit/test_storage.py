@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.store.open import open_storage
 
@@ -83,6 +85,24 @@ def test_a_missing_file_is_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_storage(str(tmp_path)).read_bytes("absent")
     assert open_storage(str(tmp_path)).list_folder("absent") == []
+
+
+def test_a_folder_that_is_gone_is_never_taken_for_the_file_that_is_copied(tmp_path: Path) -> None:
+    source, away, target = (open_storage(root) for root in (str(tmp_path), "/proc/away", str(tmp_path / "b")))
+    source.write_bytes("scan.png", b"x")
+    for write in (
+        lambda: away.copy_from(source, "scan.png", "photos/scan.png"),
+        lambda: away.write_cached("a", b""),
+        lambda: away.create_exclusively("a", b""),
+        lambda: away.lock("a", 1).__enter__(),
+    ):
+        with pytest.raises(EnvironmentFault, match=r"^file:///proc/away/\S+ cannot be written, as a folder on its way"):
+            write()
+    with pytest.raises(EnvironmentFault, match="b/c cannot be written"), target.writing("c"):
+        shutil.rmtree(tmp_path / "b" / ".tmp")
+    with pytest.raises(FileNotFoundError):
+        target.copy_from(source, "nothing.png", "c")
+    assert main(["run", "--ingest", str(tmp_path), "--lake", "/proc/away"]) == 2
 
 
 def test_a_root_that_is_a_file(tmp_path: Path) -> None:

@@ -102,21 +102,22 @@ class FolderStorage(Storage):
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
-        with self._faults(path), self._staged() as (staged, file):
+        with self._faults(path), self._staged(path) as (staged, file):
             yield file
             _to_disk(file)
-            target = self._place(path)
-            staged.replace(target)
-            _folder_to_disk(target.parent)
+            with self._no_absence(path):
+                target = self._place(path)
+                staged.replace(target)
+                _folder_to_disk(target.parent)
 
     def write_cached(self, path: str, data: bytes) -> None:
-        with self._faults(path), self._staged() as (staged, file):
+        with self._faults(path), self._no_absence(path), self._staged(path) as (staged, file):
             file.write(data)
             file.close()
             staged.replace(self._place(path))
 
     def create_exclusively(self, path: str, data: bytes) -> bool:
-        with self._faults(path), self._staged() as (staged, file):
+        with self._faults(path), self._no_absence(path), self._staged(path) as (staged, file):
             file.write(data)
             _to_disk(file)
             target = self._place(path)
@@ -134,12 +135,25 @@ class FolderStorage(Storage):
         return target
 
     @contextlib.contextmanager
-    def _staged(self) -> Iterator[tuple[Path, IO[bytes]]]:
-        folder = Path(self._folder, TEMPORARY_FOLDER)
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = folder / uuid.uuid4().hex
+    def _no_absence(self, path: str) -> Iterator[None]:
+        """Context for writing: who reads takes FileNotFoundError for the absence of what it reads."""
         try:
-            with staged.open("xb") as file:
+            yield
+        except FileNotFoundError as error:
+            raise EnvironmentFault(
+                f"{self.url(path)} cannot be written, as a folder on its way is gone: create or mount it, "
+                "then run again."
+            ) from error
+
+    @contextlib.contextmanager
+    def _staged(self, path: str) -> Iterator[tuple[Path, IO[bytes]]]:
+        folder = Path(self._folder, TEMPORARY_FOLDER)
+        staged = folder / uuid.uuid4().hex
+        with self._no_absence(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = staged.open("xb")
+        try:
+            with file:
                 yield staged, file
         finally:
             staged.unlink(missing_ok=True)
@@ -176,7 +190,7 @@ class FolderStorage(Storage):
     @contextlib.contextmanager
     def lock(self, path: str, wait_seconds: float) -> Iterator[None]:
         target = self.local_path(path)
-        with self._faults(path):
+        with self._faults(path), self._no_absence(path):
             target.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(target, os.O_RDWR | os.O_CREAT, 0o644)
         try:
