@@ -353,10 +353,14 @@ def test_what_lies_in_place_of_a_file_stops_no_other_batch(
         assert main([name, "--lake", str(lake)]) == 0
 
 
-@pytest.mark.parametrize("instead", [a_folder, a_link])
+def brackets(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("instead", [a_folder, a_link, brackets])
 def test_what_lies_in_place_of_a_review_is_named(night: Night, instead) -> None:
     review = a_review("good")
     ReviewStore(night.lake).add(review)
     instead(file_of(night, path_of(review.review_id)))
-    with pytest.raises(DamagedFile, match=rf"{review.review_id}\.json cannot be used"):
+    with pytest.raises(DamagedFile, match=rf"{review.review_id}\.json (cannot be used|is damaged)"):
         ReviewStore(night.lake).all()

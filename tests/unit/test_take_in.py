@@ -381,6 +381,23 @@ def test_a_sidecar_of_a_refused_name_is_kept(house: House) -> None:
     assert house.lake.read_bytes(sidecar.original) == b"<x/>"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b'{"listing": null, "batch_id": "box-1", "batch_date": "2026-03-01"}',
+        b'{"listing": {"folder": "box", "files": [], "changed_ns": 0},"batch_id": "box-1", "batch_date": "2026-03-0q"}',
+    ],
+)
+def test_a_damaged_journal_is_named_and_the_other_batches_come_in(house: House, content: bytes) -> None:
+    house.lake.write_bytes("registers/journal/box.json", content)
+    house.drop("good/a.png", png(1))
+    house.ready("good")
+    taken = house.take()
+    assert len(taken.batches) == 1 and "journal/box.json is damaged" in "".join(taken.faults)
+    assert not [entry.name for entry in house.lake.list_folder("registers/2026-03-0q")]
+
+
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"junk")])
 def test_what_is_delivered_again_takes_the_place_of_what_the_lake_has_lost(house: House, damage) -> None:
     contents = {"a.png": png(10), "a.xmp": b"<x/>", "b.png": png(20)}

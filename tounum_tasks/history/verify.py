@@ -79,7 +79,7 @@ def _begun(lake: Storage, path: str) -> str | None:
     """The batch of a journal; a damaged one names none, which the next intake says."""
     try:
         return Journal.from_json(lake.read_bytes(path)).batch_id
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, DamagedFile):
         return None
 
 

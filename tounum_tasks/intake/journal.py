@@ -3,9 +3,15 @@
 import json
 from dataclasses import asdict, dataclass
 
-from tounum_tasks.errors import ErrorCode, ItemError
+from tounum_tasks.errors import ConfigurationError, ErrorCode, ItemError
 from tounum_tasks.intake.readiness import FileState, Listing
-from tounum_tasks.names import READY_MARKER, safe_key, validate_relative_path
+from tounum_tasks.names import (
+    READY_MARKER,
+    safe_key,
+    validate_batch_date,
+    validate_batch_id,
+    validate_relative_path,
+)
 from tounum_tasks.visible import display_name
 
 JOURNAL_FOLDER = "registers/journal"
@@ -32,14 +38,23 @@ class Journal:
 
     @classmethod
     def from_json(cls, data: bytes) -> "Journal":
-        value = json.loads(data)
-        listing = value["listing"]
-        if listing.pop("has_marker", False):  # version 0.1 knew one name of it
-            listing["markers"] = [READY_MARKER]
-        listing["files"] = tuple(FileState(**file) for file in listing["files"])
-        for name in ("folders", "left_behind", "markers"):
-            listing[name] = tuple(listing.get(name, ()))
-        return cls(value["batch_id"], value["batch_date"], Listing(**listing))
+        """Return the journal that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            value = json.loads(data)
+            listing = value["listing"]
+            if listing.pop("has_marker", False):  # version 0.1 knew one name of it
+                listing["markers"] = [READY_MARKER]
+            listing["files"] = tuple(FileState(**file) for file in listing["files"])
+            for name in ("folders", "left_behind", "markers"):
+                listing[name] = tuple(listing.get(name, ()))
+            batch_id, batch_date = validate_batch_id(value["batch_id"]), validate_batch_date(value["batch_date"])
+            return cls(batch_id, batch_date, Listing(**listing))
+        except (KeyError, TypeError, AttributeError, RecursionError, ConfigurationError) as error:
+            raise ValueError("no journal of an intake") from error
 
 
 def journal_path(listing: Listing) -> str:

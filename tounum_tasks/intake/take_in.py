@@ -78,7 +78,7 @@ def batch_date_of(lake: Storage, batch_id: str) -> str | None:
         return None
     try:
         return validate_batch_date(json.loads(lake.read_bytes(claim_path(batch_id)))["batch_date"])
-    except (ValueError, KeyError, TypeError, ConfigurationError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, ConfigurationError) as error:
         raise EnvironmentFault(f"{lake.url(claim_path(batch_id))} is damaged: restore it, then run again.") from error
 
 
@@ -146,7 +146,7 @@ def _journal_paths(lake: Storage) -> list[str]:
 def _read_journal(lake: Storage, path: str) -> Journal:
     try:
         return Journal.from_json(lake.read_bytes(path))
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise EnvironmentFault(
             f"{lake.url(path)} is damaged, and its batch was not taken in: remove the file, then run again."
         ) from error

@@ -45,7 +45,7 @@ def from_text(text: str | bytes, *, where: str) -> Review:
     """
     try:
         return Review.model_validate(json.loads(text))
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise DamagedFile(
             f"{where} is damaged (it holds no review): restore it from a backup, or remove it and review the image "
             "again."
