@@ -235,6 +235,34 @@ def test_formats_that_scanners_write_are_read(data: bytes, tolerance: int) -> No
         assert refused.value.code == ErrorCode.TRUNCATED
 
 
+INDEXED = Image.fromarray(RGB).quantize(200)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(saved(RGB, "AVIF"), id="avif"),
+        pytest.param(saved(RGB, "JPEG2000", no_jp2=True), id="code stream"),
+        pytest.param(saved(RGB, "JPEG2000", no_jp2=True, tile_size=(32, 32)), id="code stream in tiles"),
+        pytest.param(saved(RGB, "JPEG2000"), id="jp2"),
+        pytest.param(saved(INDEXED, "PCX"), id="pcx of 256 colours"),
+        pytest.param(saved(RGB, "PCX"), id="pcx"),
+        *(pytest.param(saved(RGB, name), id=name) for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")),
+    ],
+)
+@pytest.mark.parametrize(
+    "rest",
+    [b"\0", bytes(300), b"\x1a" * 90, b"\r\n-- \r\nSent from my desk", bytes(range(1, 200)), b"\0\0\0\1abcdefgh"],
+)
+def test_what_somebody_put_behind_the_end_of_a_file_changes_nothing(data: bytes, rest: bytes) -> None:
+    found = decode(data + rest)
+    assert np.array_equal(found.rgb, decode(data).rgb) and found.suspect_end is None
+    if not data.startswith((b"GIF", b"BM", b"II")):
+        with pytest.raises(ItemError) as refused:
+            decode(data[: len(data) * 2 // 3] + rest[:1])
+        assert refused.value.code in (ErrorCode.TRUNCATED, ErrorCode.CORRUPT)
+
+
 def test_bitmaps_of_netpbm_are_black_where_they_are_one() -> None:
     for data in (b"P1\n3 2\n101 010", b"P4 3 2\n\xa0\x40"):
         assert decode(data).rgb[..., 0].tolist() == [[0, 255, 0], [255, 0, 255]]

@@ -22,7 +22,8 @@ def check(data: bytes) -> None:
         ItemError: TRUNCATED, CORRUPT, UNSUPPORTED for what only JPX has: pixel data in fragments, other colour spaces.
     """
     start, end = _code_stream(data)
-    if end > len(data) or b"\xff\xd9" not in data[max(start, end - 64) : end]:
+    is_ended = b"\xff\xd9" in data[max(start, end - 64) : end] or (start == 0 and _ends_before_rest(data))
+    if end > len(data) or not is_ended:
         raise ItemError(ErrorCode.TRUNCATED, "the JPEG 2000 file ends before its end marker")
     spaces = [space for space, _ in _colours(data)]
     if spaces and _READ_SPACES.isdisjoint(spaces) and None not in spaces:
@@ -30,6 +31,16 @@ def check(data: bytes) -> None:
             ErrorCode.UNSUPPORTED,
             f"JPEG 2000 files with colour space {spaces[0]} of ITU-T T.801 are not read; convert it to sRGB",
         )
+
+
+def _ends_before_rest(data: bytes) -> bool:
+    """Whether the end marker of a bare code stream stands behind its tile-parts, whatever somebody put behind it."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\x90" and at + 4 <= len(data):
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    while data[at : at + 2] == b"\xff\x90":
+        at += max(int.from_bytes(data[at + 6 : at + 10], "big"), 12)
+    return data[at : at + 2] == b"\xff\xd9"
 
 
 def size(data: bytes) -> tuple[int, int]:

@@ -41,7 +41,6 @@ _CHECKS: dict[ImageFormat, Callable[[bytes], None]] = {
     ImageFormat.AVIF: structure.check_heif,
     ImageFormat.HEIC: structure.check_heif,
     ImageFormat.PNM: netpbm.check,
-    ImageFormat.PCX: structure.check_pcx,
     ImageFormat.JPEG2000: jpeg2000.check,
 }
 _COLOUR_MODES = {
@@ -128,6 +127,8 @@ class OpenFile:
             _CHECKS[self.format](data)
         if self.format is ImageFormat.JPEG2000:
             data = jpeg2000.decodable(data)
+        if self.format is ImageFormat.PCX:
+            data = structure.pcx_without_rest(data)
         if self.format is ImageFormat.PNM:
             return _decode_netpbm(data, limits)
         if self.format is ImageFormat.HEIC:

@@ -27,6 +27,7 @@ _JPEG_UNREAD = {
 MAX_PNG_PROFILE = 16 << 20  # unpacked; profiles of printers have 4 MB at most
 _MAX_PNG_TEXT = 64 << 10  # a chunk of text; nothing in a longer one (XMP, histories of programs) is used
 _MAX_PNG_TEXTS = 1 << 20  # all of them together
+_HEIF_BOXES = frozenset((b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"free", b"skip", b"uuid"))  # parts of a picture
 _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 
 
@@ -228,7 +229,7 @@ def heif_size(data: bytes) -> tuple[int, int]:
         ItemError: TRUNCATED, CORRUPT.
     """
     sizes = []
-    for kind, start, end in boxes(data, 0, len(data)):
+    for kind, start, end in _heif_boxes(data):
         if kind in (b"meta", b"moov"):
             if end > len(data):
                 raise ItemError(ErrorCode.TRUNCATED, "the file ends in its header")
@@ -241,7 +242,7 @@ def heif_size(data: bytes) -> tuple[int, int]:
 
 def heif_pixel_data(data: bytes) -> tuple[int, int]:
     """Return (start, end) of the coded pixels of an AVIF or HEIC file; (0, 0) if there are none."""
-    found = ((start, end) for kind, start, end in boxes(data, 0, len(data)) if kind == b"mdat")
+    found = ((start, end) for kind, start, end in _heif_boxes(data) if kind == b"mdat")
     return next(found, (0, 0))
 
 
@@ -251,26 +252,54 @@ def check_heif(data: bytes) -> None:
     Raises:
         ItemError: TRUNCATED if one ends behind the file, or zeros stand where one should begin.
     """
-    end = 0
-    for _, start, end in boxes(data, 0, len(data)):
+    end, found = 0, set()
+    for kind, _, end in _heif_boxes(data):
         if end > len(data):
             raise ItemError(ErrorCode.TRUNCATED, "the file ends before its picture does")
-        if start == end == 0:
-            break
-    rest = data[end:]
-    if rest and not rest.strip(b"\0"):
+        found.add(kind)
+    if len(data) > end and not _is_whole_heif(found) and not data[end:].strip(b"\0"):
         raise ItemError(ErrorCode.TRUNCATED, "the file ends in zero bytes; was it copied completely?")
 
 
-def check_pcx(data: bytes) -> None:
-    """Raise ItemError (TRUNCATED) if the palette at the end of a PCX file of 256 colours is missing.
+def _heif_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the boxes of an AVIF or HEIC file as :func:`boxes` does, without what somebody put behind its end."""
+    found: set[bytes] = set()
+    try:
+        for kind, start, end in boxes(data, 0, len(data)):
+            if not kind.strip(b"\0") or (kind not in _HEIF_BOXES and _is_whole_heif(found)):
+                return
+            yield kind, start, end
+            found.add(kind)
+    except ItemError:
+        if not _is_whole_heif(found):
+            raise
 
-    Without it, decoders take the picture for grey (ZSoft PCX File Format Technical Reference, revision 5).
+
+def _is_whole_heif(kinds: set[bytes]) -> bool:
+    return b"mdat" in kinds and not kinds.isdisjoint((b"meta", b"moov"))
+
+
+def pcx_without_rest(data: bytes) -> bytes:
+    """Return a PCX file without what somebody put behind its end, where decoders look for its palette.
+
+    Without it, they take a picture of 256 colours for grey (ZSoft PCX File Format Technical Reference, revision 5).
+
+    Raises:
+        ItemError: TRUNCATED if the palette is missing.
     """
     version, bits, planes, palette_kind = data[1], data[3], data[65], data[68]
     needs_palette = version == 5 and bits == 8 and planes == 1 and palette_kind != 2
-    if needs_palette and data[-769:-768] != b"\x0c":
+    if not needs_palette or data[-769:-768] == b"\x0c":
+        return data
+    _, top, _, bottom = struct.unpack_from("<4H", data, 4)
+    at, left = 128, int.from_bytes(data[66:68], "little") * (bottom - top + 1)
+    while left > 0 and at < len(data):
+        is_run = data[at] >= 0xC0
+        left -= data[at] & 63 if is_run else 1
+        at += 2 if is_run else 1
+    if data[at : at + 1] != b"\x0c" or at + 769 > len(data):
         raise ItemError(ErrorCode.TRUNCATED, "the PCX file ends before its palette does")
+    return data[: at + 769]
 
 
 def check_gif(data: bytes) -> None:
