@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.images import netpbm, zero_end
-from tounum_tasks.images.tiff import TiffHeader
+from tounum_tasks.images.tiff import WITH_END, TiffHeader
 
 _RAW, _PACKBITS = 1, 32773  # PackBits, which may write zeros, lacks pixels where it is cut
 
@@ -15,8 +15,11 @@ _RAW, _PACKBITS = 1, 32773  # PackBits, which may write zeros, lacks pixels wher
 def tiff_suspect_end(data: Any, header: TiffHeader) -> float | None:
     """Return the share of a TIFF page behind a cut, by its coded bytes where it is compressed.
 
-    None without a cut, and for pages below 8 bits that are not compressed.
+    None without a cut, for pages below 8 bits that are not compressed, and for those whose streams have been found
+    whole up to their ends.
     """
+    if header.compression in WITH_END:
+        return None
     if header.compression not in (_RAW, _PACKBITS):
         return zero_end.share_of_coded(bytes(data[start : start + length]) for start, length in _backwards(header))
     if header.compression != _RAW or header.bits not in (8, 16, 32, 64) or not header.segments:

@@ -20,6 +20,7 @@ from tounum_tasks.images import resolution, structure
 from tounum_tasks.images.formats import ImageFormat
 from tounum_tasks.images.headers import PILLOW_READERS
 from tounum_tasks.images.resolution import Resolution
+from tounum_tasks.images.zero_end import MIN_ZERO_BYTES
 
 if TYPE_CHECKING:
     import tifffile
@@ -32,7 +33,10 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _TIFFFILE_CODECS = (1, 8, 32773, 32946)  # none, deflate, PackBits, old deflate: read without further packages
 _OPENCV_CODECS = (1, 5, 7, 8, 32773, 32946)
 _OPENCV_BITS = (10, 12, 14, 16, 32, 64)
-_DEFLATE, _OLD_JPEG = (8, 32946), 6
+_OLD_JPEG, _JPEG = 6, 7
+WITH_END = (_JPEG, 8, 32946)
+"""Compressions whose streams have an end of their own: JPEG and Deflate."""
+_DEFLATE_HEADER, _FLUSHED = 2, b"\0\0\xff\xff"  # bytes before a stream; how one ends that was never finished
 _FED_AT_ONCE = 1 << 14  # coded bytes, which unpack to 16 MB at most
 _MAX_SAMPLES = 8
 _UNREAD_CODECS = {
@@ -135,10 +139,10 @@ def read_header(data: "IO[bytes]", size: int) -> TiffHeader:
 
 
 def check_segments(data: Any, header: TiffHeader) -> None:
-    """Look whether all strips or tiles of a page were written, and compare the checksums of those in Deflate.
+    """Look whether all strips or tiles of a page were written, and whether those in Deflate and JPEG are whole.
 
-    Decoders take what lacks for black, or for the header of the file, and compare no checksum of a strip whose pixels
-    they have.
+    Decoders take what lacks for black, or for the header of the file, and look at no more of a strip when they have
+    its pixels.
 
     Raises:
         ItemError: TRUNCATED or CORRUPT.
@@ -154,24 +158,40 @@ def check_segments(data: Any, header: TiffHeader) -> None:
         raise ItemError(
             ErrorCode.TRUNCATED, f"{lacking} of {expected} {kind} of the TIFF page were never written; save it again"
         )
-    if header.compression in _DEFLATE:
-        for start, length in header.segments:
-            _check_deflate(bytes(data.getvalue()[start : start + length]))
+    if header.compression in WITH_END:
+        for start, length in set(header.segments):
+            coded = bytes(data.getvalue()[start : start + length])
+            damage = _damage_of_jpeg(coded) if header.compression == _JPEG else _damage_of_deflate(coded)
+            if damage and not coded[-MIN_ZERO_BYTES:].strip(b"\0"):
+                raise ItemError(
+                    ErrorCode.TRUNCATED, "coded pixels of the TIFF page end in zero bytes; was it copied completely?"
+                )
+            if damage:
+                raise ItemError(ErrorCode.CORRUPT, f"{damage} the TIFF page is wrong: its content has changed")
 
 
-def _check_deflate(coded: bytes) -> None:
-    """Unpack a stream up to the checksum at its end (RFC 1950); what else is wrong with it is told by decoders."""
-    stream = zlib.decompressobj()
+def _damage_of_deflate(coded: bytes) -> str | None:
+    """Return what is wrong with a stream, None if it is whole up to its checksum, if it has one (RFC 1950 and 1951).
+
+    Decoders stop when they have their pixels: of a stream that goes on in zeros they make some.
+    """
+    stream, checksum, end = zlib.decompressobj(wbits=-zlib.MAX_WBITS), 1, _DEFLATE_HEADER
     try:
-        for at in range(0, len(coded), _FED_AT_ONCE):
-            if stream.eof:
-                break
-            stream.decompress(coded[at : at + _FED_AT_ONCE])
-    except zlib.error as error:
-        if "incorrect data check" in str(error):
-            raise ItemError(
-                ErrorCode.CORRUPT, "a checksum in the TIFF page is wrong: its content has changed"
-            ) from error
+        while end < len(coded) and not stream.eof:
+            piece = coded[end : end + _FED_AT_ONCE]
+            checksum = zlib.adler32(stream.decompress(piece), checksum)
+            end += len(piece) - len(stream.unused_data)
+    except zlib.error:
+        return "a code in"
+    if not stream.eof:
+        return None if coded.endswith(_FLUSHED) else "the end of a strip or tile of"
+    told = coded[end : end + 4]
+    return "a checksum in" if len(told) == 4 and int.from_bytes(told, "big") != checksum else None
+
+
+def _damage_of_jpeg(coded: bytes) -> str | None:
+    """Return what is wrong with a stream, None if it has its end marker (TIFF Technical Note 2)."""
+    return None if b"\xff\xd9" in coded.rstrip(b"\0")[-64:] else "the end of a strip or tile of"
 
 
 def _greys_in_jpeg(page: "tifffile.TiffPage", size: int) -> tuple[int, int] | None:
