@@ -210,6 +210,12 @@ def test_a_projection_keeps_angles_and_never_changes() -> None:
     assert vector_of(np.zeros((64, 2048)), "0123456789ab").tolist() == [0] * 128
 
 
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 64
+    path.write_bytes(content)
+
+
 def made(folder: Path, vectors: dict[str, np.ndarray]) -> Likeness:
     """A lake of given vectors."""
     rows = [
@@ -247,6 +253,21 @@ def test_the_nearest_are_those_of_an_exhaustive_comparison(
             assert abs(similarities[int(image_id, 16)] - similarity) < 1e-3
         rest = [similarities[place] for place in range(number) if f"{place:064x}" not in {asked, *dict(found)}]
         assert not rest or max(rest) <= min(similarity for _, similarity in found) + 1e-3
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.write_bytes(b"junk" * 100), lambda path: path.unlink(), flip_a_bit]
+)
+def test_damaged_copies_of_vectors_are_made_again(tmp_path: Path, damage) -> None:
+    random = np.random.default_rng(0)
+    vectors = {f"{place:064x}": random.standard_normal(128).astype(np.float16) for place in range(50)}
+    expected = made(tmp_path, vectors).like("0" * 64, 5)
+    lake = open_storage(str(tmp_path / "lake"))
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert len(files) == 6
+    for path in files:
+        damage(path)
+        assert open_likeness(lake, tmp_path / "cache").like("0" * 64, 5) == expected
 
 
 def test_an_empty_lake_has_nothing_alike(tmp_path: Path) -> None:

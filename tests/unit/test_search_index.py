@@ -7,9 +7,10 @@ import pytest
 
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
+from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.items import Item, commit_items
 from tounum_tasks.search import query
-from tounum_tasks.search.index import LAYOUT, index_file, reading, writing
+from tounum_tasks.search.index import LAYOUT, index_file, is_built, reading, writing
 from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of, shards
 from tounum_tasks.search.refresh import Refreshed, refresh
 from tounum_tasks.settings import Settings
@@ -58,6 +59,31 @@ def _rows(settings: Settings) -> list[dict]:
 def _paths(settings: Settings, wanted: Filter, **options: object) -> list[str]:
     with reading(index_file(settings.index_cache, settings.lake_root)) as index:
         return [row["source_path"] for row in page(index, wanted, 60, **options)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"junk" * 3000,
+        lambda content: bytes(len(content)),
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:100] + bytes(8000) + content[8100:],
+    ],
+)
+def test_a_damaged_index_is_made_anew(settings: Settings, damage) -> None:
+    path = index_file(settings.index_cache, settings.lake_root)
+    path.write_bytes(damage(path.read_bytes()))
+    done = refresh(settings)
+    assert done and done.written == 1 and is_built(path)
+    assert _paths(settings, Filter()) == ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]
+
+
+def test_an_index_that_cannot_be_written_is_one_sentence(settings: Settings) -> None:
+    path = index_file(settings.index_cache, settings.lake_root)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(EnvironmentFault, match=r"^The index \S+ cannot be written"):
+        refresh(settings)
 
 
 def test_a_page_is_in_the_order_of_the_manifest(settings: Settings) -> None:

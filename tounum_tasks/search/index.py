@@ -75,7 +75,7 @@ def is_built(path: Path) -> bool:
     try:
         with reading(path) as index:
             return index.execute("SELECT 1 FROM state WHERE key = 'built'").fetchone() is not None
-    except (FileNotFoundError, sqlite3.OperationalError):  # it has no tables yet
+    except (FileNotFoundError, sqlite3.DatabaseError):  # it has no tables yet, or is damaged: a refresh makes it anew
         return False
 
 

@@ -28,12 +28,12 @@ from tounum_tasks.tables import read_table
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the files in the local folder
+FORMAT = 2  # of the files in the local folder
 READERS = 16
 AT_ONCE = 1 << 14
 DECIMALS = 4
 KEPT_SECONDS = 3_600  # of an earlier state: another process may be about to map it
-MEANS = "means.json"
+MEANS, CHECKSUM = "means.json", "sha256"
 _ARRAYS = ("image_ids", "vectors", "lengths", "extractors")
 
 
@@ -133,9 +133,11 @@ def open_likeness(lake: Storage, folder: Path) -> Likeness:
     home = folder / f"likeness-{hashlib.sha256(lake.root.encode()).hexdigest()[:16]}"
     current = home / hashlib.sha256(state.encode()).hexdigest()[:32]
     try:
-        if not current.exists():
+        found = _kept(current)
+        if found is None:
             _make(lake, [batch for batch, _ in files], current)
-        return _load(current)
+            found = _load(current)
+        return found
     except OSError as error:
         raise EnvironmentFault(f"The vectors cannot be kept in {folder}: {error.strerror or error}.") from error
 
@@ -214,6 +216,7 @@ def _make(lake: Storage, batches: Sequence[BatchRef], folder: Path) -> None:
     staged.mkdir(parents=True)
     try:
         _gather(lake, batches, staged)
+        (staged / CHECKSUM).write_bytes(_checksum(staged))
         try:
             staged.rename(folder)
         except OSError:
@@ -224,6 +227,29 @@ def _make(lake: Storage, batches: Sequence[BatchRef], folder: Path) -> None:
     for other in folder.parent.iterdir():
         if other != folder and time.time() - other.stat().st_mtime > KEPT_SECONDS:
             shutil.rmtree(other, ignore_errors=True)  # who has mapped it keeps it
+
+
+def _kept(folder: Path) -> Likeness | None:
+    """The vectors that were kept in a folder; None if there are none, or they are damaged: then the folder goes."""
+    if not folder.exists():
+        return None
+    try:
+        if (folder / CHECKSUM).read_bytes() == _checksum(folder):
+            return _load(folder)
+        log.warning("%s is damaged; it is made again.", folder)
+    except OSError as damage:
+        log.warning("%s is damaged (%s); it is made again.", folder, damage.strerror)
+    shutil.rmtree(folder)
+    return None
+
+
+def _checksum(folder: Path) -> bytes:
+    """The sha256 of all files of a folder, hex."""
+    digest = hashlib.sha256()
+    for name in (MEANS, *(f"{array}.npy" for array in _ARRAYS)):
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest().encode()
 
 
 def _load(folder: Path) -> Likeness:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tounum_tasks
-from tounum_tasks.errors import DamagedFile
+from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.models.registry import STARTERS, ListedVersion, Registry
 from tounum_tasks.reviews.store import ReviewStore
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1000
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ}
 ITEM_COLUMNS = (
     "batch_date", "batch_id", "source_path", "page", "pages", "image_id", "status", "label", "model_label",
     "label_source", "confidence", "caption", "model_caption", "caption_source", "caption_confidence", "width_px",
@@ -76,15 +77,32 @@ def refresh(settings: Settings, *, wait: bool = False) -> Refreshed | None:
         EnvironmentFault: the lake cannot be read, or the index not written.
     """
     path = index_file(settings.index_cache, settings.lake_root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.with_suffix(".lock"), wait=wait) as is_alone:
-        if not is_alone:
-            return None
-        lake = open_storage(settings.lake_root)
-        with writing(path) as index:
-            done = _bring_up_to_date(lake, index)
-        _remove_other_layouts(path)
-        return done
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.with_suffix(".lock"), wait=wait) as is_alone:
+            return _mended(path, settings) if is_alone else None
+    except (OSError, sqlite3.OperationalError) as error:
+        raise EnvironmentFault(f"The index {path} cannot be written: {error}.") from error
+
+
+def _mended(path: Path, settings: Settings) -> Refreshed:
+    """Bring the index up to date, and make it anew if it is damaged."""
+    try:
+        done = _refreshed(path, settings)
+    except sqlite3.DatabaseError as error:
+        if not {error.sqlite_errorcode, error.sqlite_errorcode & 0xFF} & _DAMAGE:
+            raise
+        log.warning("%s is damaged (%s); it is made anew.", path, error)
+        for part in path.parent.glob(f"{path.name}*"):  # with what was written last, and the notes of who reads it
+            part.unlink()
+        done = _refreshed(path, settings)
+    _remove_other_layouts(path)
+    return done
+
+
+def _refreshed(path: Path, settings: Settings) -> Refreshed:
+    with writing(path) as index:
+        return _bring_up_to_date(open_storage(settings.lake_root), index)
 
 
 def _remove_other_layouts(path: Path) -> None:
