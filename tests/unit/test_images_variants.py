@@ -235,6 +235,18 @@ def test_formats_that_scanners_write_are_read(data: bytes, tolerance: int) -> No
         assert refused.value.code == ErrorCode.TRUNCATED
 
 
+@pytest.mark.parametrize(("magic", "at"), [(b" EMF", 40), (b"PNTG", 65), (b"DICM", 128), (b"n+1\0", 344)])
+def test_pixels_and_comments_that_read_like_another_format_are_no_such_format(magic: bytes, at: int) -> None:
+    for data in (
+        saved(RGB, "BMP"),
+        b"P6\n#" + bytes(b"x" * 400) + b"\n60 40\n255\n" + RGB.tobytes(),
+        saved(RGB, "PPM"),
+    ):
+        changed = data[:at] + magic + data[at + len(magic) :]
+        found = decode(changed).rgb
+        assert np.count_nonzero((found != RGB).any(axis=2)) <= 2
+
+
 INDEXED = Image.fromarray(RGB).quantize(200)
 
 

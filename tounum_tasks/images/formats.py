@@ -241,6 +241,8 @@ def _unread_format(data: bytes, brands: tuple[str, ...]) -> str | None:
     """Return the name of a format that is known but not read."""
     for magic, offset, known in _UNREAD:
         if data.startswith(magic, offset) and (known not in _IN_IFF_OR_RIFF or data.startswith((b"FORM", b"RIFF"))):
+            if offset and _read_format(data, brands):
+                continue  # a comment or pixels of a file that begins like one that is read
             return known
     if data.startswith(_GZIP):
         return _packed_format(data)
