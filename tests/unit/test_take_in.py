@@ -417,6 +417,23 @@ def test_what_is_delivered_again_takes_the_place_of_what_the_lake_has_lost(house
     assert not list(house.ingest.iterdir())
 
 
+def test_what_is_delivered_again_and_cannot_be_put_back_stays(house: House) -> None:
+    def deliver() -> intake.Intake:
+        os.utime(house.drop("Box/a.png", png(10)), (10**9, 10**9))
+        house.ready("Box")
+        return house.take()
+
+    first = deliver()
+    original = house.lake.local_path(f"originals/{'/'.join(first.batches[0])}/a.png")
+    original.unlink()
+    original.mkdir()
+    again = deliver()
+    assert not again.batches and "a.png cannot be used" in "".join(again.faults)
+    assert (house.ingest / "Box" / "a.png").read_bytes() == png(10)
+    original.rmdir()
+    assert house.take().batches == first.batches and original.read_bytes() == png(10)
+
+
 def test_the_same_delivery_with_another_sidecar_is_another_batch(house: House) -> None:
     def deliver(title: bytes) -> None:
         for path in (house.drop("box/a.png", png(1)), house.drop("box/a.xmp", title), house.drop("box/_READY", b"")):

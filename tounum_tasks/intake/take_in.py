@@ -5,7 +5,6 @@ instant leaves an open journal; the next intake finishes what it finds there, wi
 nothing is lost and nothing comes in twice.
 """
 
-import contextlib
 import json
 import logging
 import time
@@ -242,18 +241,16 @@ def _put_lost_originals(ingest: Storage, lake: Storage, journal: Journal, settin
     def put(file: FileState) -> None:
         source, target = journal.listing.path_in_ingest(file.path), journal.original(file.path)
         sha256 = registered[target]
-        if _holds(lake, target, sha256):
-            return
-        with contextlib.suppress(FileNotFoundError, DamagedFile, ChangedWhileRead):
-            lake.copy_from(ingest, source, target, sha256=sha256, version=file.version)
+        if not _holds(lake, target, sha256) and _holds(ingest, source, sha256):
+            lake.copy_from(ingest, source, target, sha256=sha256)
             log.warning("%s was lost or damaged; it was put again from ingest.", lake.url(target))
 
     side_by_side(put, journal.listing.files, settings.files_at_once)
 
 
-def _holds(lake: Storage, path: str, sha256: str) -> bool:
+def _holds(storage: Storage, path: str, sha256: str) -> bool:
     try:
-        return lake.sha256(path) == sha256
+        return storage.sha256(path) == sha256
     except (FileNotFoundError, DamagedFile):
         return False
 
