@@ -13,6 +13,7 @@ from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, FailureRateExceeded
 from tounum_tasks.history.restore import restore
 from tounum_tasks.intake.register import register
+from tounum_tasks.items import register_path
 from tounum_tasks.manifest.commit import mend_latest
 from tounum_tasks.manifest.read import history_path, manifest_path, read_version
 from tounum_tasks.plan import RunRequest
@@ -193,6 +194,15 @@ def test_prune_leaves_a_batch_alone_of_which_it_cannot_know_what_is_needed(night
     before = sorted(file_of(night, "stages").rglob("*"))
     assert main(["prune", "--keep-days", "1", "--yes"]) == 2
     assert sorted(file_of(night, "stages").rglob("*")) == before
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: (path.unlink(), path.mkdir())])
+def test_a_register_that_is_gone_is_named_by_the_run_of_its_date(night: Night, damage) -> None:
+    path = file_of(night, register_path(DATE, night.batch_id))
+    damage(path)
+    for request in (RunRequest(run_id="r", batch_date=DATE), RunRequest(run_id="r", batch_id=night.batch_id)):
+        with pytest.raises(EnvironmentFault, match=r"items\.parquet is gone: restore it from a backup"):
+            register(request, night.settings)
 
 
 def test_a_register_with_other_columns_is_damaged(night: Night) -> None:

@@ -9,7 +9,7 @@ from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFaul
 from tounum_tasks.intake.rescans import place_of, strike_off_rescans
 from tounum_tasks.intake.side_by_side import side_by_side
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
-from tounum_tasks.items import read_items, registered_batches
+from tounum_tasks.items import read_items, register_path, registered_batches
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import mend_latest
 from tounum_tasks.manifest.read import latest_version
@@ -53,11 +53,12 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
     else:
         wanted = list(_of_date(lake, batch_date))
     batches, damaged = _batch_plans(lake, wanted, settings.files_at_once)
+    lost = _lost_registers(lake, batch_date, request)
     batches, postponed = _first_shards(batches, settings.max_shards)
     store = ReviewStore(lake)
     strike_off_rescans(lake, store, batches)
     reviews = store.all()
-    faults = [*intake.faults, *damaged]
+    faults = [*intake.faults, *damaged, *lost]
     if faults and not batches:
         raise EnvironmentFault(" ".join(_shortened(faults)))
     plan = RunPlan(
@@ -93,6 +94,8 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
 def _known_batch(lake: Storage, request: RunRequest) -> tuple[str, str]:
     assert request.batch_id is not None
     batch_date = batch_date_of(lake, request.batch_id)
+    if batch_date and (lost := _lost_registers(lake, batch_date, request)):
+        raise DamagedFile(lost[0])
     if batch_date is None or request.batch_id not in registered_batches(lake, batch_date):
         raise ConfigurationError(
             f"There is no batch '{request.batch_id}' in {lake.root}: `python -m tounum_tasks show` lists the batches."
@@ -102,6 +105,20 @@ def _known_batch(lake: Storage, request: RunRequest) -> tuple[str, str]:
             f"Batch '{request.batch_id}' belongs to {batch_date}, not to {request.batch_date}: leave the date out."
         )
     return batch_date, request.batch_id
+
+
+def _lost_registers(lake: Storage, batch_date: str, request: RunRequest) -> list[str]:
+    """Return a sentence for each published batch of a date, or for the one that is asked for, without its register."""
+    published = {entry.name for entry in lake.list_folder(f"manifests/{batch_date}") if entry.kind == "folder"}
+    wanted = published & {request.batch_id} if request.batch_id else published
+    lost = sorted(wanted.difference(registered_batches(lake, batch_date)))
+    sentences = [
+        f"{lake.url(register_path(batch_date, batch_id))} is gone: restore it from a backup, then run again."
+        for batch_id in lost
+    ]
+    for sentence in sentences:
+        log.error("%s", sentence)
+    return sentences
 
 
 def _of_date(lake: Storage, batch_date: str) -> Iterable[tuple[str, str]]:
