@@ -51,6 +51,18 @@ LISTS: dict[str, bytes] = {
     "with the folder.md5": sums("md5", FILES, "{digest}  Box 7/{path}\n"),
     "sums/in a folder.md5": sums("md5", FILES, "{digest}  ../{path}\n"),
     "quoted.csv": b'"file","md5"\n' + sums("md5", FILES, '"{path}","{digest}"\n'),
+    "droid.csv": b'"ID","URI","NAME","TYPE","MD5_HASH","PUID"\n"1","file:/D:/x/Box%207/","Box 7","Folder","",""\n'
+    + sums("md5", FILES, '"2","file:/D:/x/Box%207/{path}","{path}","File","{digest}","fmt/11"\n'),
+    "siegfried.csv": b"filename,filesize,md5,id,basis\n"
+    + sums("md5", FILES, 'D:\\x\\{path},3,{digest},fmt/11,"extension match, byte match at 0, 8"\n'),
+    "dam.csv": b"url,source,filename,md5,asset_key\n"
+    + sums("md5", FILES, "https://x.org/{path},IMG.CR2,{path},{digest},0123456789abcdef0123456789abcdef\n"),
+    "blank cells.csv": b"filename,title,md5\n" + sums("md5", FILES, "{path},Harbour,{digest}\n") + b"c.png,Ship,\n",
+    "table.md": b"| file | md5 |\n|---|---|\n" + sums("md5", FILES, "| {path} | {digest} |\n"),
+    "uri.md5": sums("md5", FILES, "{digest}  file:///D:/Box%207/{path}\n"),
+    "size first.txt": sums("md5", FILES, "12 {digest} {path}\n"),
+    "size between.txt": sums("md5", FILES, "{path} 12 {digest}\n"),
+    "b2sum.txt": sums("blake2b", FILES),
     "columns.csv": b"record_id,file,size,md5\n"
     + sums("md5", FILES, "0123456789abcdef0123456789abcdef,{path},3,{digest}\n"),
     "powershell.csv": b'"Algorithm","Hash","Path"\r\n'
@@ -347,6 +359,46 @@ def test_a_log_with_checksums_is_no_list(house: House) -> None:
     deliver(house, {**FILES, "scanner.log": log})
     taken = house.take()
     assert taken.waiting == () and len(house.items(taken)) == 2
+
+
+IDS = [f"{number:012x}4abc9{number:015x}" for number in range(3)]
+NO_LISTS = {
+    "titles.csv": f"ObjectID,file,title\n{IDS[0]},a.png,Ship\n{IDS[1]},deep/b.png,Harbour\n",
+    "keys.csv": f"file;Signatur\na.png;{IDS[0]}\ndeep/b.png;{IDS[1]}\n",
+    "uuids.csv": "".join(f"{name},{id}\n" for name, id in zip(("a.png", "deep/b.png", "c.png"), IDS, strict=True)),
+    "looks.csv": f"file,title,phash\na.png,Ship,{IDS[0]}\ndeep/b.png,Harbour,{IDS[1]}\n",
+    "scan.txt": f"session: {IDS[0]}\n",
+    "scanner.ini": f"[scan]\nuuid={IDS[0]}\nkey={IDS[1]}\n",
+    "version.txt": f"commit {IDS[0]}deadbeef\n",
+    "plants.txt": "a.png Fabaceae\ndeep/b.png Fabaceae\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_LISTS)
+def test_ids_keys_and_words_that_look_like_checksums_are_none(house: House, name: str) -> None:
+    deliver(house, {**FILES, name: NO_LISTS[name].encode()})
+    taken = house.take()
+    assert taken.waiting == () and [item.checksum for item in house.items(taken)] == [None, None]
+
+
+def test_a_list_beside_the_folders_of_images_may_name_them_without_their_folder(house: House) -> None:
+    deliver(house, {"tif/a.tif": b"a", "md5.txt": sums("md5", {"a.tif": b"a"})})
+    deliver(
+        house, {"tif/a.tif": b"b", "md5.csv": b"file,md5\n" + sums("md5", {"a.tif": b"a"}, "{path},{digest}\n")}, "8"
+    )
+    (sentence,) = house.take().waiting
+    assert "'tif/a.tif' is not what 'md5.csv' says" in sentence
+
+
+def test_what_b2sum_wrote_is_told_from_sha512_by_the_file(house: House) -> None:
+    deliver(house, {**FILES, "list.txt": sums("blake2b", FILES)})
+    assert {str(item.checksum).partition(":")[0] for item in house.items(house.take())} == {"blake2b"}
+
+
+def test_a_path_of_very_many_folders_is_looked_for_at_once(house: House) -> None:
+    deliver(house, {"a.png": png(1), "a.md5": md5(b"").encode() + b"  " + b"/a" * 30_000})
+    started = time.process_time()
+    assert len(house.take().waiting) == 1 and time.process_time() - started < 2
 
 
 def test_files_are_never_fetched_whatever_the_setting(taking: House) -> None:

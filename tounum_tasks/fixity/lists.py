@@ -4,7 +4,7 @@ import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -23,7 +23,9 @@ BYTE_ORDER_MARKS_16 = (b"\xff\xfe", b"\xfe\xff")
 
 _HEX = r"(?P<digest>[0-9A-Fa-f]{128}|[0-9A-Fa-f]{96}|[0-9A-Fa-f]{64}|[0-9A-Fa-f]{56}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{32})"
 _LINES = (
-    re.compile(rf"(?P<escaped>\\?){_HEX}(?: [ *]|[ \t]+\*?|[,;|]\s*)(?P<path>\S.*)"),  # md5sum and its relatives
+    re.compile(
+        rf"(?P<escaped>\\?)(?:\d+[ \t]+)?{_HEX}(?: [ *]|[ \t]+\*?|[,;|]\s*)(?P<path>\S.*)"
+    ),  # md5sum and its relatives
     re.compile(rf"(?P<algorithm>[A-Za-z0-9/-]{{3,12}}) ?\((?P<path>.+)\) ?= ?{_HEX}"),  # BSD, openssl dgst
     re.compile(rf"(?P<path>\S(?:.*[^\s,;|:=])?)(?:[ \t]+|\s*[,;|:=]\s*){_HEX}"),
 )
@@ -36,11 +38,24 @@ _BLOCKS = (
     ),
 )
 _DIGEST = re.compile(_HEX)
-_FILE_NAME = re.compile(r"\S.*\.(?=\w*[A-Za-z])\w{1,8}")
+FILE_NAME = re.compile(r"\S.*\.(?=\w*[A-Za-z])\w{1,8}")
 _WRAP = re.compile(r"\n +")
-_ID = re.compile(r"(^|[^a-z])(uu|gu)?id($|[^a-z])|identifier", re.IGNORECASE)
+# How columns of checksums are called in several languages, and those of what is no file: perceptual hashes, pixels.
+_HEADING = re.compile(
+    r"md5|sha-?[1-5]|blake|crc|hash|hach|digest|check|chk|cksum|fixity|suma|verif|empreinte|huella|impronta|contr[oô]le"
+    r"|kontroll|pr(ü|u\u0308|ue)f|сумма|хеш|хэш|校验|哈希|ハッシュ|チェック",
+    re.IGNORECASE,
+)
+_HEADING_OF_OTHERS = re.compile(
+    r"(^|[^a-z])[pdaw]_?hash|perceptual|pixel|block|thumb|image_?data|(^|[^a-z])(url|path|name)[ _-]?(hash|md5|sha)",
+    re.IGNORECASE,
+)
+# Random UUIDs and their kin without hyphens (RFC 9562, 4): a digit for the version, another for the variant.
+_UUID = re.compile(r"[0-9A-Fa-f]{12}[1-8][0-9A-Fa-f]{3}[89ABab][0-9A-Fa-f]{15}")
+_FEWEST_UUIDS = 3  # by which a column of MD5 cannot be mistaken for one of them, but once in 30,000
 _LONGEST_ROW = 10_000
 _ROWS_THAT_TELL = 1_000
+_MOST_NAMES = 8  # columns that are looked at for names of files
 _SIGNED, _SIGNATURE = "-----BEGIN PGP SIGNED MESSAGE-----", "-----BEGIN PGP SIGNATURE-----"
 _SFV_LINE = re.compile(r"(?P<path>\S(?:.*\S)?)[ \t]+(?P<digest>[0-9A-Fa-f]{8})")
 # Paths end before blanks, so that no line, however long, is looked at again from each of its blanks.
@@ -53,12 +68,14 @@ _ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 class Line:
     """What a list says of the file that it calls ``path``; ``digest`` is hexadecimal, lower case.
 
-    ``algorithm`` is one of ``KNOWN``, or what the list calls one that is not known here.
+    ``algorithm`` is one of ``KNOWN``, or what the list calls one that is not known here; ``others`` are those that may
+    be meant as well, where nothing says which it is.
     """
 
     path: str
     algorithm: str
     digest: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,13 +86,16 @@ class ChecksumList:
     unread: tuple[int, ...] = ()
 
 
-def read_list(content: bytes, name: str) -> ChecksumList | None:
+def read_list(content: bytes, name: str, is_there: Callable[[str], bool] = lambda path: False) -> ChecksumList | None:
     """Return what a file says, if it is a checksum list by its content, whatever its name; else None.
 
     A file of which more than half of the lines are checksums, or that is called a list and has one, is one that is
     damaged. ``a.tif.md5`` may hold a checksum
     and nothing else: that is of ``a.tif``. Checksums of eight digits count in a file that is called ``.sfv``, or where
-    at least one of them has a letter: numbers at the end of lines are no checksums.
+    at least one of them has a letter and a digit: numbers and words at the end of lines are no checksums.
+
+    Args:
+        is_there: whether there is a file that a list may call so: of several columns with names, it tells which counts.
     """
     text = _decoded(content)
     if text is None:
@@ -87,18 +107,32 @@ def read_list(content: bytes, name: str) -> ChecksumList | None:
     numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     told = [(number, line) for number, line in numbered if not line.startswith(_COMMENTS)]
     whole = [line for _, line in told]
-    found = _read_table(whole, name) or [_read_line(line, name) for line in whole]
+    found = _read_table(whole, name, is_there) or [_read_line(line, name) for line in whole]
     if not any(found):
         found = [_read_short_line(line) for line in whole]
-        is_named = suffix == ".sfv"
-        if not is_named and not any(re.search("[a-f]", line.digest) for lines in found for line in lines):
+        digests = [line.digest for lines in found for line in lines or ()]
+        if suffix != ".sfv" and not any(re.search("[a-f]", one) and re.search("[0-9]", one) for one in digests):
             return None
     if len(found) > 1 and not found[0] and re.search(r"[,;|\t]", whole[0]):
+        if not (_is_heading(whole[0]) or _is_heading(name)):
+            return None  # a table of something else
         del found[0], told[0]  # the head of a table
-    if suffix not in SUFFIXES and 2 * sum(map(bool, found)) <= len(found):
+    said = [lines for lines in found if lines is not None]
+    lines = tuple(line for lines in said for line in lines)
+    if suffix not in SUFFIXES and (2 * sum(map(bool, said)) <= len(said) or _are_uuids(lines)):
         return None
-    unread = (number for (number, _), lines in zip(told, found, strict=True) if not lines)
-    return ChecksumList(tuple(line for lines in found for line in lines), tuple(unread))
+    return ChecksumList(lines, tuple(number for (number, _), one in zip(told, found, strict=True) if one == []))
+
+
+def _is_heading(text: str) -> bool:
+    """Whether a column, or a list, is called as those with checksums of files are."""
+    return bool(_HEADING.search(text)) and not _HEADING_OF_OTHERS.search(text)
+
+
+def _are_uuids(lines: Sequence[Line]) -> bool:
+    """Whether what look like checksums are UUIDs without hyphens, all of one version, by their digits."""
+    are_all = len(lines) >= _FEWEST_UUIDS and all(_UUID.fullmatch(line.digest) for line in lines)
+    return are_all and len({line.digest[12] for line in lines}) == 1
 
 
 def _decoded(content: bytes) -> str | None:
@@ -128,11 +162,11 @@ def _as_one_line(block: re.Match[str]) -> str:
     return f"{block['digest']}  {_WRAP.sub('', block['path'])}"
 
 
-def _read_table(lines: Sequence[str], name: str) -> list[list[Line]] | None:
+def _read_table(lines: Sequence[str], name: str, is_there: Callable[[str], bool]) -> list[list[Line] | None] | None:
     """What each line says of a table whose cells are quoted, or which has more than two columns; None: it is none.
 
-    Its columns may be in any order: checksums are told by their digits, unless their heading calls them an id, the file
-    by its ending.
+    Its columns may be in any order: checksums are told by their digits and their heading, the file by its ending. None
+    in place of a line: it has a file, and no checksum of it.
     """
     first = lines[:_ROWS_THAT_TELL]
     if any(len(line) > _LONGEST_ROW for line in lines) or not any(map(_DIGEST.search, first)):
@@ -143,23 +177,36 @@ def _read_table(lines: Sequence[str], name: str) -> list[list[Line]] | None:
         if width < 2 or (width == 2 and not any('"' in line for line in first)):
             continue
         rows = [next(csv.reader([line], delimiter=separator)) for line in lines]
-        rows = [[*row[: width - 1], separator.join(row[width - 1 :])] for row in rows if row]  # a name with commas
-        names = Counter(at for row in rows for at, cell in enumerate(row) if _FILE_NAME.fullmatch(cell.strip()))
+        rows = [[*map(str.strip, row[: width - 1]), separator.join(row[width - 1 :]).strip()] for row in rows if row]
+        names = Counter(at for row in rows for at, cell in enumerate(row) if FILE_NAME.fullmatch(cell))
         if names:
-            place = max(names, key=lambda at: (names[at], -at))
-            ids = {at for at, heading in enumerate(rows[0]) if _ID.search(heading)}
-            read = [_read_cells(row, place, ids, name) for row in rows]
-            if 2 * sum(map(bool, read)) >= len(read):
+            named = [at for at, _ in names.most_common(_MOST_NAMES)]
+            there = Counter(at for row in rows[:_ROWS_THAT_TELL] for at in named if at < len(row) and is_there(row[at]))
+            place = max(named, key=lambda at: (there[at], names[at], -at))
+            columns = _checksum_columns(rows, name)
+            read = [_read_cells(row, place, columns, name) for row in rows]
+            if any(read) and 2 * sum(one != [] for one in read) >= len(read):
                 return read
     return None
 
 
-def _read_cells(row: Sequence[str], place: int, ids: Collection[int], name: str) -> list[Line]:
-    """The checksums among the cells of a row, of the file that the cell at ``place`` names."""
-    if len(row) <= place:
+def _checksum_columns(rows: Sequence[Sequence[str]], name: str) -> list[int]:
+    """The columns with checksums of files: those that are called so, or all where nothing is called anything."""
+    with_digests = [[at for at, cell in enumerate(row) if _DIGEST.fullmatch(cell)] for row in rows]
+    columns = sorted({at for found in with_digests for at in found})
+    heads = rows[: next((number for number, found in enumerate(with_digests) if found), 0)]
+    called = [at for at in columns if any(at < len(head) and _is_heading(head[at]) for head in heads)]
+    return called or (columns if not heads or _is_heading(name) else [])
+
+
+def _read_cells(row: Sequence[str], place: int, columns: Sequence[int], name: str) -> list[Line] | None:
+    """The checksums in ``columns`` of a row, of the file that the cell at ``place`` names; None: those are blank."""
+    cells = [row[at] for at in columns if at < len(row)]
+    if len(row) <= place or not cells:
         return []
-    digests = [cell.strip() for at, cell in enumerate(row) if at not in ids and _DIGEST.fullmatch(cell.strip())]
-    return [_line(row[place].strip(), digest, name) for digest in digests]
+    if not any(re.search("[0-9]", cell) for cell in cells):
+        return None
+    return [_line(row[place], digest, name) for digest in cells if _DIGEST.fullmatch(digest)]
 
 
 def _read_line(line: str, name: str) -> list[Line]:
@@ -181,7 +228,8 @@ def _read_short_line(line: str) -> list[Line]:
 def _line(path: str, digest: str, name: str, algorithm: str | None = None) -> Line:
     """A line of the list ``name``, which may say of what kind its checksums are."""
     kind = known_algorithm(algorithm) if algorithm else _named_kind(name, len(digest))
-    return Line(path, kind, digest.lower())
+    is_b2sum = kind == "sha512" and not algorithm and "512" not in name  # maybe: its lines look like those of sha512sum
+    return Line(path, kind, digest.lower(), ("blake2b",) if is_b2sum else ())
 
 
 def known_algorithm(name: str) -> str:

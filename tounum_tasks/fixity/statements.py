@@ -6,13 +6,22 @@ import unicodedata
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from tounum_tasks.fixity import bags
-from tounum_tasks.fixity.lists import BYTE_ORDER_MARKS_16, KNOWN, MOST_BYTES, SUFFIXES, ChecksumList, read_list
-from tounum_tasks.names import has_sidecar_suffix, is_ignored, is_ready_marker, matches
+from tounum_tasks.fixity.lists import (
+    BYTE_ORDER_MARKS_16,
+    FILE_NAME,
+    KNOWN,
+    MOST_BYTES,
+    SUFFIXES,
+    ChecksumList,
+    read_list,
+)
+from tounum_tasks.names import MAX_PATH_BYTES, has_sidecar_suffix, is_ignored, is_ready_marker, matches
 from tounum_tasks.store.base import Hasher, Storage
 from tounum_tasks.visible import display_name, one_line
 
@@ -25,8 +34,10 @@ _NO_LISTS = frozenset(
         ".raf", ".iiq", ".rw2", ".orf", ".psd", ".xmp",
     }
 )  # fmt: skip
+_MOST_FOLDERS = MAX_PATH_BYTES // 2  # above a file that is taken
 _TIME = re.compile(r"\d\d:\d\d")
-_FOREIGN = re.compile(r"/|[A-Za-z]:/")
+_FOREIGN = re.compile(r"(?:file:/{0,3})?(?:/|[A-Za-z]:/)|[a-z]{3,5}://")
+_SIZE = re.compile(r"^\d+[ \t]+(?=\S)|(?<=\S)[ \t]+\d+$")
 
 
 class Crc32:
@@ -44,11 +55,19 @@ class Crc32:
 
 @dataclass(frozen=True)
 class Statement:
-    """What one list or manifest, ``source``, says of one file: ``digest`` is hexadecimal, lower case."""
+    """What one list or manifest, ``source``, says of one file: ``digest`` is hexadecimal, lower case.
+
+    ``others`` are algorithms that may be meant as well, where the list does not say which it is.
+    """
 
     algorithm: str
     digest: str
     source: str
+    others: tuple[str, ...] = ()
+
+    def fitting(self, found: Mapping[str, str]) -> str | None:
+        """Return the algorithm by which it is true, if it is; ``found`` are the file's digests by algorithm."""
+        return next((one for one in (self.algorithm, *self.others) if found[one] == self.digest), None)
 
     @property
     def text(self) -> str:
@@ -87,17 +106,19 @@ class Statements:
     def hashers(self, path: str) -> dict[str, Hasher]:
         """Return what computes the checksums that are stated of a file, by algorithm."""
         return {
-            said.algorithm: Crc32() if said.algorithm == "crc32" else hashlib.new(said.algorithm)
+            algorithm: Crc32() if algorithm == "crc32" else hashlib.new(algorithm)
             for said in self.of.get(path, ())
+            for algorithm in (said.algorithm, *said.others)
         }
 
     def differing(self, path: str, found: Mapping[str, str]) -> Statement | None:
         """Return a statement that a file contradicts; ``found`` are its digests by algorithm."""
-        return next((said for said in self.of.get(path, ()) if found[said.algorithm] != said.digest), None)
+        return next((said for said in self.of.get(path, ()) if not said.fitting(found)), None)
 
-    def strongest(self, path: str) -> Statement | None:
-        """Return the statement about a file with the longest checksum."""
-        return max(self.of.get(path, ()), key=lambda said: said.strength, default=None)
+    def strongest(self, path: str, found: Mapping[str, str]) -> Statement | None:
+        """Return the statement about a file with the longest checksum; ``found`` are its digests by algorithm."""
+        said = max(self.of.get(path, ()), key=lambda said: said.strength, default=None)
+        return replace(said, algorithm=said.fitting(found) or said.algorithm) if said else None
 
 
 def read_statements(storage: Storage, folder: str, files: Mapping[str, int], ignore: Sequence[str] = ()) -> Statements:
@@ -185,7 +206,7 @@ class _Reader:
         if not is_text and not path.lower().endswith(SUFFIXES):
             return
         content = self._content(path)
-        told = read_list(content, _name(path))
+        told = read_list(content, _name(path), lambda called: self._found(path, called) is not None)
         if told is None or not self._is_meant(path, told):
             self.found.read.pop(path)
             if path.lower().endswith(SUFFIXES):
@@ -195,11 +216,9 @@ class _Reader:
             lines = ", ".join(map(str, told.unread[:5]))
             self.found.broken.append(f"'{display_name(path)}' is damaged: line {lines} is no checksum")
         for line in told.lines:
-            wanted = list(self._candidates(path, line.path))
-            there = (
-                self._there(wanted) or self._named_without_suffix(path, line.path) or self._elsewhere(path, line.path)
-            )
-            if there is None and wanted[0].startswith("../"):
+            wanted = next(self._candidates(path, line.path))
+            there = self._found(path, line.path)
+            if there is None and wanted.startswith("../"):
                 self.found.broken.append(
                     f"'{display_name(path)}' lists '{display_name(line.path)}', outside of the batch"
                 )
@@ -208,7 +227,7 @@ class _Reader:
                 if fault not in self.found.broken:
                     self.found.broken.append(fault)
             elif there != path:  # a list that was made of all files in a folder has itself, half written
-                self._state(there, wanted[0], Statement(line.algorithm, line.digest, path))
+                self._state(there, wanted, Statement(line.algorithm, line.digest, path, line.others))
 
     def note_unlisted(self) -> None:
         """Note the images that no list names, if there are lists."""
@@ -221,11 +240,20 @@ class _Reader:
 
     def _is_meant(self, path: str, told: ChecksumList) -> bool:
         """Whether a list is one of which that is not sure, so that a file must be there: of short checksums, which
-        numbers look like, or with a time in each line, as logs have it."""
+        numbers look like, with a time in each line, as logs have it, or with words in place of names of files."""
         is_short = any(line.algorithm == "crc32" for line in told.lines)
         is_log = all(_TIME.search(line.path) for line in told.lines)
-        is_sure = path.lower().endswith(SUFFIXES) or not (is_short or is_log)
+        are_words = 2 * sum(bool(FILE_NAME.fullmatch(line.path.strip())) for line in told.lines) <= len(told.lines)
+        is_sure = path.lower().endswith(SUFFIXES) or not (is_short or is_log or are_words)
         return is_sure or any(self._there(self._candidates(path, line.path)) for line in told.lines)
+
+    def _found(self, path: str, called: str) -> str | None:
+        """The file that the list at ``path`` calls so."""
+        return (
+            self._there(self._candidates(path, called))
+            or self._named_without_suffix(path, called)
+            or self._elsewhere(path, called)
+        )
 
     def _state(self, there: str | None, wanted: str, statement: Statement) -> None:
         if there is not None:
@@ -246,10 +274,7 @@ class _Reader:
         An absolute path is of the machine on which the list was made: what of it leads to a file here is not known.
         """
         beside = source.rpartition("/")[0]
-        trimmed = path.strip()
-        for spelt in dict.fromkeys(
-            (trimmed.replace("\\", "/"), path.replace("\\", "/"), path, _as_on_windows(trimmed).replace("\\", "/"))
-        ):
+        for spelt in dict.fromkeys(one.replace("\\", "/") for one in _spellings(path)):
             foreign = _FOREIGN.match(spelt)
             parts = [part for part in spelt[foreign.end() if foreign else 0 :].split("/") if part not in ("", ".")]
             if not foreign:
@@ -258,7 +283,7 @@ class _Reader:
                 if parts[:1] == [self._folder]:
                     yield _joined("", parts[1:])
             else:
-                for start in range(len(parts)):
+                for start in range(max(len(parts) - _MOST_FOLDERS, 0), len(parts)):
                     yield _joined(beside, parts[start:])
                     yield _joined("", parts[start:])
 
@@ -273,7 +298,7 @@ class _Reader:
         """The only file of the batch with the name that a list gives it in whose own folder no image lies."""
         images = self._images_by_name.get(_spelling(called.strip()), [])
         is_among_images = path.rpartition("/")[0] in self._image_folders
-        return images[0] if len(images) == 1 and "/" in path and not is_among_images else None
+        return images[0] if len(images) == 1 and not is_among_images else None
 
     @cached_property
     def _images_by_name(self) -> dict[str, list[str]]:
@@ -325,9 +350,21 @@ def _joined(folder: str, parts: Collection[str]) -> str:
     return "/".join(whole)
 
 
-def _as_on_windows(path: str) -> str:
-    """A path of which the bytes are not UTF-8, as they are read on western Windows."""
-    return path.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+def _spellings(path: str) -> Iterator[str]:
+    """What a list may mean by a path, the likeliest first: with blanks before it, as a URI, in an encoding of Windows,
+    DOS or old Macs, or with the size of the file beside it."""
+    trimmed = path.strip()
+    without_size = _SIZE.sub("", trimmed)
+    if trimmed.startswith("file:"):
+        yield unquote(trimmed)
+    if not FILE_NAME.fullmatch(trimmed) and FILE_NAME.fullmatch(without_size):
+        yield without_size
+    yield trimmed
+    yield path
+    if not path.isascii():
+        content = path.encode("utf-8", "surrogateescape")
+        yield from (content.decode(encoding, "replace").strip() for encoding in ("cp1252", "cp850", "mac_roman"))
+    yield without_size
 
 
 def _spelling(path: str) -> str:

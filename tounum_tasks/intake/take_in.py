@@ -330,7 +330,7 @@ def _copy_originals(
         if stated.read.get(file.path, digest) != digest:
             raise _changed(journal, f"'{display_name(file.path)}' changed")
         found = {algorithm: hasher.hexdigest() for algorithm, hasher in hashers.items()}
-        return Copy(digest, stated.strongest(file.path), _difference(file.path, stated, found))
+        return Copy(digest, stated.strongest(file.path, found), _difference(file.path, stated, found))
 
     files = journal.listing.files
     copies = side_by_side(copied, files, settings.files_at_once)
