@@ -174,11 +174,27 @@ def test_a_name_that_lies_in_two_folders_needs_its_path(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "path", ["D:\\scans\\Box\\tif\\a.png", "/mnt/box/tif/a.png", "Box/tif/a.png", "file:///D:/Box/tif/%61.png"]
+)
+def test_a_path_may_lead_through_the_folder_of_the_batch_wherever_it_lay(tmp_path: Path, path: str) -> None:
+    table = csv(f"Filename,Title,Inv.No.,Date\n{path},Mill,1,\n")
+    rows = House(tmp_path, {"tif/a.png": png(), "jpg/a.png": png(1), "list.csv": table}).run("a")
+    assert [rows[f"{folder}/a.png 1"]["title"] for folder in ("tif", "jpg")] == ["Mill", None]
+
+
+def test_zeros_before_a_number_that_were_kept_from_excel_are_kept() -> None:
+    table = read_table(
+        b'Filename,Inv.No.\na.tif,"=""0012"""\nb.tif,="0013"\n', {"file": "Filename", "inventory_number": "Inv.No."}
+    )
+    assert table is not None and [row.inventory_number for row in table.rows.values()] == ["0012", "0013"]
+
+
 def test_a_table_that_names_none_of_the_images_is_named(tmp_path: Path) -> None:
-    table = csv("Filename,Title,Inv.No.,Date\nD:\\scans\\box\\a.png,Mill,1,\n")
+    table = csv("Filename,Title,Inv.No.,Date\nD:\\scans\\box 8\\a.png,Mill,1,\n")
     row = House(tmp_path, {"a.png": png(), "list.csv": table}).run("a")["a.png 1"]
     (sentence,) = row["metadata_left_out"]
-    assert "list.csv names none of the images of this run; its first file is d:/scans/box/a.png" in sentence
+    assert "list.csv names none of the images of this run; its first file is d:/scans/box 8/a.png" in sentence
 
 
 def test_a_bad_table_is_named_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

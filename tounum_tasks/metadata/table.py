@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from unicodedata import normalize
+from urllib.parse import unquote
 
 from tounum_tasks.metadata.fields import FIELDS, Fields, date_of, distinct, plain
 
@@ -24,6 +25,7 @@ _MAX_NOTES = 5
 _MOST_LINES_BEFORE = 10  # the names of the columns
 _DATES = ("captured_at", "digitised_at")
 _KEYWORDS = "keywords"
+_AS_TEXT = re.compile(r'\s*="(.*)"\s*')  # how zeros before a number outlive Excel
 
 
 @dataclass
@@ -63,8 +65,10 @@ def mapping_of(text: str) -> dict[str, str]:
 
 
 def same_name(name: str) -> str:
-    """Return the path or name of a file so that two spellings of one are the same: of case, slashes and accents."""
-    return normalize("NFC", name).casefold().replace("\\", "/").strip().removeprefix("./").lstrip("/")
+    """Return the path or name of a file so that two spellings of one are the same: of case, slashes and accents, and as
+    a URI."""
+    spelt = unquote(name) if name.strip().casefold().startswith("file:") else name
+    return normalize("NFC", spelt).casefold().replace("\\", "/").strip().removeprefix("./").lstrip("/")
 
 
 def read_table(content: bytes, columns: Mapping[str, str]) -> Table | None:
@@ -140,7 +144,7 @@ def _read_rows(table: Table, lines: "csv._reader", there: Mapping[str, int], wid
         if len(cells) > width:
             table.notes.append(f"has {len(cells)} cells in line {lines.line_num}, but {width} columns: it is left out")
             continue
-        said = {name: cells[at] if at < len(cells) else "" for name, at in there.items()}
+        said = {name: _AS_TEXT.sub(r"\1", cells[at]) if at < len(cells) else "" for name, at in there.items()}
         name = same_name(said.pop(FILE))
         if not name:
             table.notes.append(f"names no file in line {lines.line_num}: it is left out")
@@ -161,7 +165,7 @@ def _fields(said: Mapping[str, str], notes: list[str], line: int) -> Fields:
     return Fields(**texts, **dates, keywords=distinct(said.get(_KEYWORDS, "").split(";")))
 
 
-def files_of(name: str, images: Mapping[str, Sequence[str]], folder: str) -> list[str]:
+def files_of(name: str, images: Mapping[str, Sequence[str]], folder: str, batch: str) -> list[str]:
     """Return the images that a table names, none if there is none or if it cannot be told which.
 
     Args:
@@ -169,9 +173,11 @@ def files_of(name: str, images: Mapping[str, Sequence[str]], folder: str) -> lis
             its ending.
         images: those of the batch by every such spelling.
         folder: of the table, spelled in the same way, with a slash at its end unless it is the batch's own.
+        batch: the name of the batch's folder, spelled in the same way: a path may lead through it, wherever it lay.
     """
-    found = images.get(folder + name) or images.get(name) or []
-    exact = [image for image in found if same_name(image) in (folder + name, name)]
+    below = f"/{name}".partition(f"/{batch}/")[2]
+    found = images.get(folder + name) or images.get(name) or images.get(below) or []
+    exact = [image for image in found if same_name(image) in (folder + name, name, below)]
     is_clear = len({image.rpartition("/")[0] for image in found}) == 1
     return exact or (list(found) if is_clear else [])
 

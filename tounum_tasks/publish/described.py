@@ -38,7 +38,9 @@ class Described:
         return {**row, **vars(said), "keywords": list(said.keywords), "metadata_left_out": left_out}
 
 
-def described(lake: Storage, sidecars: list[Sidecar], images: list[str], columns: Mapping[str, str]) -> Described:
+def described(
+    lake: Storage, sidecars: list[Sidecar], images: list[str], columns: Mapping[str, str], batch_name: str
+) -> Described:
     """Return what the sidecars of a batch say of its images; tables come before XMP.
 
     Args:
@@ -52,7 +54,7 @@ def described(lake: Storage, sidecars: list[Sidecar], images: list[str], columns
     if columns:
         for sidecar in sidecars:
             if sidecar.source_path.casefold().endswith(table.SUFFIXES):
-                _read_table(lake, sidecar, images, columns, found)
+                _read_table(lake, sidecar, images, columns, batch_name, found)
     worked_on = set(images)
     chosen = {image: sidecar for image, sidecar in xmp_sidecars(sidecars).items() if image in worked_on}
     with ThreadPoolExecutor(READERS) as pool:
@@ -68,7 +70,7 @@ def described(lake: Storage, sidecars: list[Sidecar], images: list[str], columns
 
 
 def _read_table(
-    lake: Storage, sidecar: Sidecar, images: list[str], columns: Mapping[str, str], found: Described
+    lake: Storage, sidecar: Sidecar, images: list[str], columns: Mapping[str, str], batch_name: str, found: Described
 ) -> None:
     try:
         read = table.read_table(read_sidecar(lake, sidecar), columns)
@@ -90,7 +92,7 @@ def _read_table(
     folder = table.same_name(sidecar.source_path).rpartition("/")[0]
     named = 0
     for name, fields in read.rows.items():
-        meant = table.files_of(name, by_name, f"{folder}/" if folder else "")
+        meant = table.files_of(name, by_name, f"{folder}/" if folder else "", table.same_name(batch_name))
         if not meant and len(by_name.get(name, ())) > 1:
             read.notes.append(f"names {name}, which lies in several folders: write its path")
         named += len(meant)

@@ -37,8 +37,9 @@ def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int
         for image in sidecar.describes:
             beside[image].append(sidecar.source_path)
     # Each part of the register is read twice, so that the items of a large batch are never held all at once.
-    images = list(dict.fromkeys(item.source_path for work in _shards(plan, batch, settings) for item in work.items))
-    said = described(lake, sidecars, images, settings.metadata_mapping)
+    names = {item.source_path: item.batch_name for work in _shards(plan, batch, settings) for item in work.items}
+    batch_name = next(iter(names.values()), "")
+    said = described(lake, sidecars, list(names), settings.metadata_mapping, batch_name)
     for work in _shards(plan, batch, settings):
         for row in _shard_rows(work, version):
             yield said.laid_over({**row, "sidecars": beside.get(row["source_path"], [])})
