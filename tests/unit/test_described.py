@@ -73,7 +73,7 @@ def csv(text: str, encoding: str = "utf-8") -> bytes:
 # Tables
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "mac_roman"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_tables_of_any_program_are_read(encoding: str, delimiter: str) -> None:
     text = '"filename"|Note|Title|Inv.No.|Date\r\na.tif|x|"Große |""Halle"""|Ä 7|1923\r\n'.replace("|", delimiter)
@@ -85,7 +85,7 @@ def test_tables_of_any_program_are_read(encoding: str, delimiter: str) -> None:
         "Ä 7",
     )
     assert fields.captured_at == "1923"
-    assert table.assumed == ("Windows-1252" if encoding == "cp1252" else None)
+    assert table.assumed == {"cp1252": "Windows-1252", "mac_roman": "Mac OS Roman"}.get(encoding)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -244,6 +244,17 @@ def test_a_hostile_sidecar_is_named(tmp_path: Path) -> None:
     row = house.run("a")["a.png 1"]
     assert row["title"] is None and "a.xmp: it declares entities" in row["metadata_left_out"][0]
     assert Xmp.parse(house.photos()["a.png.xmp"]).text("dc:description") == "a dog runs"
+
+
+@pytest.mark.parametrize(
+    "doctype", [b"<!DOCTYPE x>", b'<!DOCTYPE rdf SYSTEM "http://localhost:9/xmp.dtd">', b"<!DOCTYPE x []>"]
+)
+def test_a_document_type_alone_is_no_reason_to_refuse_a_sidecar(tmp_path: Path, doctype: bytes) -> None:
+    files = {"a.png": png(), "a.xmp": doctype + xmp_packet("<dc:title>Mill</dc:title>")}
+    house = House(tmp_path, files, write_captions="sidecar")
+    row = house.run("a")["a.png 1"]
+    assert row["title"] == "Mill" and row["metadata_left_out"] == []
+    assert b"DOCTYPE" not in house.photos()["a.png.xmp"]
 
 
 def test_a_sidecar_that_is_gone_is_no_silent_loss(tmp_path: Path) -> None:

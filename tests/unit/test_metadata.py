@@ -349,6 +349,18 @@ def test_text_of_old_programs_is_read_and_control_characters_are_shown() -> None
     assert read(with_iptc(saved(RGB, "JPEG"), datasets))[1].fields.title == "Größe"
 
 
+@pytest.mark.parametrize("encoding", ["mac_roman", "cp1252"])
+@pytest.mark.parametrize(
+    "title", ["Müller", "BÄCKEREI und Bäckerei", "Großer Garten", "un garçon", "pre–war", "Ÿ", "§ 5"]
+)
+def test_iptc_of_old_macs_is_told_from_that_of_windows(encoding: str, title: str) -> None:
+    if encoding == "mac_roman" and title in ("pre–war", "Ÿ", "§ 5"):
+        return  # nothing tells these
+    value = title.encode(encoding)
+    datasets = b"\x1c\x02\x05" + len(value).to_bytes(2, "big") + value
+    assert read(with_iptc(saved(RGB, "JPEG"), datasets))[1].fields.title == title
+
+
 @pytest.mark.parametrize(
     ("written", "read_as"),
     [

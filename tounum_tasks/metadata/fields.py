@@ -15,6 +15,8 @@ _EXIF_DATE = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?
 _PARTIAL_DATE = re.compile(r"(\d{4})(?:[:/-](?!00)(\d\d))?(?:[:/-](?:00|  )){0,2}(?:[ T][\d: ]*)?")
 _ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?)?)?")
 _PDF_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(Z|[+-]\d\d'\d\d)?")
+# What the umlauts and accents of Macs are in Windows-1252: capitals amidst small letters, signs amidst letters.
+_OF_MACS = re.compile(r"[a-zß-ÿ][ŠŽŸ]|[A-Z][ŠŽŸ](?=[a-z])|(?<=[A-Za-zß-ÿ])[\ufffd‡ˆ‰§](?=[a-zß-ÿ])")
 _SHORT_ZONE = re.compile(r"([+-]\d\d)(\d\d)$")
 _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 
@@ -59,11 +61,18 @@ def distinct(words: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def decoded(content: bytes) -> str:
-    """Return text whose encoding is not known: UTF-8 if it can be, else Windows-1252, as most old programs wrote."""
+    """Return text whose encoding is not known: UTF-8 if it can be, else Windows-1252, as most old programs wrote, or
+    what old Macs wrote, if words would have letters within them that no word has there."""
+    return guessed(content)[0]
+
+
+def guessed(content: bytes) -> tuple[str, str | None]:
+    """Return the same text, and the encoding that it was taken to have if it is not UTF-8."""
     try:
-        return content.decode()
+        return content.decode(), None
     except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
+        text = content.decode("cp1252", "replace")
+        return (content.decode("mac_roman"), "Mac OS Roman") if _OF_MACS.search(text) else (text, "Windows-1252")
 
 
 def exif_date(text: str | None, zone: str | None = None) -> str | None:

@@ -14,7 +14,7 @@ from itertools import islice
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from tounum_tasks.metadata.fields import FIELDS, Fields, date_of, distinct, plain
+from tounum_tasks.metadata.fields import FIELDS, Fields, date_of, distinct, guessed, plain
 
 MAX_BYTES = 32 << 20
 FILE = "file"
@@ -75,7 +75,8 @@ def read_table(content: bytes, columns: Mapping[str, str]) -> Table | None:
     """Return what a table says, None if it has none of the columns: it is of another kind.
 
     Args:
-        content: the file, at most ``MAX_BYTES``; UTF-8 or UTF-16 with or without a byte order mark, or Windows-1252.
+        content: the file, at most ``MAX_BYTES``; UTF-8 or UTF-16 with or without a byte order mark, Windows-1252, or
+            of old Macs.
         columns: as :func:`mapping_of` returns it.
 
     Raises:
@@ -111,10 +112,7 @@ def _text(content: bytes) -> tuple[str, str | None]:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = content.decode("utf-16", "replace")
     else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text, assumed = content.decode("cp1252", "replace"), "Windows-1252"
+        text, assumed = guessed(content.removeprefix(b"\xef\xbb\xbf"))
     return re.sub(r"\r\n|\r", "\n", text), assumed
 
 

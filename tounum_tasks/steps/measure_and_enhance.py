@@ -44,7 +44,7 @@ from tounum_tasks.thumbnails import keep_thumbnail, read_thumbnail
 
 log = logging.getLogger(__name__)
 
-VERSION = 7
+VERSION = 8
 COMMIT_EVERY = 64
 LARGE_PAGE = 2**23
 """Pixels from which pages are worked on one after the other: each keeps all processors busy by itself."""
