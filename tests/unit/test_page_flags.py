@@ -287,6 +287,18 @@ def test_a_border_is_told_with_the_box_of_the_content(colour: tuple[int, int, in
         assert flag.reason == "a border is at its left and right and bottom"
 
 
+@pytest.mark.parametrize("ground", [(14, 14, 16), (40, 110, 60), (120, 80, 50)])
+def test_dust_on_the_glass_hides_no_border(ground: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(3)
+    scan = np.full((1_280, 900, 3), ground, np.uint8)
+    for x, y in rng.integers(0, (900, 1_280), (900, 2)):
+        cv2.circle(scan, (int(x), int(y)), int(rng.integers(1, 4)), (170, 168, 160), -1)
+    scan[60:1_200, 50:860] = texts.scanned(texts.letter(), 1, skew_degrees=0)[:1_140, :810]
+    look = look_at(scan)
+    assert flags_of(look) == ["border"] and look.content_box is not None
+    assert np.abs(np.array(look.content_box) - (50, 60, 860, 1_200)).max() <= 4
+
+
 def test_a_side_without_border_keeps_its_last_pixels() -> None:
     letter = cv2.resize(texts.scanned(texts.letter(), 1, skew_degrees=0), (2000, 2999))  # looked at in blocks of three
     scan = np.concatenate([np.full((2999, 120, 3), 15, np.uint8), letter], axis=1)
@@ -331,6 +343,27 @@ def test_negatives_are_told_by_their_film(base: tuple[int, int, int], holes: boo
 
 def test_a_slide_is_no_negative() -> None:
     assert "negative" not in flags_of(look_at(film((20, 20, 20), holes=True)))
+
+
+@pytest.mark.parametrize("ground", [(120, 80, 50), (160, 110, 60), (150, 20, 30), (180, 90, 60), (200, 150, 100)])
+def test_a_photograph_on_wood_or_a_brown_mount_is_no_negative(ground: tuple[int, int, int]) -> None:
+    for picture in (photos.photographs()["coffee"], photos.photographs()["astronaut"], texts.letter()):
+        colours = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+        mounted = cv2.copyMakeBorder(colours, 50, 50, 50, 50, cv2.BORDER_CONSTANT, value=ground)
+        assert "negative" not in flags_of(look_at(mounted))
+
+
+@pytest.mark.parametrize("light", [0.3, 0.2])
+def test_a_photograph_taken_at_night_is_no_empty_page(light: float) -> None:
+    for name in ("astronaut", "coffee", "cat"):
+        photograph = photos.photographs()[name]
+        assert "blank" not in flags_of(look_at((light * photograph).astype(np.uint8))), name
+
+
+@pytest.mark.parametrize(("grey", "noise"), [(10, 2), (25, 8), (45, 6), (70, 4)])
+def test_a_black_page_with_the_noise_of_a_scanner_is_empty(grey: int, noise: float) -> None:
+    page = grey + np.random.default_rng(1).normal(0, noise, (1_100, 800, 1))
+    assert flags_of(look_at(np.clip(np.repeat(page, 3, axis=2), 0, 255).astype(np.uint8))) == ["blank"]
 
 
 # What becomes of an empty page

@@ -7,6 +7,10 @@ MARKED_BELOW = 0.0003
 """A page is blank if less of it is marked. One line of handwriting marks 0.0009 and more."""
 
 _CONTRAST = 13  # grey levels from which ink and pencil count; what shines through is fainter, and soft
+_DARK_BELOW = 128  # grey level of the lightest ground of what is dark: a dim photograph has less contrast than ink
+_LEAST_CONTRAST = 5  # there, and so many times what most of it differs from its surroundings, which is noise
+_ABOVE_NOISE = 4.5
+_SMALLEST_IN_THE_DARK = 40  # pixels: by so little contrast, dust is larger
 _SMALLEST = 16  # pixels: dust is smaller
 _DEEPEST = 70  # grey levels between the lightest and the darkest part of empty paper
 
@@ -26,14 +30,26 @@ def marked_share(grey: np.ndarray) -> float:
     if high - low > _DEEPEST:
         return 1.0
     smooth = cv2.GaussianBlur(inner, (3, 3), 0)
-    marks = (cv2.absdiff(smooth, ground) > _CONTRAST).astype(np.uint8)
+    differences = cv2.absdiff(smooth, ground)
+    share = _share(differences > _CONTRAST, _SMALLEST)
+    if share < MARKED_BELOW and high < _DARK_BELOW:
+        noise = np.median(differences[::4, ::4])
+        contrast = max(_CONTRAST * high / _DARK_BELOW, _ABOVE_NOISE * noise, _LEAST_CONTRAST)
+        share = max(share, _share(differences > contrast, _SMALLEST_IN_THE_DARK))
+    return share
+
+
+def _share(marks: np.ndarray, smallest: int) -> float:
+    """The share of a page that is marked, bool HxW, by marks that are larger than dust; of its middle, if that is
+    enough."""
+    marks = marks.astype(np.uint8)
     third = len(marks) // 3
-    in_the_middle = _marked_pixels(marks[third : 2 * third]) / marks.size
-    return in_the_middle if in_the_middle >= MARKED_BELOW else _marked_pixels(marks) / marks.size
+    in_the_middle = _marked_pixels(marks[third : 2 * third], smallest) / marks.size
+    return in_the_middle if in_the_middle >= MARKED_BELOW else _marked_pixels(marks, smallest) / marks.size
 
 
-def _marked_pixels(marks: np.ndarray) -> int:
-    """How many pixels of marks, uint8 HxW of 0 and 1, belong to one that is larger than dust."""
+def _marked_pixels(marks: np.ndarray, smallest: int) -> int:
+    """How many pixels of marks, uint8 HxW of 0 and 1, belong to one of at least ``smallest``: dust is smaller."""
     _, _, found, _ = cv2.connectedComponentsWithStats(marks, connectivity=8)
     areas = found[1:, cv2.CC_STAT_AREA]
-    return int(areas[areas >= _SMALLEST].sum())
+    return int(areas[areas >= smallest].sum())

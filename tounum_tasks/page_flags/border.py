@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from tounum_tasks.page_flags.colours import distances
@@ -9,13 +10,14 @@ from tounum_tasks.page_flags.colours import distances
 _SIDES = ("left", "top", "right", "bottom")
 _OUTERMOST = 3  # pixels at a side whose colour is taken for that of the border
 _DARK_BELOW = 90.0  # lightness, 0 to 255
-_COLOURED_FROM = 45.0  # distance from grey in Lab: no paper is so coloured
+_COLOURED_FROM = (130.0, 200.0), (25.0, 45.0)  # distance from grey in Lab, by lightness: no paper is so coloured
 _NEAR = 16.0  # distance in Lab of what belongs to the border
 _STANDS_OUT_FROM = 40.0  # distance in Lab between the border and what begins behind it
 _CORNERS = 0.06  # of a side, left out at either end: the borders of two sides meet there
 _STRAIGHT = 0.004  # of the length: so far the edge may be from its line
 _STRAIGHT_FROM = 0.92  # share of the edge that is so near
 _MOST_TILT = 0.07  # of the length: four degrees
+_LARGEST_DUST = 0.007  # of the longer side
 _THINNEST, _THICKEST = 0.006, 0.35  # of the depth of the picture
 
 
@@ -79,13 +81,27 @@ def _depth(lab: np.ndarray) -> int:
     """How many rows at the top of a picture, uint8 HxWx3 in Lab, are a border and nothing else; 0: there is none."""
     height, width = lab.shape[:2]
     colour = _outermost(lab)
-    if colour[0] > _DARK_BELOW and np.hypot(*(colour[1:] - 128)) < _COLOURED_FROM:
+    if colour[0] > _DARK_BELOW and np.hypot(*(colour[1:] - 128)) < np.interp(colour[0], *_COLOURED_FROM):
         return 0
     first = round(_CORNERS * width)
     last = width - first
     deepest = round(_THICKEST * height)
     strip = distances(lab[: deepest + 1, first:last], colour.astype(np.float32))
     is_apart = strip > _NEAR
+    dust = round(_LARGEST_DUST * max(height, width)) | 1
+    without_dust = cv2.morphologyEx(is_apart.astype(np.uint8), cv2.MORPH_OPEN, np.ones((dust, dust), np.uint8))
+    return _depth_of_line(strip, is_apart, lab.shape) or _depth_of_line(strip, without_dust != 0, lab.shape)
+
+
+def _depth_of_line(strip: np.ndarray, is_apart: np.ndarray, shape: tuple[int, ...]) -> int:
+    """The depth of a border above what is apart from it, if that begins at a straight line; else 0.
+
+    Args:
+        strip: distances from the colour of the border.
+        shape: of the picture.
+    """
+    height, width = shape[:2]
+    deepest = len(strip) - 1
     ends = np.where(is_apart.any(axis=0), is_apart.argmax(axis=0), deepest)
     places = np.arange(len(ends))
     slope, start = _line(places, ends)

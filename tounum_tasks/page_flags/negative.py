@@ -23,6 +23,9 @@ _MOSTLY, _FEWEST_PIXELS = (
 )  # share of what surrounds holes that is base, where letters stand in it, and its least
 _REBATE = 0.02  # of the shorter side: the outermost part of a frame without holes
 _EVEN_FROM = 0.9
+_VIVID = (160.0, 144.0)  # lightness and red in Lab: no wood or cardboard is so light and so red
+_LIGHTER_BY = 50  # RGB levels above clear film, which nothing on it is lighter than, whatever the scanner made of it
+_FEWEST_LIGHTER = 0.01  # share of a picture from which its ground is no film, but wood, cardboard, or a toned mount
 
 
 def film_evidence(lab: np.ndarray) -> str:
@@ -75,11 +78,26 @@ def _base_beside_holes(band: np.ndarray) -> np.ndarray | None:
 
 
 def _has_orange_rebate(lab: np.ndarray) -> bool:
-    """Whether two opposite sides of a picture, uint8 HxWx3 in Lab, are even, light and orange, as masked film is."""
+    """Whether two opposite sides of a picture, uint8 HxWx3 in Lab, are even, light and orange, as masked film is.
+
+    Wood, cardboard and toned mounts are brown or darker. So is some film; nothing on that is lighter than its base.
+    """
     depth = max(round(_REBATE * min(lab.shape[:2])), 2)
-    sides = (lab[:depth], lab[-depth:], lab[:, :depth], lab[:, -depth:])
-    first, second = [_is_masked(side) for side in sides[:2]], [_is_masked(side) for side in sides[2:]]
-    return all(first) or all(second)
+    for sides in ((lab[:depth], lab[-depth:]), (lab[:, :depth], lab[:, -depth:])):
+        if all(map(_is_masked, sides)):
+            film = np.concatenate(sides)
+            base = np.median(film.reshape(-1, 3), axis=0)
+            return bool(base[0] >= _VIVID[0] and base[1] >= _VIVID[1]) or not _has_lighter(lab, film)
+    return False
+
+
+def _has_lighter(lab: np.ndarray, film: np.ndarray) -> bool:
+    """Whether more than specks of a picture, uint8 HxWx3 in Lab, are lighter than film in one of red, green and blue;
+    the lamp itself, which shines beside it, does not count."""
+    rgb = cv2.cvtColor(np.ascontiguousarray(lab[::4, ::4]), cv2.COLOR_LAB2RGB).astype(np.int16)
+    clear = np.median(cv2.cvtColor(np.ascontiguousarray(film), cv2.COLOR_LAB2RGB).reshape(-1, 3), axis=0)
+    lighter = (rgb > clear + _LIGHTER_BY).any(axis=2) & (rgb.min(axis=2) < _LIGHT_FROM)
+    return bool(lighter.mean() > _FEWEST_LIGHTER)
 
 
 def _is_masked(side: np.ndarray) -> bool:
