@@ -50,6 +50,11 @@ def test_a_crooked_page_has_its_degrees_in_its_row_and_a_reason(degrees: float) 
     )
 
 
+def test_a_crooked_page_that_is_light_on_dark_is_told_as_well() -> None:
+    look = look_at(255 - texts.scanned(texts.letter(), 1, skew_degrees=-1.5))
+    assert look.skew_degrees == pytest.approx(1.5, abs=0.1) and flags_of(look) == ["skewed"]
+
+
 @pytest.mark.parametrize("page", [texts.letter(), texts.article(), texts.inventory()])
 def test_a_straight_page_is_measured_and_not_flagged(page: Pixels) -> None:
     look = look_at(texts.scanned(page, 2, skew_degrees=0))

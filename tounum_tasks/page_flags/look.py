@@ -24,6 +24,9 @@ SKEWED_FROM = 0.5
 LINES_WHOLE_UP_TO = 1_600
 """Pixels of the longer side: lines of such pages are looked at as they are, for half of their letters is too little."""
 
+PHOTOSTAT_BELOW = 64
+"""Grey level of a page's ground: what is so dark is looked at as a negative copy, whose writing is light."""
+
 SEVERAL_FROM = 2
 """Photographs on a sheet."""
 
@@ -88,6 +91,8 @@ def _inside(grey: np.ndarray, border: Border | None) -> np.ndarray:
 
 def _lines(grey: np.ndarray) -> tuple[float | None, Turn | None]:
     """How far the lines of a page, uint8 HxW, are turned clockwise, and how it has to be turned; None: not sure."""
+    if np.median(grey[::4, ::4]) < PHOTOSTAT_BELOW:
+        grey = 255 - grey
     if not is_paper(grey):
         return None, None
     ink = ink_of(grey)
