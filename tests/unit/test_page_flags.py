@@ -358,6 +358,16 @@ def test_a_photograph_on_wood_or_a_brown_mount_is_no_negative(ground: tuple[int,
         assert "negative" not in flags_of(look_at(mounted))
 
 
+@pytest.mark.parametrize("hole", [40, 70, 255])
+def test_holes_of_a_punch_are_no_writing(hole: int) -> None:
+    page = paper((225, 215, 190))
+    for y in (270, 430):
+        cv2.circle(page, (34, y), 7, (hole, hole, hole), -1, cv2.LINE_AA)
+    assert flags_of(look_at(page)) == ["blank"]
+    cv2.putText(page, "Received, 4 May 1923", (150, 350), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (50, 50, 60), 1, cv2.LINE_AA)
+    assert "blank" not in flags_of(look_at(page))
+
+
 @pytest.mark.parametrize("light", [0.3, 0.2])
 def test_a_photograph_taken_at_night_is_no_empty_page(light: float) -> None:
     for name in ("astronaut", "coffee", "cat"):
