@@ -413,8 +413,10 @@ def test_a_page_that_cannot_be_read_leaves_the_others_readable():
     data = bytearray(tiff_pages([picture(seed=seed) for seed in range(3)], photometric="rgb", compression="zlib"))
     with tifffile.TiffFile(BytesIO(bytes(data))) as file:
         start, size = file.pages[1].dataoffsets[0], file.pages[1].databytecounts[0]
-    data[start : start + size] = bytes(size)
+    data[start : start + size] = b"\x55" * size
     assert refusal(bytes(data), page=2).code == ErrorCode.CORRUPT
+    data[start : start + size] = bytes(size)
+    assert refusal(bytes(data), page=2).code == ErrorCode.TRUNCATED
     assert np.array_equal(decode(bytes(data), page=3).rgb, picture(seed=2))
 
 
