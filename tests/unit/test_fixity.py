@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.test_take_in import House, png
 from tounum_tasks.errors import ItemError
 from tounum_tasks.fixity.lists import read_list
-from tounum_tasks.fixity.statements import read_statements
+from tounum_tasks.fixity.statements import Statements, read_statements
 from tounum_tasks.items import read_sidecars
 from tounum_tasks.names import validate_image_id
 from tounum_tasks.steps.originals import read_original
@@ -340,6 +340,51 @@ def test_lists_in_a_folder_of_their_own_are_of_the_images_elsewhere(house: House
         "tif/a.tif": "md5/a.tif.md5",
         "tif/b.tif": "md5/b.tif.md5",
     }
+
+
+def told_of(house: House, files: dict[str, bytes]) -> Statements:
+    """What the lists of a batch say."""
+    for path, content in files.items():
+        house.drop(f"Box 7/{path}", content)
+    return read_statements(
+        open_storage(str(house.ingest)), "Box 7", {name: len(content) for name, content in files.items()}
+    )
+
+
+def test_a_list_of_a_folder_that_is_missing_is_not_held_against_another(house: House) -> None:
+    near = md5(png(2)).encode() + b"  0001.png\n"
+    files = {"vol1.md5": md5(png(1)).encode() + b"  0001.png\n", "vol2/0001.png": png(2), "vol2/x.md5": near}
+    told = told_of(house, files)
+    assert [said.source for said in told.of["vol2/0001.png"]] == ["vol2/x.md5"]
+    assert [said.source for said in told.missing.values()] == ["vol1.md5"]
+
+
+def test_a_checksum_of_no_file_is_named(house: House) -> None:
+    told = told_of(house, {"0001.png": png(1), "x.md5": sums("md5", {"0001.png": png(1), "C:\\": b"", "/": b""})})
+    assert told.of["0001.png"]
+    assert len(told.broken) == 2 and "has a checksum of 'C:" in told.broken[0]
+
+
+@pytest.mark.parametrize("heading", ["filename,md5,thumbnail", "Fichier,MD5,Pixels"])
+def test_other_columns_of_a_table_hide_no_checksums(house: House, heading: str) -> None:
+    row = f"0001.png,{md5(png(2))},0001_t.jpg\n"
+    assert told_of(house, {"0001.png": png(1), "inventory.csv": f"{heading}\n{row}".encode()}).of["0001.png"]
+
+
+def test_a_shelf_mark_does_not_make_blake2_of_sha512(house: House) -> None:
+    told = told_of(house, {"0001.png": png(1), "Lot B2.sha512": sums("sha512", {"0001.png": png(1)})})
+    assert [said.algorithm for said in told.of["0001.png"]] == ["sha512"]
+
+
+@pytest.mark.parametrize("content", [b"", b"; made by a program\r\n"])
+def test_a_list_of_short_checksums_that_has_none_is_told(house: House, content: bytes) -> None:
+    assert told_of(house, {"0001.png": png(1), "box.sfv": content}).silent == ["box.sfv"]
+
+
+def test_a_checksum_alone_is_that_of_the_master(house: House) -> None:
+    told = told_of(house, {"0001.tif": b"II", "0001.jpg": b"JPEG", "0001.md5": md5(b"II").encode()})
+    assert list(told.of) == ["0001.tif"]
+    assert not told.missing
 
 
 def test_a_list_with_a_line_that_is_none_says_which(house: House) -> None:

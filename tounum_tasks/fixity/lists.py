@@ -114,14 +114,15 @@ def read_list(content: bytes, name: str, is_there: Callable[[str], bool] = lambd
         if suffix != ".sfv" and not any(re.search("[a-f]", one) and re.search("[0-9]", one) for one in digests):
             return None
     if len(found) > 1 and not found[0] and re.search(r"[,;|\t]", whole[0]):
-        if not (_is_heading(whole[0]) or _is_heading(name)):
+        if not any(map(_is_heading, (*re.split(r"[,;|\t]", whole[0]), name))):
             return None  # a table of something else
         del found[0], told[0]  # the head of a table
     said = [lines for lines in found if lines is not None]
     lines = tuple(line for lines in said for line in lines)
     if suffix not in SUFFIXES and (2 * sum(map(bool, said)) <= len(said) or _are_uuids(lines)):
         return None
-    return ChecksumList(lines, tuple(number for (number, _), one in zip(told, found, strict=True) if one == []))
+    unread = tuple(number for (number, _), one in zip(told, found, strict=True) if one == [])
+    return ChecksumList(lines, unread) if lines or unread else None
 
 
 def _is_heading(text: str) -> bool:
@@ -240,7 +241,7 @@ def known_algorithm(name: str) -> str:
 
 def _named_kind(name: str, digits: int) -> str:
     """What checksums of so many digits are in a list of this name: ``B2SUMS`` and ``sha3-256.txt`` are no SHA-2."""
-    plain = re.sub("[^a-z0-9]", "", name.lower().replace("b2", "blake2b"))
+    plain = re.sub("[^a-z0-9]", "", name.lower().replace("b2sum", "blake2b"))
     for spelt, algorithm in KNOWN.items():
         if spelt.startswith(("blake2", "sha3")) and spelt in plain and 2 * hashlib.new(algorithm).digest_size == digits:
             return algorithm

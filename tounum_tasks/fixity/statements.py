@@ -138,6 +138,7 @@ def read_statements(storage: Storage, folder: str, files: Mapping[str, int], ign
     for path, size in files.items():
         if path not in in_bags and size <= MOST_BYTES and PurePosixPath(path).suffix.lower() not in _NO_LISTS:
             reader.read_list(path)
+    reader.state_far()
     reader.note_unlisted()
     return reader.found
 
@@ -150,6 +151,7 @@ class _Reader:
         self._files = dict(files)
         self._ignore = ignore
         self._bags: tuple[str, ...] = ()
+        self._far: list[tuple[str, str, Statement]] = []
         self._spelt = {_spelling(path): path for path in reversed(self._files)}
 
     def read_bags(self) -> set[str]:
@@ -216,9 +218,11 @@ class _Reader:
             lines = ", ".join(map(str, told.unread[:5]))
             self.found.broken.append(f"'{display_name(path)}' is damaged: line {lines} is no checksum")
         for line in told.lines:
-            wanted = next(self._candidates(path, line.path))
+            wanted = next(self._candidates(path, line.path), None)
             there = self._found(path, line.path)
-            if there is None and wanted.startswith("../"):
+            if wanted is None:
+                self.found.broken.append(f"'{display_name(path)}' has a checksum of '{display_name(line.path)}'")
+            elif there is None and wanted.startswith("../"):
                 self.found.broken.append(
                     f"'{display_name(path)}' lists '{display_name(line.path)}', outside of the batch"
                 )
@@ -227,7 +231,25 @@ class _Reader:
                 if fault not in self.found.broken:
                     self.found.broken.append(fault)
             elif there != path:  # a list that was made of all files in a folder has itself, half written
-                self._state(there, wanted, Statement(line.algorithm, line.digest, path, line.others))
+                statement = Statement(line.algorithm, line.digest, path, line.others)
+                if there is not None and there == self._elsewhere(path, line.path):
+                    self._far.append((there, wanted, statement))
+                else:
+                    self._state(there, wanted, statement)
+
+    def state_far(self) -> None:
+        """State what lists say of a file in another folder that is called as theirs.
+
+        Where another list has another checksum of that file, theirs is missing.
+        """
+        said = {path: list(told) for path, told in self.found.of.items()}
+        for there, _, statement in self._far:
+            said.setdefault(there, []).append(statement)
+        for there, wanted, statement in self._far:
+            is_doubted = any(
+                other.algorithm == statement.algorithm and other.digest != statement.digest for other in said[there]
+            )
+            self._state(None if is_doubted else there, wanted, statement)
 
     def note_unlisted(self) -> None:
         """Note the images that no list names, if there are lists."""
@@ -288,11 +310,13 @@ class _Reader:
                     yield _joined("", parts[start:])
 
     def _named_without_suffix(self, path: str, called: str) -> str | None:
-        """The image ``a.tif`` that ``a.md5``, which holds a checksum alone, is of, if no other is called so."""
+        """The image ``a.tif`` that ``a.md5``, which holds a checksum alone, is of; of several, the only TIFF file."""
         if called != PurePosixPath(path).stem:
             return None
         images = self._without_suffix.get(_spelling(path.rpartition(".")[0]), [])
-        return images[0] if len(images) == 1 else None
+        masters = [image for image in images if image.lower().endswith((".tif", ".tiff"))]
+        found = images if len(images) == 1 else masters
+        return found[0] if len(found) == 1 else None
 
     def _elsewhere(self, path: str, called: str) -> str | None:
         """The only file of the batch with the name that a list gives it in whose own folder no image lies."""
