@@ -21,6 +21,7 @@ from tounum_tasks.evaluation.captioner import score_by_source
 from tounum_tasks.models.card import read_version, write_card
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
+from tounum_tasks.training import judge as judge_training
 from tounum_tasks.training.judge import FEWEST_IMAGES, fit_judge
 from tounum_tasks.training.search_choice import ScoredCandidates
 
@@ -71,7 +72,7 @@ def test_the_worth_is_about_the_cider_that_the_caption_gets(training):
     for number, scene in enumerate(SCENES):
         expected += judge.worth(looks(scene, 20_000 + number), [VOCABULARY.encode(text) for text in captions]).tolist()
         scored += [scorer.score(number, text.split()) for text in captions]
-    assert np.abs(np.subtract(expected, scored)).mean() < 1  # of 10: a linear map cannot know which words go together
+    assert np.abs(np.subtract(expected, scored)).mean() < 1  # of 10
     assert np.corrcoef(expected, scored)[0, 1] > 0.9
 
 
@@ -110,6 +111,22 @@ def test_images_that_look_alike_say_what_no_linear_map_can(tmp_path):
         worth_of_red, worth_of_blue = judge.worth(lights(number, 10_000 + number), [red, blue])
         right, wrong = (worth_of_red, worth_of_blue) if number in (1, 2) else (worth_of_blue, worth_of_red)
         assert right > wrong + 1
+
+
+def test_of_very_many_images_the_judge_knows_some_with_what_was_said_of_them(training, monkeypatch):
+    cache, _ = training
+    monkeypatch.setattr(judge_training, "KNOWN_IMAGES", 12)
+    arrays = fit_judge(cache, VOCABULARY)
+    assert len(arrays["known"]) == len(arrays["known/ends"]) == 12
+    everyone = training[1]
+    starts, ends = [0, *everyone["known/ends"][:-1]], everyone["known/ends"]
+    of_place = {
+        (everyone["known"][number] * everyone["known/scale"]).round(4).tobytes(): everyone["known/groups"][start:end]
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+    }
+    for number, (start, end) in enumerate(zip([0, *arrays["known/ends"][:-1]], arrays["known/ends"], strict=True)):
+        place = (arrays["known"][number] * arrays["known/scale"]).round(4).tobytes()
+        assert arrays["known/groups"][start:end].tolist() == of_place[place].tolist()
 
 
 def test_strange_captions_are_worth_nothing(training):
@@ -240,6 +257,7 @@ def test_a_stored_judge_is_asked_again(tmp_path, training):
         ("known/ends", None, "judge lacks known/ends"),
         ("known", np.ones((3, 32), np.int8), r"known has shape \(3, 32\), expected \(360, 32\)"),
         ("known/ends", np.zeros(360, np.int32), "known/ends does not say which groups are of which image"),
+        ("known/ends", np.zeros(360, np.float32), "known/ends does not say which groups are of which image"),
     ],
 )
 def test_a_judge_that_does_not_fit_is_refused(tmp_path, training, name, array, sentence):

@@ -1,11 +1,11 @@
 """Which of several captions suits an image best: the one that most resembles what people would write of it.
 
 A captioner learns its training photographs by heart and says of others what is fluent rather than what is there. The
-judge is too simple for that: a linear map from the image's features to the groups of one to four words that people
-would use of it, each weighed by its rarity as CIDEr does (Vedantam et al. 2015). What people say of the training images
-that look most alike (Devlin et al. 2015, "Exploring Nearest Neighbor Approaches for Image Captioning") corrects it, as
-far as the map errs there. The figure of a caption is how well its own groups agree with them: the CIDEr that is to be
-expected.
+judge has a map that is too simple for that: a linear one, from the image's features to the groups of one to four words
+that people would use of it, each weighed by its rarity as CIDEr does (Vedantam et al. 2015). What people say of the
+training images that look most alike (Devlin et al. 2015, "Exploring Nearest Neighbor Approaches for Image Captioning")
+corrects it, as far as the map errs there; of a training image itself, that is what people said of it. The figure of a
+caption is how well its own groups agree with them: the CIDEr that is to be expected.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tounum_tasks.errors import ConfigurationError
 ARRAYS = ("groups", "groups/bias", "groups/kernel", "image/bias", "image/kernel", "rarity")
 KNOWN_ARRAYS = ("known", "known/ends", "known/groups", "known/scale", "known/weights")
 NEAREST = 64
-SHARPNESS = 8.0
 CORRECTED = 0.6
+SHARPNESS = 8.0
 """An image is corrected by so many known ones, by so much of what they differ from the map; each of them counts less by
-a factor of e for every 1/8 by which its squared distance is larger (1 is the mean square of an image from the mean)."""
+a factor of e for every 1/8 by which its squared distance is larger (images are 1 from the mean at most, on average)."""
 
 COMPARED_AT_ONCE = 512
 
@@ -188,16 +188,17 @@ class _KnownImages:
         Raises:
             ConfigurationError: the images do not end one after the other.
         """
+        self._rows, self._weights = arrays["known/groups"], arrays["known/weights"]
+        self._ends, self._count = arrays["known/ends"].tolist(), groups
+        self._starts = [0, *self._ends[:-1]]
+        is_counted = all(arrays[name].dtype.kind in "iu" for name in ("known/ends", "known/groups"))
+        is_whole = self._ends and self._ends[-1] == len(self._rows)
+        if not (is_counted and is_whole) or any(map(operator.gt, self._starts, self._ends)):
+            raise ConfigurationError("The captioner's judge: known/ends does not say which groups are of which image.")
         self._levels, self._scale = arrays["known"], arrays["known/scale"]
         # Part by part: as numbers of four bytes, all of them would take as much memory as the rest of the judge.
         self._parts = np.array_split(self._levels, -(-len(self._levels) // COMPARED_AT_ONCE))
         self._squares = np.concatenate([np.square(levels * self._scale).sum(axis=1) for levels in self._parts])
-        self._rows, self._weights = arrays["known/groups"], arrays["known/weights"]
-        self._ends, self._count = arrays["known/ends"].tolist(), groups
-        starts = [0, *self._ends[:-1]]
-        if not self._ends or self._ends[-1] != len(self._rows) or any(map(operator.gt, starts, self._ends)):
-            raise ConfigurationError("The captioner's judge: known/ends does not say which groups are of which image.")
-        self._starts = starts
 
     def like(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The mean of the images that look most like one of these values (R): their values R, weights of groups G."""

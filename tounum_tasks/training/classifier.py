@@ -131,7 +131,9 @@ class HeadFitter:
         self.outputs = len(CLASSES) + any(example.label == UNKNOWN_LABEL for example in examples)
         self._examples, self._recipe, self._views = examples, recipe, len(features)
         self._has_roots = recipe.architecture in WITH_ROOTS
-        self._axes = main_axes(self._seen(features[0]), balanced_weights(examples), blocks, AXES, recipe.seed)
+        self._axes = main_axes(
+            features[0], balanced_weights(examples), blocks, AXES, recipe.seed, of_roots=self._has_roots
+        )
         self._groups: dict[tuple[str, str], list[int]] = {}
         for index, example in enumerate(examples):
             self._groups.setdefault((example.source, example.made_from), []).append(index)

@@ -32,10 +32,9 @@ class LinearHead:
 
     def scores(self, features: NDArray[np.float16]) -> NDArray[np.float32]:
         """Scores of N x D features: float32 N x classes."""
-        values = features.astype(np.float32)
-        if len(self.kernel) > values.shape[1]:
-            values = np.concatenate([values, roots(values)], axis=1)
-        return values @ self.kernel + self.bias
+        values, width = features.astype(np.float32), features.shape[1]
+        scores = values @ self.kernel[:width] + self.bias
+        return scores + roots(values) @ self.kernel[width:] if len(self.kernel) > width else scores
 
     def of_roots(self) -> "LinearHead":
         """The head that reads roots of features as this one reads features."""
@@ -79,7 +78,13 @@ class Axes:
 
 
 def main_axes(
-    features: NDArray[np.float16], weights: NDArray[np.float64], blocks: Sequence[int], count: int, seed: int
+    features: NDArray[np.float16],
+    weights: NDArray[np.float64],
+    blocks: Sequence[int],
+    count: int,
+    seed: int,
+    *,
+    of_roots: bool = False,
 ) -> Axes:
     """The main axes of features (N x D), found by subspace iteration (Halko et al. 2011) on some of them.
 
@@ -88,11 +93,12 @@ def main_axes(
     Args:
         weights: of the N examples: their chance to be looked at.
         count: axes; fewer where there are fewer images or nothing is left.
+        of_roots: of the :func:`roots` of the features.
     """
     generator = np.random.default_rng((seed, 13))
     possible = int((weights > 0).sum())
     chosen = generator.choice(len(features), min(LOOKED_AT, possible), replace=False, p=weights / weights.sum())
-    values = features[chosen].astype(np.float32)
+    values = roots(features[chosen]) if of_roots else features[chosen].astype(np.float32)
     mean = values.mean(axis=0)
     values -= mean
     scale = 1 / (values.std(axis=0) + np.float32(SMALLEST_SPREAD))
