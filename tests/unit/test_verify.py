@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3_server import S3Server
 from tests.unit.test_take_in import House, png
+from tests.unit.test_take_in_s3 import House as Bucket
 from tounum_tasks.cli.main import main
+from tounum_tasks.history.verify import compare
 from tounum_tasks.intake.journal import Journal
 from tounum_tasks.intake.readiness import FileState, Listing
+from tounum_tasks.intake.take_in import claim_path
+from tounum_tasks.items import register_path
+from tounum_tasks.manifest.read import manifest_path
 
 
 @pytest.fixture
@@ -96,3 +102,54 @@ def test_a_damaged_register_is_a_difference_and_the_others_are_compared(
     assert verify(house) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("unreadable: registers/") and "1 file of 2 batches" in lines[1]
+
+
+def test_a_batch_that_waits_is_no_difference(house: House) -> None:
+    """As its checksum is wrong, it was copied and given up again; earlier releases left its empty folders."""
+    house.settings = house.settings.model_copy(update={"incomplete": "wait"})
+    house.drop("wrong/deep/d.png", png(4))
+    house.drop("wrong/sums.md5", b"0" * 32 + b"  deep/d.png\n")
+    house.ready("wrong")
+    assert house.take("2026-03-02").batches == ()
+    assert house.lake.list_folder("originals/2026-03-02") == []
+    house.lake.local_path("originals/2026-03-02/wrong-0123456789/deep").mkdir(parents=True)
+    assert verify(house) == 0
+
+
+def test_a_batch_that_is_taken_in_meanwhile_is_no_difference(house: House) -> None:
+    original(house, "a.png").unlink()
+    differences = compare(house.lake)
+    assert next(differences).verdict == "missing"
+    house.drop("late/d.png", png(4))
+    house.ready("late")
+    assert len(house.take().batches) == 1
+    assert list(differences) == []
+
+
+@pytest.mark.parametrize("path", ["2026-03-01/.DS_Store", "2026-03-01/@eaDir/a.png", "lost+found/#1/a"])
+def test_what_other_programs_leave_beside_batches_is_no_batch(house: House, path: str) -> None:
+    house.lake.write_bytes(f"originals/{path}", b"\0")
+    assert verify(house) == 0
+
+
+def test_in_a_bucket_a_batch_that_waits_is_no_difference(s3: S3Server, caplog: pytest.LogCaptureFixture) -> None:
+    """There are no locks there, so that its originals and its claim stay."""
+    bucket = Bucket()
+    bucket.drop(a=png(1))
+    bucket.ingest.write_bytes("box/sums.md5", b"0" * 32 + b"  a.png\n")
+    assert bucket.take().batches == ()
+    assert len(bucket.lake.list_tree("originals")) == 2 and list(compare(bucket.lake)) == []
+    assert "was never registered, and is not published" in caplog.text
+
+
+def test_in_a_bucket_a_register_that_is_lost_is_told_of_what_was_published_or_has_no_claim(s3: S3Server) -> None:
+    bucket = Bucket()
+    bucket.drop(a=png(1))
+    ((date, batch),) = bucket.take().batches
+    bucket.lake.remove(register_path(date, batch))
+    assert list(compare(bucket.lake)) == []
+    bucket.lake.write_bytes(manifest_path(date, batch), b"published")
+    assert [lost.batch_id for lost in compare(bucket.lake)] == [batch]
+    bucket.lake.remove(manifest_path(date, batch))
+    bucket.lake.remove(claim_path(batch))
+    assert [lost.batch_id for lost in compare(bucket.lake)] == [batch]

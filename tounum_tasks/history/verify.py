@@ -1,16 +1,20 @@
 """The originals of a lake, compared with its registers: any day, without changing anything."""
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal
-from tounum_tasks.items import registered_batches, registered_files
-from tounum_tasks.manifest.published import BatchRef, published_batches
+from tounum_tasks.intake.take_in import claim_path
+from tounum_tasks.items import register_path, registered_batches, registered_files
+from tounum_tasks.manifest.published import BatchRef, may_be_batch, published_batches
 from tounum_tasks.store.base import Storage
+
+log = logging.getLogger(__name__)
 
 READERS = 4  # files that are read at once
 AT_ONCE = 256
@@ -59,7 +63,7 @@ def compare(lake: Storage, batch_id: str | None = None, progress: Comparison | N
             if batch_id in (None, registered):
                 progress.batches += 1
                 yield from _compare_batch(lake, day.name, registered, progress)
-    for lost in sorted(_known_elsewhere(lake) - compared, key=astuple):
+    for lost in _lost(lake, compared):
         if batch_id in (None, lost.batch_id):
             progress.batches += 1
             yield Difference(
@@ -67,12 +71,49 @@ def compare(lake: Storage, batch_id: str | None = None, progress: Comparison | N
             )
 
 
-def _known_elsewhere(lake: Storage) -> set[BatchRef]:
-    """The batches that have originals or a manifest, but for those that an intake has begun and will finish."""
+def _lost(lake: Storage, compared: set[BatchRef]) -> Iterator[BatchRef]:
+    """The batches that have originals or a manifest, and no register.
+
+    Intakes go on meanwhile: of what was found, the journals are read next and the register is looked for last, as an
+    intake removes the journal after it has registered a batch, or given it up and removed its originals.
+    """
+    published = set(published_batches(lake))
+    found = published | _with_originals(lake)
     begun = {_begun(lake, f"{JOURNAL_FOLDER}/{entry.name}") for entry in lake.list_folder(JOURNAL_FOLDER)}
-    days = [day.name for day in lake.list_folder("originals") if day.kind == "folder"]
-    found = {BatchRef(day, entry.name) for day in days for entry in lake.list_folder(f"originals/{day}")}
-    return {batch for batch in (*found, *published_batches(lake)) if batch.batch_id not in begun}
+    for batch in sorted(found - compared):
+        if batch.batch_id in begun or lake.exists(register_path(batch.batch_date, batch.batch_id)):
+            continue
+        if batch in published or (_has_originals(lake, batch) and not _may_wait(lake, batch)):
+            yield batch
+
+
+def _with_originals(lake: Storage) -> set[BatchRef]:
+    """The batches that have a folder for originals, which may be empty."""
+    return {
+        BatchRef(day.name, entry.name)
+        for day in lake.list_folder("originals")
+        if day.kind == "folder"
+        for entry in lake.list_folder(f"originals/{day.name}")
+        if entry.kind == "folder" and may_be_batch(day.name, entry.name)
+    }
+
+
+def _has_originals(lake: Storage, batch: BatchRef) -> bool:
+    return any(True for _ in _files_below(lake, f"originals/{batch.batch_date}/{batch.batch_id}"))
+
+
+def _may_wait(lake: Storage, batch: BatchRef) -> bool:
+    """Whether an intake may have given up a batch that was not published: without locks, its originals stay."""
+    if lake.has_locks or not lake.exists(claim_path(batch.batch_id)):
+        return False
+    log.warning(
+        "Batch '%s' was never registered, and is not published: its intake gave it up, and what was delivered lies in "
+        "ingest still or came in later as another batch. If it was taken in, restore registers/%s/%s from a backup.",
+        batch.batch_id,
+        batch.batch_date,
+        batch.batch_id,
+    )
+    return True
 
 
 def _begun(lake: Storage, path: str) -> str | None:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.fixity.statements import Statement, Statements, read_statements
@@ -296,9 +297,13 @@ def _abandon(lake: Storage, journal: Journal) -> None:
     Without a lock, another intake that was held up may register it still: what that needs stays.
     """
     if lake.has_locks:
-        for file in journal.listing.files:
-            lake.remove(journal.original(file.path))
-        lake.remove(sidecars_path(journal.batch_date, journal.batch_id))
+        copied = [journal.original(file.path) for file in journal.listing.files]
+        made = [*copied, sidecars_path(journal.batch_date, journal.batch_id)]
+        for path in made:
+            lake.remove(path)
+        below_root = {str(folder) for path in made for folder in PurePosixPath(path).parents[:-2]}
+        for folder in sorted(below_root, reverse=True):  # the innermost first
+            lake.remove_empty_folder(folder)
         lake.remove(claim_path(journal.batch_id))
     lake.remove(journal.path)
 

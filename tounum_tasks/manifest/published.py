@@ -33,9 +33,14 @@ def installed_manifests(lake: Storage) -> dict[BatchRef, Entry]:
         batch_date, _, rest = entry.name.partition("/")
         batch_id = rest.partition("/")[0]
         is_manifest = entry.kind == "file" and f"manifests/{entry.name}" == manifest_path(batch_date, batch_id)
-        if is_manifest and _is_valid(validate_batch_date, batch_date) and _is_valid(validate_batch_id, batch_id):
+        if is_manifest and may_be_batch(batch_date, batch_id):
             found[BatchRef(batch_date, batch_id)] = entry
     return dict(sorted(found.items()))
+
+
+def may_be_batch(batch_date: str, batch_id: str) -> bool:
+    """Whether these are a date and an id that a batch can have."""
+    return _is_valid(validate_batch_date, batch_date) and _is_valid(validate_batch_id, batch_id)
 
 
 def _is_valid(validate: Callable[[str], str], name: str) -> bool:
