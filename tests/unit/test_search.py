@@ -1,6 +1,8 @@
 """Finding images by words and by likeness."""
 
 import json
+import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +270,31 @@ def test_damaged_copies_of_vectors_are_made_again(tmp_path: Path, damage) -> Non
     for path in files:
         damage(path)
         assert open_likeness(lake, tmp_path / "cache").like("0" * 64, 5) == expected
+
+
+def bytes_read() -> int:
+    """How many bytes this process has read from files."""
+    return int(re.search(r"rchar: (\d+)", Path("/proc/self/io").read_text())[1])
+
+
+def test_copies_of_vectors_are_read_for_their_checksum_once(tmp_path: Path) -> None:
+    """Until they change. What is mapped into memory does not count as read."""
+    random = np.random.default_rng(0)
+    vectors = {f"{place:064x}": random.standard_normal(128).astype(np.float16) for place in range(4_000)}
+    made(tmp_path, vectors)
+    lake = open_storage(str(tmp_path / "lake"))
+    (path,) = (tmp_path / "cache").rglob("vectors.npy")
+    read = []
+    for _ in range(3):
+        before = bytes_read()
+        open_likeness(lake, tmp_path / "cache")
+        read.append(bytes_read() - before)
+    assert read[0] > path.stat().st_size > 20 * max(read[1:])
+    content = path.read_bytes()
+    time.sleep(0.02)  # clocks of file systems tick
+    flip_a_bit(path)
+    open_likeness(lake, tmp_path / "cache")
+    assert path.read_bytes() == content
 
 
 def test_an_empty_lake_has_nothing_alike(tmp_path: Path) -> None:

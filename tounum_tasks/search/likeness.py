@@ -5,6 +5,7 @@ into memory: a query looks at every one of them. A million take a fraction of a 
 needed, and nothing is missed.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -33,8 +34,10 @@ READERS = 16
 AT_ONCE = 1 << 14
 DECIMALS = 4
 KEPT_SECONDS = 3_600  # of an earlier state: another process may be about to map it
-MEANS, CHECKSUM = "means.json", "sha256"
+MEANS, CHECKSUM, CHECKED = "means.json", "sha256", "checked"
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # another after each start of the machine
 _ARRAYS = ("image_ids", "vectors", "lengths", "extractors")
+_FILES = (MEANS, *(f"{array}.npy" for array in _ARRAYS))
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ def _kept(folder: Path) -> Likeness | None:
     if not folder.exists():
         return None
     try:
-        if (folder / CHECKSUM).read_bytes() == _checksum(folder):
+        if _is_whole(folder):
             return _load(folder)
         log.warning("%s is damaged; it is made again.", folder)
     except OSError as damage:
@@ -243,10 +246,35 @@ def _kept(folder: Path) -> Likeness | None:
     return None
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether the files of a folder hold what was written; they are read if they changed since somebody read them all.
+
+    After a start of the machine they are read again: a power failure may have kept their sizes and times alone.
+    """
+    checksum, state = (folder / CHECKSUM).read_bytes(), _state(folder)
+    checked = folder / CHECKED
+    if state and checked.exists() and checked.read_bytes() == state:
+        return True
+    if checksum != _checksum(folder):
+        return False
+    with contextlib.suppress(OSError):  # the next one reads them again
+        checked.write_bytes(state)
+    return True
+
+
+def _state(folder: Path) -> bytes:
+    """What changes when a file of a folder is written to or replaced; nothing where starts cannot be told apart."""
+    if not BOOT.exists():
+        return b""
+    found = [(folder / name).stat() for name in (CHECKSUM, *_FILES)]
+    files = [[file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns] for file in found]
+    return json.dumps([BOOT.read_text(), files]).encode()
+
+
 def _checksum(folder: Path) -> bytes:
     """The sha256 of all files of a folder, hex."""
     digest = hashlib.sha256()
-    for name in (MEANS, *(f"{array}.npy" for array in _ARRAYS)):
+    for name in _FILES:
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest().encode()
