@@ -11,8 +11,8 @@ MAX_TEXT = 2_000  # characters of one field
 MAX_KEYWORDS, MAX_KEYWORD = 64, 200  # all fields together fit into one message of a decoder's process
 
 _EXIF_DATE = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)(?:[ T](\d\d:\d\d:\d\d))?")
-# Months and days that are not known are blank, or 00.
-_PARTIAL_DATE = re.compile(r"(\d{4})(?:[:/-](?!00)(\d\d))?(?:[:/-](?:00|  )){0,2}(?:[ T][\d: ]*)?")
+# Months and days that are not known are blank, or 00. Of 1911/12 nobody knows: archives mean 1911 to 1912.
+_PARTIAL_DATE = re.compile(r"(\d{4})(?:[:-](?!00)(\d\d))?(?:[:/-](?:00|  )){0,2}(?:[ T][0: ]*)?")
 _ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?)?)?")
 _PDF_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(Z|[+-]\d\d'\d\d)?")
 # What the umlauts and accents of Macs are in Windows-1252: capitals amidst small letters, signs amidst letters.
