@@ -510,6 +510,12 @@ def test_a_progressive_jpeg_that_lacks_scans_is_truncated_whatever_its_end_says(
     assert refused.value.code is ErrorCode.TRUNCATED
 
 
+@pytest.mark.parametrize("cut", range(14))
+def test_a_progressive_jpeg_that_ends_in_the_header_of_its_first_scan_is_truncated(cut):
+    data = saved(RGB, "JPEG", progressive=True)
+    assert refusal(data[: data.index(b"\xff\xda") + cut]).code is ErrorCode.TRUNCATED
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_a_whole_progressive_jpeg_is_read(mode):
     assert decode(saved(Image.fromarray(RGB).convert(mode), "JPEG", progressive=True))

@@ -60,10 +60,14 @@ def _end_of(data: bytes, content: int) -> int:
 
 def _take_scan(data: bytes, content: int, bits_left: dict[int, list[int]], *, is_progressive: bool) -> None:
     """Note which coefficients a scan brings, and up to which bit (ITU-T T.81, B.2.3 and G.1.1)."""
-    components = data[content + 1 : content + 1 + 2 * data[content] : 2]
+    behind = content + 1 + 2 * data[content]
+    components = data[content + 1 : behind : 2]
     first, last, precision = 0, 63, 0
     if is_progressive:
-        first, last, precision = data[content + 1 + 2 * data[content] :][:3]
+        parameters = data[behind : behind + 3]
+        if len(parameters) < 3:
+            raise ItemError(ErrorCode.TRUNCATED, "the JPEG file ends in the header of a scan")
+        first, last, precision = parameters
     for component in components:
         for coefficient in range(first, min(last, 63) + 1) if component in bits_left else ():
             bits_left[component][coefficient] = precision & 15
