@@ -43,8 +43,11 @@ UNFINISHED_HIDDEN = re.compile(
     r"|\..+\.[A-Za-z0-9]{6}$"  # rsync: .name.XXXXXX
     r"|.+\.\w{2,4}\.(?=[0-9A-F]*[a-f])(?=[0-9a-f]*[A-F])[0-9A-Fa-f]{8}$"  # the command line of AWS: name.tif.8fC01dE2
 )
-# Those of them, hidden, behind which a whole file may have been lost: locks and swap files are none.
-HIDDEN_UPLOADS = re.compile(r"\.in\..|\.pureftpd-upload\.|\.sftpgo-upload\.|\.azDownload-|\.[^.~#].*\.[A-Za-z0-9]{6}$")
+# Those of them, hidden, behind which a whole file may have been lost: locks, swap files and .index.sqlite are none.
+HIDDEN_UPLOADS = re.compile(
+    r"\.in\..|\.pureftpd-upload\.|\.sftpgo-upload\.|\.azDownload-|\.[^._~#].*\.icloud$"
+    r"|\.[^._~#].*\.(?=[a-z]*[A-Z0-9])(?=[A-Z]*[a-z0-9])[A-Za-z0-9]{6}$"  # letters of both cases, or a digit
+)
 READY_MARKER = "_READY"
 READY_MARKERS = frozenset({"_ready", "_ready.txt"})  # in any case; editors of Windows append the rest
 # What may lie beside images to describe them, and is none itself unless its content says so.

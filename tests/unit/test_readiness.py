@@ -258,6 +258,8 @@ def test_what_is_not_finished_is_named_wherever_it_lies(tmp_path: Path) -> None:
     [
         (".a.tif.Xy12Zk", True), (".a.tif.icloud", True), (".in.a.tif.", True), (".pureftpd-upload.1.15.2.a", True),
         (".~lock.list.ods#", False), ("~$list.xlsx", False), (".list.txt.swp", False), (".goutputstream-XYZ", False),
+        (".index.sqlite", False), (".README.BACKUP", False), ("._map.backup", False), ("._a.tif.Xy12Zk", False),
+        (".a.tif.abcde1", True), (".a.tif.abcDef", True),
     ],
 )  # fmt: skip
 def test_a_hidden_upload_that_broke_off_is_named_and_a_lock_is_not(tmp_path: Path, name: str, is_named: bool) -> None:
