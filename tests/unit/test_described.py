@@ -88,6 +88,23 @@ def test_tables_of_any_program_are_read(encoding: str, delimiter: str) -> None:
     assert table.assumed == {"cp1252": "Windows-1252", "mac_roman": "Mac OS Roman"}.get(encoding)
 
 
+@pytest.mark.parametrize("odd", ["BGB§a", "KŠeft"])
+@pytest.mark.parametrize("name", ["Müller", "Straße", "Ärger", "BÄCKER", "André", "Größe"])
+def test_one_odd_word_does_not_make_a_table_one_of_macs(odd: str, name: str) -> None:
+    table = read_table(
+        csv(f"Filename,Title\na.tif,{odd}\nb.tif,{name}\n", "cp1252"), {"file": "Filename", "title": "Title"}
+    )
+    assert table is not None and table.assumed == "Windows-1252"
+    assert (table.rows["a.tif"].title, table.rows["b.tif"].title) == (odd, name)
+
+
+@pytest.mark.parametrize("odd", ["GALERÍA", "Être", "Graﬂk", "col·lecció", "„Mühle“", "L’Âge…"])
+def test_one_odd_word_does_not_make_a_table_of_macs_one_of_windows(odd: str) -> None:
+    text = f"Filename,Title\na.tif,{odd}\nb.tif,Müller und Söhne in Gärten\n"
+    table = read_table(csv(text, "mac_roman"), {"file": "Filename", "title": "Title"})
+    assert table is not None and table.assumed == "Mac OS Roman" and table.rows["a.tif"].title == odd
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("before", ["", "sep=;|", "|", "Box 7;;;|# of 2020|", '"Box 7;|photographs"||'])
 def test_what_stands_before_the_names_of_columns_does_no_harm(before: str, end: str) -> None:

@@ -17,6 +17,8 @@ _ISO_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(
 _PDF_DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(Z|[+-]\d\d'\d\d)?")
 # What the umlauts and accents of Macs are in Windows-1252: capitals amidst small letters, signs amidst letters.
 _OF_MACS = re.compile(r"[a-zß-ÿ][ŠŽŸ]|[A-Z][ŠŽŸ](?=[a-z])|(?<=[A-Za-zß-ÿ])[\ufffd‡ˆ‰§](?=[a-zß-ÿ])")
+# Words of Windows-1252 that are none in the encoding of Macs: there these letters are capitals and signs.
+_OF_WINDOWS = re.compile(r"(?<=[a-zß-öø-ÿ])[ß-öø-ÿ]|(?<=[A-Z])[ß-öø-ÿ](?=[a-z])|[ÄÅÆÖ](?=[A-Za-z])")
 _SHORT_ZONE = re.compile(r"([+-]\d\d)(\d\d)$")
 _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 
@@ -62,7 +64,7 @@ def distinct(words: Iterable[str | None]) -> tuple[str, ...]:
 
 def decoded(content: bytes) -> str:
     """Return text whose encoding is not known: UTF-8 if it can be, else Windows-1252, as most old programs wrote, or
-    what old Macs wrote, if words would have letters within them that no word has there."""
+    what old Macs wrote, if more of it are letters of words there than in Windows-1252."""
     return guessed(content)[0]
 
 
@@ -72,7 +74,8 @@ def guessed(content: bytes) -> tuple[str, str | None]:
         return content.decode(), None
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")
-        return (content.decode("mac_roman"), "Mac OS Roman") if _OF_MACS.search(text) else (text, "Windows-1252")
+        is_of_macs = len(_OF_MACS.findall(text)) > len(_OF_WINDOWS.findall(text))
+        return (content.decode("mac_roman"), "Mac OS Roman") if is_of_macs else (text, "Windows-1252")
 
 
 def exif_date(text: str | None, zone: str | None = None) -> str | None:
