@@ -460,21 +460,45 @@ def test_a_register_of_the_first_release_is_read(house: House) -> None:
 
 
 def test_sidecars_are_found_by_the_names_that_programs_give_them() -> None:
-    images = ["img/0001.tif", "img/0002.tif", "IMG_1.JPG", "a/plate.tif", "b/plate.tif", "images/media/0003.tif"]
+    images = ["img/0001.tif", "img/0002.tif", "IMG_1.JPG", "a/plate.tif", "b/plate.tif", "box/media/0003.tif"]
     found = describes(
         [
             "img/0001.tif.alto.xml", "img/0001_alto.xml", "img/0001.ocr.txt", "ALTO/0001.alto.xml",
             "metadata/0001.tif.xml",
-            "IMG_1.jpg.supplemental-metadata.json", "ocr/alto/0003.xml", "ocr/alto/plate.xml", "img/0001_letter.txt",
-            "box_meta.xml",
+            "IMG_1.jpg.supplemental-metadata.json", "box/ocr/alto/0003.xml", "ocr/alto/plate.xml",
+            "img/0001_letter.txt", "box_meta.xml",
         ],
         images,
     )  # fmt: skip
     assert list(found.values()) == [
         ["img/0001.tif"], ["img/0001.tif"], ["img/0001.tif"], ["img/0001.tif"], ["img/0001.tif"],
-        ["IMG_1.JPG"], ["images/media/0003.tif"], [], [],
+        ["IMG_1.JPG"], ["box/media/0003.tif"], [], [],
         [],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "images", "described"),
+    [
+        ("vol2/ocr/0150.xml", ["vol1/tif/0150.tif", "vol2/tif/0149.tif"], []),
+        ("vol2/ocr/alto/0150.xml", ["vol1/tif/0150.tif", "vol2/images/tif/0150.tif"], ["vol2/images/tif/0150.tif"]),
+        ("vol2/ocr/alto/0150.xml", ["vol1/tif/0149.tif", "vol2/images/tif/0150.tif"], ["vol2/images/tif/0150.tif"]),
+        ("0150.xml", ["vol1/tif/0150.tif", "vol2/tif/0149.tif"], []),
+        ("ocr/alto/0150.xml", ["images/tif/0149.tif", "images/tif/0150.tif"], ["images/tif/0150.tif"]),
+        ("ocr/alto/0150.xml", ["0149.tif", "0150.tif"], ["0150.tif"]),
+        ("0001.xmp", ["0001"], ["0001"]),
+        ("0001.xmp", ["0001", "0001.tif"], ["0001"]),
+        ("a.xmp", ["a.tif", "a.jpg"], ["a.tif", "a.jpg"]),
+        ("a.tif.xmp", ["a.tif.jpg", "a.tif"], ["a.tif"]),
+        ("a.tif.xmp", ["a.tif.jpg"], ["a.tif.jpg"]),
+        ("meta/a.tif.xmp", ["web/a.tif.jpg", "img/a.tif"], ["img/a.tif"]),
+        ("a.tif.alto.xml", ["a.tif.jpg", "a.tif"], ["a.tif"]),
+    ],
+)  # fmt: skip
+def test_a_sidecar_describes_no_image_of_another_volume_and_none_twice(
+    sidecar: str, images: list[str], described: list[str]
+) -> None:
+    assert describes([sidecar], images)[sidecar] == described
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), min_size=1, max_size=8, unique=True))

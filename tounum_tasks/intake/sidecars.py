@@ -11,6 +11,7 @@ from tounum_tasks.names import has_sidecar_suffix
 from tounum_tasks.store.base import Storage
 
 HEAD_BYTES = 65_536
+_Called = tuple[str, str]  # "name" or "stem", and which
 # What programs put between the name of an image and the suffix, to say what is in the file.
 _KIND = re.compile(r"[._-](alto|hocr|ocr|text|fulltext|page|tei|mets|mods|meta|metadata|supplemental-metadata)$")
 
@@ -46,29 +47,35 @@ def describes(sidecars: Iterable[str], images: Iterable[str]) -> Mapping[str, li
     """Return the images that each sidecar stands beside, in order, none for what belongs to the batch as a whole.
 
     ``a.tif.xmp``, ``a.xmp``, ``a.alto.xml`` and ``a_ocr.txt`` describe ``a.tif`` in their folder; ``alto/a.xml``
-    describes the ``a.tif`` of the folders next to it, and of the folder above; ``ocr/alto/a.xml`` the one of
-    ``images/tif``, if no other folder has an ``a``. Paths have ``/``; upper and lower case are the same.
+    describes the ``a.tif`` of the folders next to it, and of the folder above; ``vol1/ocr/alto/a.xml`` the one of
+    ``vol1/images/tif``, if no other folder below ``vol1`` has an ``a``; where all images lie in one folder, from
+    anywhere. ``a.tif`` goes before ``a.tif.jpg``. Paths have ``/``; upper and lower case are the same.
     """
-    beside: dict[tuple[str, str], list[str]] = defaultdict(list)
-    around: dict[tuple[str, str], list[str]] = defaultdict(list)
-    anywhere: dict[str, list[str]] = defaultdict(list)
-    folders: dict[str, set[str]] = defaultdict(set)
+    images = list(images)
+    is_one_folder = len({_parts(image)[0] for image in images}) == 1
+    beside: dict[tuple[str, _Called], list[str]] = defaultdict(list)
+    around: dict[tuple[str, _Called], list[str]] = defaultdict(list)
+    below: dict[tuple[str, _Called], list[str]] = defaultdict(list)
+    folders: dict[tuple[str, _Called], set[str]] = defaultdict(set)
     for image in images:
         folder, name, stem = _parts(image)
-        for called in (name, stem):
+        top = "" if is_one_folder else folder.partition("/")[0]
+        for called in (("name", name), ("stem", stem)):
             beside[folder, called].append(image)
             around[folder, called].append(image)
             if folder:
                 around[_parts(folder)[0], called].append(image)
-            anywhere[called].append(image)
-            folders[called].add(folder)
+            below[top, called].append(image)
+            folders[top, called].add(folder)
     found = {}
     for sidecar in sidecars:
         folder, _, stem = _parts(sidecar)
-        names = [stem, *(_KIND.sub("", stem),) * bool(_KIND.search(stem))]
+        top = "" if is_one_folder else folder.partition("/")[0]
+        stems = [stem, *(_KIND.sub("", stem),) * bool(_KIND.search(stem))]
+        names = [(part, name) for name in stems for part in ("name", "stem")]
         near = [beside[folder, name] for name in names]
         far = [around[_parts(folder)[0], name] for name in names] if folder else []
-        single = [anywhere[name] for name in names if len(folders[name]) == 1]
+        single = [below[top, name] for name in names if len(folders[top, name]) == 1]
         found[sidecar] = next(filter(None, [*near, *far, *single]), [])
     return found
 
