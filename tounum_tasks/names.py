@@ -50,6 +50,18 @@ HIDDEN_UPLOADS = re.compile(
 )
 READY_MARKER = "_READY"
 READY_MARKERS = frozenset({"_ready", "_ready.txt"})  # in any case; editors of Windows append the rest
+_RAW_SUFFIXES = (
+    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".iiq", ".rw2", ".orf", ".pef",
+    ".mrw", ".x3f", ".3fr", ".erf", ".mef", ".mos", ".srw", ".dcr", ".kdc",
+)  # fmt: skip
+_OTHER_SUFFIXES = (
+    ".bmp", ".dib", ".gif", ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic",
+    ".heif", ".hif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm",
+    ".pcx",
+)  # fmt: skip
+IMAGE_SUFFIXES = frozenset(_OTHER_SUFFIXES + _RAW_SUFFIXES)
+"""Of what is read, but PDF, which may well be a paper beside the images."""
+
 # What may lie beside images to describe them, and is none itself unless its content says so.
 SIDECAR_SUFFIXES = frozenset(
     {

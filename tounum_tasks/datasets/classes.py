@@ -21,22 +21,11 @@ from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
-from tounum_tasks.names import is_ignored
+from tounum_tasks.names import IMAGE_SUFFIXES, is_ignored
 from tounum_tasks.visible import one_line
 
 LABELS = (*CLASSES, UNKNOWN)
 """What the labels of examples mean; images of none of the classes are only drawn, for training."""
-_RAW_SUFFIXES = (
-    ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".iiq", ".rw2", ".orf", ".pef",
-    ".mrw", ".x3f", ".3fr", ".erf", ".mef", ".mos", ".srw", ".dcr", ".kdc",
-)  # fmt: skip
-_OTHER_SUFFIXES = (
-    ".bmp", ".dib", ".gif", ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".avif", ".heic",
-    ".heif", ".hif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".pam", ".pfm",
-    ".pcx",
-)  # fmt: skip
-IMAGE_SUFFIXES = frozenset(_OTHER_SUFFIXES + _RAW_SUFFIXES)
-"""Of what is read, but PDF: a data set may well lie beside its papers."""
 log = logging.getLogger(__name__)
 
 

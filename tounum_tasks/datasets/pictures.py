@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.datasets.classes import IMAGE_SUFFIXES
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.images.decode import decode
+from tounum_tasks.names import IMAGE_SUFFIXES
 from tounum_tasks.sample.texts import article, inventory, letter
 
 LOADERS = 2

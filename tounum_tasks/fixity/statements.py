@@ -21,19 +21,13 @@ from tounum_tasks.fixity.lists import (
     ChecksumList,
     read_list,
 )
-from tounum_tasks.names import MAX_PATH_BYTES, has_sidecar_suffix, is_ignored, is_ready_marker, matches
+from tounum_tasks.names import IMAGE_SUFFIXES, MAX_PATH_BYTES, has_sidecar_suffix, is_ignored, is_ready_marker, matches
 from tounum_tasks.store.base import Hasher, Storage
 from tounum_tasks.visible import display_name, one_line
 
 _HEAD_BYTES = 4096
 # Files that are no lists, so that not every image of a batch is opened twice.
-_NO_LISTS = frozenset(
-    {
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".png", ".webp", ".avif", ".bmp", ".gif", ".jp2", ".j2k",
-        ".jpx", ".pdf", ".pnm", ".pbm", ".pgm", ".ppm", ".pcx", ".heic", ".dng", ".nef", ".cr2", ".cr3", ".arw",
-        ".raf", ".iiq", ".rw2", ".orf", ".psd", ".xmp",
-    }
-)  # fmt: skip
+_NO_LISTS = IMAGE_SUFFIXES | {".pdf", ".psd", ".xmp"}
 _MOST_FOLDERS = MAX_PATH_BYTES // 2  # above a file that is taken
 _TIME = re.compile(r"\d\d:\d\d")
 _FOREIGN = re.compile(r"(?:file:/{0,3})?(?:/|[A-Za-z]:/)|[a-z]{3,5}://")
