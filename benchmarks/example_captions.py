@@ -1,54 +1,78 @@
-"""A picture of what the captioner in production says about the sample photographs.
+"""A picture of what the models in production say about photographs that none of them has learnt from.
 
-    python benchmarks/example_captions.py PICTURE [--lake DIR]
+    python benchmarks/example_captions.py PICTURE [FOLDER] [--lake DIR]
 
-The photographs are those that scikit-image installs with its code: nothing that the starter models were trained on.
+Without FOLDER these are some of the photographs that scikit-image installs with its code. Each is drawn with its
+caption, as a nightly run would make it, the confidence of the caption, its class and the reasons to look at it.
 """
 
 import argparse
 import sys
 import textwrap
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 COLUMNS = 4
-TITLE_WIDTH = 34
-SHOWN = ("astronaut", "cat", "coffee", "motorcycle", "rocket", "shuttle", "portrait", "workshop")
+TITLE_WIDTH = 32
+SHOWN = ("astronaut", "cat", "coffee", "motorcycle", "rocket", "shuttle", "cameraman", "workshop")
+KEPT, IN_REVIEW = "#1b7837", "#b35806"
 
 
 def main() -> int:
-    """Caption the photographs and draw them with their captions."""
-    from matplotlib.figure import Figure
-
-    from tounum_tasks.caption.captioner import Captioner
-    from tounum_tasks.features.extractor import Extractor
-    from tounum_tasks.images.model_input import to_model_input
-    from tounum_tasks.models.registry import Registry
-    from tounum_tasks.sample.photos import photographs
+    """Caption the photographs and draw them with what the models say."""
+    from tounum_tasks.cli.caption import Models
+    from tounum_tasks.cli.items import FileItem
     from tounum_tasks.settings import load_settings
 
-    parser = argparse.ArgumentParser(description="Draw what the captioner says about the sample photographs.")
+    parser = argparse.ArgumentParser(description="Draw what the models say about photographs.")
     parser.add_argument("picture", type=Path, metavar="PICTURE", help="PNG or JPEG to write")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="with the photographs, at any depth")
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
     arguments = parser.parse_args()
     settings = load_settings(lake_root=arguments.lake)
-    registry = Registry.of(settings)
-    chosen = registry.resolve("captioner", "production")
-    partner = registry.partner(chosen, "extractor")
-    pictures = {name: pixels for name, pixels in photographs().items() if name in SHOWN}
-    features = Extractor.load(partner.folder).extract(np.stack([to_model_input(p) for p in pictures.values()]))
-    captions = Captioner.load(chosen.folder, extractor_digest=partner.digest).caption(features, beam=3)
-    rows = -(-len(pictures) // COLUMNS)
-    figure = Figure(figsize=(3 * COLUMNS, 3.1 * rows), layout="constrained")
-    for axes, pixels, caption in zip(figure.subplots(rows, COLUMNS).flat, pictures.values(), captions, strict=True):
-        axes.imshow(pixels)
-        axes.set_axis_off()
-        axes.set_title(textwrap.fill(caption.text, TITLE_WIDTH), fontsize=11)
-    figure.savefig(arguments.picture, dpi=90)
+    items = list(_of_folder(arguments.folder, settings)) if arguments.folder else _of_scikit_image(FileItem)
+    models = Models(settings)
+    rows = list(models.describe([models.prepare(item) for item in items], caption_all=True))
+    _draw([item.rgb for item in items], rows, arguments.picture)
     return 0
+
+
+def _of_folder(folder: Path, settings: Any) -> Any:
+    """The pages below a folder that can be read, in the order of their names."""
+    from tounum_tasks.cli.items import find_files, limits_of, read_items
+
+    found = read_items(find_files([str(folder)]), limits_of(settings), settings.max_file_bytes)
+    return (item for item in found if item.rgb is not None)
+
+
+def _of_scikit_image(make_item: Any) -> list[Any]:
+    from tounum_tasks.sample.photos import photographs
+
+    return [make_item(Path(name), 1, pixels) for name, pixels in photographs().items() if name in SHOWN]
+
+
+def _draw(pictures: list[Any], rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw the pictures, the surest caption first."""
+    from matplotlib.figure import Figure
+
+    order = sorted(range(len(rows)), key=lambda number: -(rows[number]["caption_confidence"] or 0))
+    lines = -(-len(rows) // COLUMNS)
+    figure = Figure(figsize=(3 * COLUMNS, 3.5 * lines), layout="constrained")
+    tiles = figure.subplots(lines, COLUMNS, squeeze=False).flat
+    for axes in tiles:
+        axes.set_axis_off()
+    for axes, number in zip(figure.axes, order, strict=False):
+        row = rows[number]
+        axes.imshow(pictures[number])
+        axes.set_title(textwrap.fill(row["caption"] or "", TITLE_WIDTH), fontsize=11)
+        verdict = f"caption {row['caption_confidence']:.2f}, {row['label']} {row['confidence']:.2f}"
+        if row["needs_review"]:
+            verdict += f"\nin review: {', '.join(row['review_reasons'])}"
+        colour = IN_REVIEW if row["needs_review"] else KEPT
+        axes.text(0.5, -0.03, verdict, transform=axes.transAxes, ha="center", va="top", fontsize=10, color=colour)
+    figure.savefig(path, dpi=90)
 
 
 if __name__ == "__main__":

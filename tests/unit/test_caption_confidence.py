@@ -1,7 +1,10 @@
 """How good a caption is likely to be."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,8 +14,11 @@ from tests.unit.test_captioner import features, make_captioner
 from tounum_tasks.caption.captioner import Candidates, Captioner, SearchOptions, version_files
 from tounum_tasks.caption.confidence import BEAM, EVIDENCE, GREEDY, Confidence, evidence, load, review_reasons, save
 from tounum_tasks.caption.decoder import Decoder
+from tounum_tasks.cli.main import main
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.evaluation.confidence import LIMITS, by_limit, told_apart
 from tounum_tasks.models.card import write_card
+from tounum_tasks.sample.photos import photographs
 from tounum_tasks.training.confidence import fit_confidence
 
 SIMPLE = Confidence((0.0, 0.1, 0.0, 0.0, 0.0, 0.0), 0.5)
@@ -132,3 +138,47 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, content):
 )
 def test_doubtful_captions_are_to_be_read(confidence, reasons):
     assert review_reasons(confidence, 0.2) == reasons
+
+
+def test_a_limit_says_what_it_flags():
+    estimated, quality = np.array([0.1, 0.25, 0.27, 0.5]), np.array([0.0, 0.1, 0.9, 1.5])
+    found = {row["limit"]: row for row in by_limit(estimated, quality)}
+    assert found[0.26] == {
+        "limit": 0.26,
+        "in_review": 0.5,
+        "bad_in_review": 1.0,
+        "cider_in_review": 0.05,
+        "cider_of_others": 1.2,
+    }
+    assert found[0.2]["bad_in_review"] == 0.5
+    assert by_limit(estimated, quality + 1)[0]["bad_in_review"] is None  # there are no bad ones
+    assert by_limit(estimated + 1, quality)[0]["cider_in_review"] is None  # nothing is in review
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 10)), min_size=2, max_size=50))
+def test_a_higher_limit_never_flags_less(pairs: list[tuple[float, float]]):
+    estimated, quality = np.array(pairs).T
+    shares = [row["in_review"] for row in by_limit(estimated, quality)]
+    assert shares == sorted(shares) and len(shares) == len(LIMITS)
+
+
+def test_captions_that_are_all_alike_have_no_correlation():
+    assert told_apart(np.full(30, 0.3), np.arange(30.0))["rank_correlation"] is None
+
+
+def test_evaluation_says_how_well_the_confidence_tells_captions_apart(tmp_path: Path):
+    lines = ["image\tsplit\tcaption"]
+    for number, (name, pixels) in enumerate([*photographs().items(), *[*photographs().items()][:4]]):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        lines.append(f"{number}.png\tdev\ta photograph of a {name}")
+    table, file = tmp_path / "captions.tsv", tmp_path / "found.json"
+    table.write_text("\n".join(lines), encoding="utf-8")
+    assert main(["evaluate", "captioner", "--data", str(table), "--json", str(file), "--beam", "3"]) == 0
+    found = json.loads(file.read_text(encoding="utf-8"))
+    told, captions = found["confidence"]["beam_3"], found["captions"]
+    order = np.argsort([-one["beam_3_confidence"] for one in captions], kind="stable")[: len(captions) // 2]
+    assert told["better_half"] == pytest.approx(np.mean([captions[row]["beam_3_cider"] for row in order]), abs=1e-3)
+    assert found["figures"]["beam_3"]["cider"] == pytest.approx(
+        np.mean([one["beam_3_cider"] for one in captions]), abs=1e-3
+    )
+    assert [row["limit"] for row in told["by_limit"]] == list(LIMITS)

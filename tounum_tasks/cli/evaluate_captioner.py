@@ -6,12 +6,21 @@ import argparse
 import datetime as dt
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tounum_tasks.cli.items import write_json
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.settings import load_settings
 
+if TYPE_CHECKING:
+    from tounum_tasks.caption.captioner import Caption
+
+FEWEST_TOLD_APART = 20
+"""Of fewer captions no correlation is told."""
 log = logging.getLogger(__name__)
 
 
@@ -79,16 +88,19 @@ def run(arguments: argparse.Namespace) -> int:
     figures, captions = evaluate(
         captioner, images, features, beams=arguments.beam, tokenizer=tokenizer, with_meteor=arguments.meteor
     )
+    references = [image.captions for image in images]
+    ciders = {
+        beam: cider_of_each([caption.text for caption in found], references, tokenizer=tokenizer)
+        for beam, found in captions.items()
+    }
     report = {
         "captioner": {"version": chosen.version, "digest": chosen.digest},
         "data_fingerprint": data.fingerprint,
         "split": arguments.split,
         "tokenizer": arguments.tokenizer,
         "figures": figures,
-        "captions": [
-            {"image": image.name, **{f"beam_{beam}": found[index].text for beam, found in captions.items()}}
-            for index, image in enumerate(images)
-        ],
+        "confidence": {search_name(beam): _of_confidence(found, ciders[beam]) for beam, found in captions.items()},
+        "captions": [{"image": image.name, **_columns(index, captions, ciders)} for index, image in enumerate(images)],
     }
     write_json(arguments.json, report)
     if arguments.html:
@@ -102,12 +114,32 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.tokenizer,
         )
         named = {search_name(beam): found for beam, found in captions.items()}
-        search = search_name(max(captions))
-        scores = cider_of_each(
-            [caption.text for caption in named[search]], [image.captions for image in images], tokenizer=tokenizer
-        )
+        widest = max(captions)
+        search, scores = search_name(widest), ciders[widest]
         now = dt.datetime.now(dt.UTC)
         page = render(about, figures, images, named, scores, search=search, made_at=now)
         log.info("wrote %s", write_page(Path(arguments.html), page))
     log.info("%s", json.dumps(figures))
     return 0
+
+
+def _columns(index: int, captions: Mapping[int, Sequence[Caption]], ciders: Mapping[int, Sequence[float]]) -> dict:
+    """What the file says of the captions of one image, by beam width."""
+    columns: dict[str, Any] = {}
+    for beam, found in captions.items():
+        columns |= {
+            f"beam_{beam}": found[index].text,
+            f"beam_{beam}_cider": round(ciders[beam][index], 4),
+            f"beam_{beam}_confidence": found[index].confidence,
+        }
+    return columns
+
+
+def _of_confidence(captions: Sequence[Caption], ciders: Sequence[float]) -> dict[str, Any] | None:
+    """How well the confidence of one search's captions tells good ones from bad; None if they have none, or are few."""
+    from tounum_tasks.evaluation.confidence import by_limit, told_apart
+
+    estimated, quality = np.array([caption.confidence for caption in captions], float), np.array(ciders)
+    if len(captions) < FEWEST_TOLD_APART or np.isnan(estimated).any():
+        return None
+    return {**told_apart(estimated, quality), "by_limit": by_limit(estimated, quality)}

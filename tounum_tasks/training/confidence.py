@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from tounum_tasks.caption.captioner import Candidates
 from tounum_tasks.caption.confidence import Confidence, evidence
+from tounum_tasks.evaluation.confidence import told_apart
 
 PENALTY = 20.0
 FOLDS = 10
@@ -52,23 +52,12 @@ def fit_confidence(
         known = folds != fold
         weights, bias = _ridge(inputs[known], targets[known], shares[known])
         estimated[~known] = inputs[~known] @ weights + bias
-    figures: dict[str, Any] = _told(estimated, quality)
+    figures: dict[str, Any] = told_apart(estimated, quality)
     if len(sets) > 1:
         for number, rows in enumerate(sets, start=1):
-            figures[f"data_set_{number}"] = _told(estimated[rows], quality[rows])
+            figures[f"data_set_{number}"] = told_apart(estimated[rows], quality[rows])
     weights, bias = _ridge(inputs, targets, shares)
     return Confidence(tuple(weights.tolist()), float(bias)), figures
-
-
-def _told(estimated: NDArray[np.float64], quality: NDArray[np.float64]) -> dict[str, float]:
-    """How well estimates tell good captions from bad."""
-    order = np.argsort(-estimated, kind="stable")
-    half = len(order) // 2
-    return {
-        "rank_correlation": round(float(spearmanr(estimated, quality).statistic), 4),
-        "better_half": round(float(quality[order[:half]].mean()), 4),
-        "other_half": round(float(quality[order[half:]].mean()), 4),
-    }
 
 
 def _ridge(
