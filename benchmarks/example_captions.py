@@ -3,7 +3,8 @@
     python benchmarks/example_captions.py PICTURE [FOLDER] [--lake DIR]
 
 Without FOLDER these are some of the photographs that scikit-image installs with its code. Each is drawn with its
-caption, as a nightly run would make it, the confidence of the caption, its class and the reasons to look at it.
+caption, as a nightly run would make it, the confidence of the caption, its class and the reasons to look at it; grey are
+captions that a nightly run would not make, because the classifier takes the image for something else.
 """
 
 import argparse
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 COLUMNS = 4
 TITLE_WIDTH = 32
 SHOWN = ("astronaut", "cat", "coffee", "motorcycle", "rocket", "shuttle", "cameraman", "workshop")
-KEPT, IN_REVIEW = "#1b7837", "#b35806"
+KEPT, IN_REVIEW, NOT_CAPTIONED = "#1b7837", "#b35806", "#888888"
 
 
 def main() -> int:
@@ -57,6 +58,8 @@ def _draw(pictures: list[Any], rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the pictures, the surest caption first."""
     from matplotlib.figure import Figure
 
+    from tounum_tasks.classify.labels import PHOTO
+
     order = sorted(range(len(rows)), key=lambda number: -(rows[number]["caption_confidence"] or 0))
     lines = -(-len(rows) // COLUMNS)
     figure = Figure(figsize=(3 * COLUMNS, 3.5 * lines), layout="constrained")
@@ -66,7 +69,8 @@ def _draw(pictures: list[Any], rows: list[dict[str, Any]], path: Path) -> None:
     for axes, number in zip(figure.axes, order, strict=False):
         row = rows[number]
         axes.imshow(pictures[number])
-        axes.set_title(textwrap.fill(row["caption"] or "", TITLE_WIDTH), fontsize=11)
+        title = textwrap.fill(row["caption"] or "", TITLE_WIDTH)
+        axes.set_title(title, fontsize=11, color="black" if row["label"] == PHOTO else NOT_CAPTIONED)
         verdict = f"caption {row['caption_confidence']:.2f}, {row['label']} {row['confidence']:.2f}"
         if row["needs_review"]:
             verdict += f"\nin review: {', '.join(row['review_reasons'])}"

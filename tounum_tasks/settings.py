@@ -139,7 +139,7 @@ class Settings(ModelVersions, BaseSettings):
         0.7, description="Items classified with less confidence are flagged needs_review"
     )
     caption_review_confidence: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.2, description="Photographs whose caption has less confidence are flagged needs_review"
+        0.26, description="Photographs whose caption has less confidence are flagged needs_review"
     )
     doubtful_captions: Literal["keep", "short", "none"] = Field(
         "keep",

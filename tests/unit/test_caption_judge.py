@@ -13,7 +13,7 @@ from tests.unit.test_captioner import features, make_captioner, store
 from tounum_tasks.caption.captioner import JUDGE_FILE, Captioner, SearchOptions, sentence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.metrics import CiderD
-from tounum_tasks.caption.vocabulary import SPECIAL, Vocabulary
+from tounum_tasks.caption.vocabulary import PAD, SPECIAL, Vocabulary
 from tounum_tasks.cli.main import main
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
@@ -386,3 +386,47 @@ def test_ways_to_choose_are_scored_as_the_captions_that_they_choose(tmp_path):
         chosen = [candidates.words[candidates.ranked(way)[0]] for candidates in found]
         captions = [sentence(tuple(captioner.vocabulary.decode(words))) for words in chosen]
         assert scored.figures(way) == pytest.approx(score_by_source(captions, images), abs=1e-4)
+
+
+A, MAN, DOG, IN, SNOW = range(4, 9)
+
+
+def judge_of(often: dict[int, float]) -> Judge:
+    """A judge to which all images look alike: it expects words so often, whatever is there."""
+    rarity = {(A,): 0.05, (MAN,): 1.0, (DOG,): 2.0, (IN,): 0.5, (SNOW,): 2.0}
+    groups = [*rarity, (A, MAN), (A, DOG), (IN, SNOW), (MAN, IN, SNOW)]
+    expected = [often.get(group[0], 0.0) * rarity[group] if len(group) == 1 else 0.0 for group in groups]
+    return Judge(
+        {
+            "groups": np.array([[*group, *[PAD] * (4 - len(group))] for group in groups], np.int32),
+            "rarity": np.array([*[rarity.get(group, 3.0) for group in groups], 3.0], np.float32),
+            "image/kernel": np.zeros((2 * CHANNELS, 1), np.float16),
+            "image/bias": np.zeros(1, np.float32),
+            "groups/kernel": np.zeros((len(groups), 1), np.float16),
+            "groups/bias": np.array(expected, np.float32),
+            "phrases": np.array([groups.index((A, MAN)), groups.index((A, DOG))], np.int32),
+            "endings": np.array([groups.index((IN, SNOW))], np.int32),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("often", "captions", "said"),
+    [
+        ({DOG: 0.06, MAN: 0.03}, [[SNOW]], (A, DOG)),
+        ({DOG: 0.06, MAN: 0.03}, [[A, MAN], [A, MAN]], (A, MAN)),  # the captions say so, too
+        ({DOG: 0.02, MAN: 0.03}, [[SNOW]], ()),  # nothing is sure
+        ({DOG: 0.02, MAN: 0.06, IN: 0.1, SNOW: 0.05}, [[A]], (A, MAN, IN, SNOW)),
+        ({DOG: 0.02, MAN: 0.06, IN: 0.1, SNOW: 0.04}, [[A]], (A, MAN)),  # the snow is not sure
+        ({DOG: 0.06, MAN: 0.02, IN: 0.1, SNOW: 0.1}, [[A]], (A, DOG)),  # nobody says "dog in snow"
+    ],
+)
+def test_a_short_caption_says_what_is_sure_and_no_more(often, captions, said):
+    likely = np.full(len(captions), -3.0, np.float32)
+    assert judge_of(often).surest(np.zeros((POSITIONS, CHANNELS), np.float16), captions, likely) == said
+
+
+def test_the_word_of_an_unlikely_caption_makes_nothing_sure():
+    judge, image = judge_of({DOG: 0.02, MAN: 0.03}), np.zeros((POSITIONS, CHANNELS), np.float16)
+    assert judge.surest(image, [[A, MAN], [SNOW]], np.array([-1.0, -9.0], np.float32)) == (A, MAN)
+    assert judge.surest(image, [[A, MAN], [SNOW]], np.array([-9.0, -1.0], np.float32)) == ()

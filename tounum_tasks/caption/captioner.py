@@ -37,6 +37,7 @@ JUDGE_FILE = "judge.safetensors"
 CONFIDENCE_FILE = "confidence.json"
 SEARCH_FILE = "search.json"
 VOCABULARY_FILE = "vocabulary.json"
+NARROWEST_BEAM = 2
 MOST_CANDIDATES = 100
 STRONGEST_POWER = 10
 
@@ -217,15 +218,20 @@ class Captioner:
                 "(`train captioner --continue VERSION --epochs 0`), or set keep or none."
             )
 
-    def short_caption(self, features: NDArray[np.floating]) -> tuple[str, ...]:
-        """Words of the short caption of one image (64 x channels) that the judge is surest of.
+    def short_captions(self, features: NDArray[np.floating]) -> list[tuple[str, ...]]:
+        """Words of the short captions of images, N x 64 x channels: of what the judge and beam search are both sure.
+
+        No word where they are sure of nothing.
 
         Raises:
             ConfigurationError: see :meth:`require_short_captions`.
         """
         self.require_short_captions()
         assert self._judge
-        return tuple(self.vocabulary.decode(self._judge.surest(features)))
+        return [
+            tuple(self.vocabulary.decode(self._judge.surest(image, found.words, found.log_probability)))
+            for image, found in zip(features, self.candidates(features, beam=NARROWEST_BEAM), strict=True)
+        ]
 
     def candidates(self, features: NDArray[np.floating], *, beam: int) -> Iterator[Candidates]:
         """What the search for captions finds, image by image."""

@@ -22,7 +22,8 @@ class Doubt:
     """What to do with doubtful captions.
 
     Attributes:
-        doubtful: ``keep`` them; put what the judge is surest of in their place (``short``: *A bathroom*); or ``none``.
+        doubtful: ``keep`` them; put the little in their place that is sure (``short``: *A bathroom*), which may be
+            nothing; or ``none``.
         limit: captions with less confidence are doubtful. Without an estimate of it, none is.
     """
 
@@ -51,13 +52,14 @@ def captions_of(captioner: Captioner, features: NDArray[np.floating], *, beam: i
     """
     if doubt.doubtful == "short":
         captioner.require_short_captions()
-    found = captioner.caption(features, beam=beam)
-    return [
-        _replaced(caption, captioner.short_caption(image) if doubt.doubtful == "short" else ())
-        if doubt.of(caption)
-        else caption
-        for image, caption in zip(features, found, strict=True)
-    ]
+    captions = captioner.caption(features, beam=beam)
+    doubted = [number for number, caption in enumerate(captions) if doubt.of(caption)]
+    words: list[tuple[str, ...]] = [()] * len(doubted)
+    if doubted and doubt.doubtful == "short":
+        words = captioner.short_captions(features[doubted])
+    for number, said in zip(doubted, words, strict=True):
+        captions[number] = _replaced(captions[number], said)
+    return captions
 
 
 def _replaced(caption: Caption, words: Sequence[str]) -> Caption:

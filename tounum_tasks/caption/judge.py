@@ -36,8 +36,13 @@ PHRASES, ENDINGS = "phrases", "endings"
 RAREST = 3
 """Of so many of a caption's words the mean rarity is told."""
 
-SURER = 1.0
-"""How many times as good a phrase must get by an ending that is added to it."""
+AGREED = 0.05
+SURE = 0.05
+"""A word is as sure as people are expected to use it of the image, plus so much if all captions that were found say it;
+words that are less sure are not said. Both were chosen on dev images of doubtful captions."""
+
+TELLING = 0.1
+"""Words that are less rare are in what people say of nearly every image: they tell nothing of one."""
 
 Group = tuple[int, ...]
 
@@ -162,21 +167,52 @@ class Judge:
         words = [sorted((rarity[rows.get((word,), -1)] for word in set(said)), reverse=True) for said in captions]
         return np.array([np.mean(rarest[:RAREST]) if rarest else 0.0 for rarest in words], np.float32)
 
-    def surest(self, features: NDArray[np.floating]) -> Group:
-        """Word numbers of the short caption that suits an image best: a phrase, and an ending if that makes it better.
+    def surest(
+        self, features: NDArray[np.floating], captions: Sequence[Sequence[int]], log_probability: NDArray[np.float32]
+    ) -> Group:
+        """Word numbers of the short caption that suits an image best; none if nothing is sure.
+
+        That is a phrase, and an ending whose first words people have put behind its last one; each is as sure as the
+        least sure of its words that tell something (see ``SURE``).
 
         Args:
             features: 64 x channels of the image.
+            captions: word numbers of each of the K that a search found, without start and end.
+            log_probability: of these, K.
         """
-        phrases = self._phrases
-        worth = self.worth(features, phrases)
-        best = int(worth.argmax())
-        longer = [phrases[best] + ending for ending in self._endings if not set(ending) & set(phrases[best][1:])]
-        if not longer:
-            return phrases[best]
-        worth_of_longer = self.worth(features, longer)
-        better = int(worth_of_longer.argmax())
-        return longer[better] if worth_of_longer[better] > SURER * worth[best] else phrases[best]
+        of_words = self._sureness_of_words(features, captions, log_probability)
+
+        def sureness(group: Group) -> float:
+            return min((of_words[word] for word in group if word in of_words), default=0.0)
+
+        phrase = max(self._phrases, key=sureness)
+        if sureness(phrase) < SURE:
+            return ()
+        fitting = [
+            ending
+            for ending in self._endings
+            if (phrase[-1], *ending[:2]) in self._rows and not set(ending) & set(phrase[1:])
+        ]
+        ending = max(fitting, key=sureness, default=())
+        return phrase + ending if ending and sureness(ending) >= SURE else phrase
+
+    def _sureness_of_words(
+        self, features: NDArray[np.floating], captions: Sequence[Sequence[int]], log_probability: NDArray[np.float32]
+    ) -> dict[int, float]:
+        """How sure each word of the phrases and endings that tells something is, see :meth:`surest`."""
+        words = sorted({word for group in (*self._phrases, *self._endings) for word in group})
+        rows = {word: self._rows[(word,)] for word in words if (word,) in self._rows}
+        telling = {word: row for word, row in rows.items() if self._rarity[row] >= TELLING}
+        shares = np.exp(log_probability.astype(np.float64) - float(log_probability.max()))
+        shares /= shares.sum()
+        said = [set(caption) for caption in captions]
+        expected = self._expected(features, list(telling.values())).tolist()
+        return {
+            # How often people are expected to use it, whatever its rarity.
+            word: weight / self._rarity[row]
+            + AGREED * sum(shares[number] for number, has in enumerate(said) if word in has)
+            for (word, row), weight in zip(telling.items(), expected, strict=True)
+        }
 
 
 class _KnownImages:
