@@ -56,6 +56,17 @@ def test_taken_back_nothing_is_left(row: dict, made: list[Review], reasons: list
     assert laid_over(once, undone, reasons) == laid_over(row, Effective(), reasons)
 
 
+def test_an_empty_caption_that_was_found_good_is_looked_at_no_more() -> None:
+    """As captions are where doubtful ones are left out."""
+    row = {"image_id": IMAGE, "batch_date": DATE, "batch_id": BATCH, "source_path": "a.png", "page": 1}
+    row |= {"model_label": "Photo", "model_caption": None}
+    good = Effective([a_review("good", old=said("Photo"))])
+    assert laid_over(row, good, ["caption"])["review_reasons"] == []
+    assert laid_over(row | {"model_caption": "a dog"}, good, ["caption"])["review_reasons"] == ["caption"]
+    of_a_text = Effective([a_review("good", old=said("Text"))])
+    assert laid_over(row, of_a_text, ["caption"])["review_reasons"] == ["caption"]
+
+
 @given(rows(), reviews(), REASONS)
 def test_models_word_stays_and_the_persons_wins(row: dict, made: list[Review], reasons: list[str]) -> None:
     found = laid_over(row, Effective(made), reasons)
