@@ -1,6 +1,7 @@
 """The judge that chooses among captions, fitted to made-up features whose meaning is known."""
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from tests.unit.numbered_images import numbered_images
 from tests.unit.test_captioner import features, make_captioner, store
-from tounum_tasks.caption.captioner import JUDGE_FILE, Captioner, SearchOptions, sentence
+from tounum_tasks.caption.captioner import JUDGE_FILE, SEARCH_FILE, Captioner, SearchOptions, sentence
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.metrics import CiderD
 from tounum_tasks.caption.vocabulary import PAD, SPECIAL, Vocabulary
@@ -28,6 +29,7 @@ from tounum_tasks.training.search_choice import ScoredCandidates
 COLOURS, ANIMALS, PLACES = ("red", "blue", "black"), ("dog", "cat"), ("grass", "snow", "sand", "water")
 SCENES = list(itertools.product(COLOURS, ANIMALS, PLACES))
 VOCABULARY = Vocabulary([*SPECIAL, "a", "on", *COLOURS, *ANIMALS, *PLACES])
+WORDS = len(VOCABULARY) - len(SPECIAL)
 POSITIONS, CHANNELS = 4, 16
 
 
@@ -258,6 +260,17 @@ def test_a_stored_judge_is_asked_again(tmp_path, training):
         ("known", np.ones((3, 32), np.int8), r"known has shape \(3, 32\), expected \(360, 32\)"),
         ("known/ends", np.zeros(360, np.int32), "known/ends does not say which groups are of which image"),
         ("known/ends", np.zeros(360, np.float32), "known/ends does not say which groups are of which image"),
+        ("phrases", np.zeros(3, np.float32), "phrases names groups that it does not list"),
+        ("endings", np.ones(3, bool), "endings names groups that it does not list"),
+        ("groups", np.ones((76, 4), np.float32), "groups are not groups of words, each of them once"),
+        ("groups", np.full((76, 4), 7, np.int32), "groups are not groups of words, each of them once"),
+        ("groups", -np.arange(1, 305).reshape(76, 4), "groups are not groups of words, each of them once"),
+        (
+            "groups",
+            np.arange(1, 305).reshape(76, 4),
+            "knows 305 words, its vocabulary has 15: it is another captioner's",
+        ),
+        ("rarity", np.full(77, 1e300), "rarity holds what is no number"),
     ],
 )
 def test_a_judge_that_does_not_fit_is_refused(tmp_path, training, name, array, sentence):
@@ -293,8 +306,8 @@ def test_options_that_cannot_be_are_refused(options):
 
 
 def store_with_judge(folder: Path, arrays: dict[str, np.ndarray]) -> tuple[Captioner, dict[str, np.ndarray]]:
-    """A captioner of 8 channels, with a judge of as many."""
-    captioner = store(folder)
+    """A captioner of 8 channels, with a judge of as many; both know as many words."""
+    captioner = store(folder, words=WORDS)
     kernel = np.zeros((16, arrays["groups/kernel"].shape[1]), np.float16)
     arrays = {**arrays, "image/kernel": kernel}
     write_safetensors(folder / JUDGE_FILE, arrays)
@@ -303,9 +316,10 @@ def store_with_judge(folder: Path, arrays: dict[str, np.ndarray]) -> tuple[Capti
 
 
 def describe(folder: Path) -> None:
-    """Writes the card anew, which tells of a judge."""
-    captioner, network = make_captioner()
+    """Writes the card anew, which tells of a judge, as the file beside it does."""
+    captioner, network = make_captioner(words=WORDS)
     search = {"max_words": captioner.options.max_words, "length_power": 0.7, "judgement": 2.0, "candidates": 12}
+    (folder / SEARCH_FILE).write_text(json.dumps(search))
     training = {"network": network.sizes.to_dict(), "search": search}
     write_card(folder, name="captioner", version="v1", training=training, partners={"extractor": "e" * 64})
 

@@ -13,7 +13,7 @@ from tounum_tasks.caption.network import CaptionNetwork
 from tounum_tasks.caption.shape import NetworkShape
 from tounum_tasks.caption.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.models.card import CARD_FILE, write_card
+from tounum_tasks.models.card import CARD_FILE, read_card, write_card
 from tounum_tasks.training.sampling import Sampling
 
 WORDS = 3
@@ -185,6 +185,19 @@ def store(folder, *, without=(), **options):
     return captioner
 
 
+def change_card(folder, part, **changes):
+    path = folder / CARD_FILE
+    card = json.loads(path.read_text())
+    card["training"][part] |= changes
+    path.write_text(json.dumps(card))
+
+
+def write_card_again(folder):
+    """For the files as they are now."""
+    card = read_card(folder)
+    write_card(folder, name=card.name, version=card.version, training=card.training, partners=card.partners)
+
+
 @pytest.fixture
 def stored(tmp_path):
     return tmp_path, store(tmp_path)
@@ -225,11 +238,48 @@ def test_another_extractor_is_refused(stored):
     ],
 )
 def test_a_card_with_impossible_sizes_is_refused(stored, part, changes):
-    path = stored[0] / CARD_FILE
-    card = json.loads(path.read_text())
-    card["training"][part] |= changes
-    path.write_text(json.dumps(card))
+    change_card(stored[0], part, **changes)
     with pytest.raises(ConfigurationError, match="does not describe its network"):
+        Captioner.load(stored[0], extractor_digest="e" * 64)
+
+
+def test_a_card_that_tells_of_another_search_than_the_file_beside_it_is_refused(stored):
+    change_card(stored[0], "search", length_power=0.1)
+    with pytest.raises(ConfigurationError, match=r"and its search\.json say different things .*: take the model from"):
+        Captioner.load(stored[0], extractor_digest="e" * 64)
+    (stored[0] / "search.json").write_text("{")
+    write_card_again(stored[0])
+    with pytest.raises(ConfigurationError, match=r"and its search\.json say different things"):
+        Captioner.load(stored[0], extractor_digest="e" * 64)
+
+
+def test_a_card_that_tells_of_another_network_than_the_weights_is_refused(stored):
+    change_card(stored[0], "network", looks_by_word=False)
+    with pytest.raises(ConfigurationError, match="no word has a say in where to look, its weights say that one has"):
+        Captioner.load(stored[0], extractor_digest="e" * 64)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_features_of_another_shape_are_refused_in_one_sentence(stored, beam):
+    change_card(stored[0], "network", positions=9)
+    captioner = Captioner.load(stored[0], extractor_digest="e" * 64)
+    with pytest.raises(ConfigurationError, match=r"made for features of the shape \(9, 8\), these have \(4, 8\)"):
+        captioner.caption(features(1), beam=beam)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_what_is_no_number_gives_no_caption(beam):
+    captioner, network = make_captioner()
+    weights = network.weight_arrays() | {"output_bias": np.full(len(SPECIAL) + WORDS, np.nan, np.float32)}
+    decoder = Decoder(network.sizes, weights, precision="float32")
+    with pytest.raises(ConfigurationError, match="The captioner gives no numbers"):
+        Captioner(decoder, captioner.vocabulary, digest="d").caption(features(3), beam=beam)
+
+
+def test_a_captioner_without_a_vocabulary_is_incomplete(stored):
+    (stored[0] / "vocabulary.json").unlink()
+    write_card_again(stored[0])
+    with pytest.raises(ConfigurationError, match=r"incomplete: its card names no vocabulary\.json"):
         Captioner.load(stored[0], extractor_digest="e" * 64)
 
 

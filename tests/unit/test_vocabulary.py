@@ -53,7 +53,18 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[1, 2]", '["a", "b"]', '["<pad>", "<start>", "<end>", "<unk>", "a", "a"]']
+    "content",
+    [
+        "",
+        "{}",
+        "[1, 2]",
+        '["a", "b"]',
+        '["<pad>", "<start>", "<end>", "<unk>", "a", "a"]',
+        '["<pad>", "<start>", "<end>", "<unk>", ""]',
+        '["<pad>", "<start>", "<end>", "<unk>", "a\\n"]',
+        '["<pad>", "<start>", "<end>", "<unk>", "\\ud800"]',
+        "[" * 100_000,
+    ],
 )
 def test_a_damaged_file_is_refused_in_one_sentence(tmp_path, content):
     path = tmp_path / "vocabulary.json"

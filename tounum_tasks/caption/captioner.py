@@ -18,7 +18,7 @@ from tounum_tasks.caption.confidence import Confidence
 from tounum_tasks.caption.decoder import Decoder
 from tounum_tasks.caption.judge import Judge
 from tounum_tasks.caption.search import Found, beam_search, greedy_search, sample
-from tounum_tasks.caption.shape import NetworkShape
+from tounum_tasks.caption.shape import LONGEST_CAPTION, LOOKS_BY_WORD, NetworkShape
 from tounum_tasks.caption.vocabulary import Vocabulary
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.card import ModelCard, read_files
@@ -31,7 +31,6 @@ ROWS_AT_ONCE = 160
 """Captions of all images that are computed in one step; a wide search takes fewer images at once."""
 
 MAX_WORDS = 20
-LONGEST_CAPTION = 1000
 WEIGHTS_FILE = "weights.safetensors"
 JUDGE_FILE = "judge.safetensors"
 CONFIDENCE_FILE = "confidence.json"
@@ -162,6 +161,11 @@ class Captioner:
             raise ConfigurationError(
                 f"The captioner's judge was made for {judge.channels} channels, its network for {shape.channels}."
             )
+        if judge and judge.words > len(vocabulary):
+            raise ConfigurationError(
+                f"The captioner's judge knows {judge.words} words, its vocabulary has {len(vocabulary)}: it is "
+                "another captioner's."
+            )
         self._decoder = decoder
         self._judge = judge
         self._estimates = estimates or {}
@@ -187,9 +191,14 @@ class Captioner:
                 f"The captioner {card.version} was made for the extractor {partner[:12]}, not for "
                 f"{extractor_digest[:12]}: their features are not interchangeable."
             )
-        vocabulary = Vocabulary.parse(files[VOCABULARY_FILE], folder / VOCABULARY_FILE)
         shape, options = described(card, folder)
+        vocabulary = Vocabulary.parse(files[VOCABULARY_FILE], folder / VOCABULARY_FILE)
         weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
+        if shape.looks_by_word < (LOOKS_BY_WORD in weights):  # everything else is seen by the weights' shapes
+            raise ConfigurationError(
+                f"The card of the captioner {folder} says that no word has a say in where to look, its weights say "
+                "that one has: take the model from its source again."
+            )
         decoder = Decoder(shape, weights, precision=precision or best_precision())
         judge = Judge(parse_safetensors(files[JUDGE_FILE], folder / JUDGE_FILE)) if options.judgement else None
         estimates = confidence.load(folder / CONFIDENCE_FILE) if CONFIDENCE_FILE in files else None
@@ -314,7 +323,8 @@ def described(card: ModelCard, folder: Path) -> tuple[NetworkShape, SearchOption
     """What a captioner's card says of its network, and of how captions are searched for.
 
     Raises:
-        ConfigurationError: the card of this folder does not say it, or names no file of the judge that it tells of.
+        ConfigurationError: the card of this folder does not say it, says something else than the file beside it, or
+            names no file of the vocabulary, or of the judge that it tells of.
     """
     try:
         shape, options = NetworkShape(**card.training["network"]), SearchOptions(**card.training["search"])
@@ -322,9 +332,23 @@ def described(card: ModelCard, folder: Path) -> tuple[NetworkShape, SearchOption
         raise ConfigurationError(
             f"The card of the captioner {folder} does not describe its network: {error}."
         ) from error
-    if options.judgement and JUDGE_FILE not in card.files:
-        raise ConfigurationError(f"The model {folder} is incomplete: its card names no {JUDGE_FILE}.")
+    for file in (VOCABULARY_FILE, *[JUDGE_FILE] * bool(options.judgement)):
+        if file not in card.files:
+            raise ConfigurationError(f"The model {folder} is incomplete: its card names no {file}.")
+    if SEARCH_FILE in card.files and _json_of(folder / SEARCH_FILE) != card.training["search"]:
+        raise ConfigurationError(
+            f"The card of the captioner {folder} and its {SEARCH_FILE} say different things of how captions are "
+            "searched for: take the model from its source again."
+        )
     return shape, options
+
+
+def _json_of(path: Path) -> Any:
+    """What a file holds as JSON; None if it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def version_files(

@@ -97,7 +97,7 @@ def load(path: Path) -> dict[str, Confidence]:
         return {
             search: Confidence(tuple(content[search]["weights"]), content[search]["bias"]) for search in (GREEDY, BEAM)
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigurationError(
             f"The captioner's confidence {path} cannot be read: {error!r}. Take the model from its source again."
         ) from error

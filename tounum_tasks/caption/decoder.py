@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.caption import graph
 from tounum_tasks.caption.shape import NetworkShape
+from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.models.compute import Precision
 from tounum_tasks.models.runtime import network
 from tounum_tasks.models.weights import check_weights
@@ -59,7 +60,17 @@ class Decoder:
         )
 
     def encode(self, features: NDArray[np.floating]) -> Memory:
-        """Return what the decoder needs of images: features N x 64 x channels, any float type."""
+        """Return what the decoder needs of images: features N x 64 x channels, any float type.
+
+        Raises:
+            ConfigurationError: the network was made for features of another shape.
+        """
+        expected = (self.shape.positions, self.shape.channels)
+        if features.shape[1:] != expected:
+            raise ConfigurationError(
+                f"The captioner was made for features of the shape {expected}, these have {features.shape[1:]}: its "
+                "card is wrong, or they are another extractor's."
+            )
         return Memory(*self._encoder(features.astype(np.float32, copy=False)))
 
     def step(

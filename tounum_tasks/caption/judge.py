@@ -31,6 +31,8 @@ SHARPNESS = 8.0
 a factor of e for every 1/8 by which its squared distance is larger (images are 1 from the mean at most, on average)."""
 
 COMPARED_AT_ONCE = 512
+WHOLE = "iu"
+"""Kinds of arrays that hold whole numbers."""
 
 PHRASES, ENDINGS = "phrases", "endings"
 RAREST = 3
@@ -96,15 +98,13 @@ class Judge:
                 raise ConfigurationError(
                     f"The captioner's judge: {name} has shape {arrays[name].shape}, expected {shape}."
                 )
-            if not np.isfinite(arrays[name]).all():
+            if not np.isfinite(arrays[name].astype(np.float32)).all():
                 raise ConfigurationError(f"The captioner's judge: {name} holds what is no number.")
         for name in (PHRASES, ENDINGS, "known/groups"):
             listed = arrays.get(name, np.empty(0, np.int32))
-            if listed.ndim != 1 or not ((listed >= 0) & (listed < count)).all():
+            if listed.ndim != 1 or listed.dtype.kind not in WHOLE or not ((listed >= 0) & (listed < count)).all():
                 raise ConfigurationError(f"The captioner's judge: {name} names groups that it does not list.")
-        self._rows = {
-            tuple(word for word in row if word != PAD): index for index, row in enumerate(arrays["groups"].tolist())
-        }
+        self._rows = _rows_of(arrays["groups"])
         self._rarity = arrays["rarity"].astype(np.float64).tolist()
         # One row of the kernel for each value, as all of them are read for each image.
         by_value = np.ascontiguousarray(arrays["image/kernel"].T, np.float32)
@@ -119,6 +119,11 @@ class Judge:
     def has_phrases(self) -> bool:
         """Whether it can make short captions."""
         return bool(self._phrases)
+
+    @property
+    def words(self) -> int:
+        """How many words a vocabulary must have at least, so that it knows all that are in the groups."""
+        return 1 + max((word for group in self._rows for word in group), default=0)
 
     @property
     def channels(self) -> int:
@@ -227,7 +232,7 @@ class _KnownImages:
         self._rows, self._weights = arrays["known/groups"], arrays["known/weights"]
         self._ends, self._count = arrays["known/ends"].tolist(), groups
         self._starts = [0, *self._ends[:-1]]
-        is_counted = all(arrays[name].dtype.kind in "iu" for name in ("known/ends", "known/groups"))
+        is_counted = arrays["known/ends"].dtype.kind in WHOLE
         is_whole = self._ends and self._ends[-1] == len(self._rows)
         if not (is_counted and is_whole) or any(map(operator.gt, self._starts, self._ends)):
             raise ConfigurationError("The captioner's judge: known/ends does not say which groups are of which image.")
@@ -249,6 +254,19 @@ class _KnownImages:
             of_image = slice(self._starts[number], self._ends[number])
             said[self._rows[of_image]] += share * self._weights[of_image]
         return np.asarray(np.einsum("k,kr->r", shares, self._levels[nearest] * self._scale), np.float32), said
+
+
+def _rows_of(groups: NDArray[Any]) -> dict[Group, int]:
+    """Where each group of words stands, by its word numbers.
+
+    Raises:
+        ConfigurationError: one is empty or stands there twice, or a word is none.
+    """
+    words = groups.tolist() if groups.dtype.kind in WHOLE else []
+    rows = {tuple(word for word in row if word != PAD): index for index, row in enumerate(words)}
+    if len(rows) < len(groups) or () in rows or min(map(min, rows), default=0) < 0:
+        raise ConfigurationError("The captioner's judge: groups are not groups of words, each of them once.")
+    return rows
 
 
 def pooled(features: NDArray[np.floating]) -> NDArray[np.float32]:

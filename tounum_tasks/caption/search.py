@@ -9,7 +9,7 @@ Captions that are finished are not computed any further, and what is found of an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -42,9 +42,21 @@ class Found(NamedTuple):
 
 
 def greedy_search(decoder: Decoder, features: NDArray[np.floating], *, max_words: int) -> list[Found]:
-    """Return for each image the caption that takes the likeliest word each time; features N x 64 x channels."""
+    """Return for each image the caption that takes the likeliest word each time; features N x 64 x channels.
+
+    Raises:
+        ConfigurationError: the network gives no numbers.
+    """
     every = np.arange(len(features))
-    return _say(decoder, features, every, max_words, lambda scores, step, rows: scores.argmax(axis=1))
+    found = _say(decoder, features, every, max_words, lambda scores, step, rows: scores.argmax(axis=1))
+    _require_numbers(np.isfinite(caption.log_probability) for caption in found)
+    return found
+
+
+def _require_numbers(are_found: Iterable[bool | np.bool_]) -> None:
+    """Raise ConfigurationError if one is not: what is no number is never the best of anything."""
+    if not all(are_found):
+        raise ConfigurationError("The captioner gives no numbers: its weights, or the features, hold what is none.")
 
 
 def sample(decoder: Decoder, features: NDArray[np.floating], uniform: Floats, *, temperature: float) -> list[Found]:
@@ -209,8 +221,7 @@ def beam_search(
     for row, image in enumerate(owners):  # at the greatest length
         merit = float(totals[row]) / float(max_words) ** length_power
         ended[image].append(_Ended(merit, float(totals[row]), max_words, row))
-    if not all(ended):
-        raise ConfigurationError("The captioner gives no numbers: its weights, or the features, hold what is none.")
+    _require_numbers(map(bool, ended))
     best_first = [sorted(found, key=lambda caption: -caption.merit)[:beam] for found in ended]
     return [[_trace(caption, history, preference) for caption in found] for found in best_first]
 

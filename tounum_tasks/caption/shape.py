@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 LARGEST = 1_000_000
+LONGEST_CAPTION = 1000
+"""Words that a captioner says at most, whatever it is told."""
+
+LOOKS_BY_WORD = "attention_word/kernel"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class NetworkShape:
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of all weights by name: ``layer/variable``, as Keras has them."""
         embedding, units, attention = self.embedding, self.units, self.attention
-        by_word = {"attention_word/kernel": (embedding, attention)} if self.looks_by_word else {}
+        by_word = {LOOKS_BY_WORD: (embedding, attention)} if self.looks_by_word else {}
         return by_word | {
             "encoder/kernel": (self.channels, embedding),
             "encoder/bias": (embedding,),

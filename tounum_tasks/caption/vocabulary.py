@@ -37,6 +37,11 @@ def _is_of_a_word(character: str) -> bool:
     return character.isalnum() or character in _JOINERS or unicodedata.category(character).startswith("M")
 
 
+def _is_one_word(text: str) -> bool:
+    """Whether a caption can hold it: neither empty nor with a blank, and no half of a character, as JSON allows it."""
+    return text.split() == [text] and text.encode(errors="ignore").decode() == text
+
+
 class Vocabulary:
     """Words and their numbers; 0 to 3 are ``<pad>``, ``<start>``, ``<end>`` and ``<unk>``."""
 
@@ -78,10 +83,13 @@ class Vocabulary:
         """
         try:
             words = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(f"Cannot read the vocabulary {path}: {error}") from error
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ConfigurationError(f"The vocabulary {path} is not a list of words.")
+        strange = next((word for word in words if not _is_one_word(word)), None)
+        if strange is not None:
+            raise ConfigurationError(f"The vocabulary {path} holds {json.dumps(strange)}, which is no word.")
         return cls(words)
 
     def save(self, path: Path) -> None:
