@@ -21,6 +21,7 @@ from tounum_tasks.models.card import write_card
 from tounum_tasks.sample.photos import photographs
 from tounum_tasks.training.confidence import fit_confidence
 
+HUGE = '{"greedy": {"weights": [0, 0, 0, 0, 0, 0], "bias": 1' + "0" * 400 + "}}"
 SIMPLE = Confidence((0.0, 0.1, 0.0, 0.0, 0.0, 0.0), 0.5)
 
 
@@ -97,6 +98,20 @@ def test_evidence_that_is_always_the_same_says_nothing():
     assert told["rank_correlation"] > 0.3
 
 
+def test_captions_that_are_all_alike_are_not_told_apart():
+    found, quality = drawn(120, seed=4)
+    same, alone = list(range(119)), [119]
+    _, told = fit_confidence(found, [0] * len(found), [0.0] * len(found))
+    assert (told["rank_correlation"], told["better_half"]) == (None, 0)
+    _, told = fit_confidence(found, [0] * len(found), quality, [same, alone])
+    assert (told["data_set_2"]["rank_correlation"], told["data_set_2"]["better_half"]) == (None, None)
+
+
+def test_a_card_is_json_whatever_was_measured(tmp_path):
+    write_card(tmp_path, name="captioner", version="v1", metrics={"dev": [{"cider": float("nan")}, float("inf")]})
+    assert json.loads((tmp_path / "model.json").read_text())["metrics"] == {"dev": [{"cider": None}, None]}
+
+
 @given(st.floats(-1e6, 1e6), st.floats(-5, 5))
 def test_a_confidence_lies_between_nothing_and_all(weight, bias):
     found = candidates([-3.0], [[4, 5]], [0.5])
@@ -124,7 +139,7 @@ def test_a_stored_captioner_keeps_its_confidence(tmp_path):
     assert Captioner.load(tmp_path, extractor_digest="e" * 64).caption(features(1))[0].confidence is not None
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"greedy": {"weights": [1], "bias": 0}}'])
+@pytest.mark.parametrize("content", ["{", "{}", '{"greedy": {"weights": [1], "bias": 0}}', "[" * 100_000, HUGE])
 def test_a_damaged_file_is_refused_by_name(tmp_path, content):
     save(tmp_path / "confidence.json", {GREEDY: SIMPLE, BEAM: SIMPLE})
     assert load(tmp_path / "confidence.json") == {GREEDY: SIMPLE, BEAM: SIMPLE}

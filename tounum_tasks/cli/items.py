@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault, ErrorCode, FailureRateExceeded, ItemError
+from tounum_tasks.files import finite
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.limits import ImageLimits
 from tounum_tasks.images.pages import inspect
@@ -27,6 +28,7 @@ from tounum_tasks.settings import Settings
 from tounum_tasks.visible import display_name
 
 PROGRESS_SECONDS = 5.0
+WIDEST_BEAM = 20
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help="write JSON Lines, one object per item; - is standard output, and nothing else"
     )
+
+
+def beam_width(text: str) -> int:
+    """Return the width of a beam, as argparse wants it.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= WIDEST_BEAM):
+        raise argparse.ArgumentTypeError(f"a beam is 1 to {WIDEST_BEAM} wide, not {text!r}")
+    return int(text)
 
 
 def limits_of(settings: Settings) -> ImageLimits:
@@ -142,12 +155,12 @@ def row(path: Path, page: int, error: ItemError | None = None, **found: Any) -> 
 
 
 def write_json(destination: str, content: dict[str, Any]) -> None:
-    """Write one JSON object to a file, or to standard output for ``-``.
+    """Write one JSON object to a file, or to standard output for ``-``; what is no number becomes null.
 
     Raises:
         ConfigurationError: the file cannot be written.
     """
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if destination == "-":
         sys.stdout.write(text)
         return

@@ -1,12 +1,12 @@
 """JSON Lines, as the commands write them: one object a line, to a file or to standard output."""
 
 import json
-import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.files import finite
 from tounum_tasks.visible import one_line
 
 
@@ -31,15 +31,7 @@ def write_json(values: Iterable[dict], target: str) -> None:
 
 
 def _line(value: dict) -> str:
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False)
     if one_line(text) == text:
         return text
     return "".join(character if one_line(character) == character else json.dumps(character)[1:-1] for character in text)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

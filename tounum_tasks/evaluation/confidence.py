@@ -22,14 +22,15 @@ def told_apart(estimated: NDArray[np.float64], quality: NDArray[np.float64]) -> 
 
     Returns:
         ``rank_correlation`` (Spearman) of both, None where all estimates or all captions are alike, and
-        ``better_half`` and ``other_half``, the mean CIDEr of the captions by their estimates.
+        ``better_half`` and ``other_half``, the mean CIDEr of the captions by their estimates; of one caption there is no
+        better half.
     """
     is_known = np.ptp(estimated) > 0 and np.ptp(quality) > 0
     order = np.argsort(-estimated, kind="stable")
     half = len(order) // 2
     return {
         "rank_correlation": round(float(spearmanr(estimated, quality).statistic), 4) if is_known else None,
-        "better_half": round(float(quality[order[:half]].mean()), 4),
+        "better_half": round(float(quality[order[:half]].mean()), 4) if half else None,
         "other_half": round(float(quality[order[half:]].mean()), 4),
     }
 

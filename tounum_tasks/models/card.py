@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from tounum_tasks import __version__
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.files import write_json
+from tounum_tasks.files import finite, write_json
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.visible import display_name
 
@@ -110,7 +110,8 @@ def write_card(folder: Path, *, name: str, version: str, **described: Any) -> Mo
     """Describes the files that lie in a folder; the card is written last, which makes the version complete.
 
     Args:
-        described: the fields of :class:`ModelCard` that cannot be seen from the files.
+        described: the fields of :class:`ModelCard` that cannot be seen from the files. Figures that are no numbers
+            become null.
     """
     files = {
         path.name: FileEntry(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), bytes=path.stat().st_size)
@@ -118,7 +119,7 @@ def write_card(folder: Path, *, name: str, version: str, **described: Any) -> Mo
         if path.name != CARD_FILE
     }
     described.setdefault("code_version", __version__)
-    card = ModelCard(name=name, version=version, files=files, digest=digest_of(files), **described)
+    card = ModelCard(name=name, version=version, files=files, digest=digest_of(files), **finite(described))
     write_json(folder / CARD_FILE, card.model_dump())
     return card
 
