@@ -147,3 +147,14 @@ def test_a_pipe_or_too_large_a_file_is_one_item_with_its_reason(folder):
     os.mkfifo(folder / "pipe.png")
     errors = [item.error for item in read_items([folder / "pipe.png", folder / "c.png"], ImageLimits(), 10)]
     assert [error.code for error in errors if error] == ["unsupported", "file_too_large"]
+
+
+@pytest.mark.parametrize("command", ["caption", "evaluate captioner --json x --data"])
+@pytest.mark.parametrize("width", ["0", "-1", "21", "2.5", "wide", "3" * 5000])
+def test_a_beam_that_cannot_be_is_told_by_what_it_can_be(folder, capsys, command, width):
+    from tounum_tasks.cli.main import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main([*command.split(), str(folder), "--beam", width])
+    assert stopped.value.code == 2
+    assert "argument --beam: a beam is 1 to 20 wide, not" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from tounum_tasks.cli.items import (
     FileItem,
     ItemWriter,
     add_arguments,
+    beam_width,
     find_files,
     limits_of,
     read_items,
@@ -45,18 +46,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         description="Classifies images and captions those that are photographs.",
     )
     add_arguments(parser)
-    parser.add_argument("--beam", type=_beam, metavar="N", help="beam width, 1 is greedy search (TOUNUM_BEAM, 3)")
+    parser.add_argument("--beam", type=beam_width, metavar="N", help="beam width, 1 is greedy search (TOUNUM_BEAM, 3)")
     parser.add_argument("--caption-all", action="store_true", help="caption what is no photograph, too")
     parser.add_argument("--captioner", metavar="VERSION", help="default: production")
     add_model_arguments(parser)
     parser.set_defaults(run=run)
-
-
-def _beam(text: str) -> int:
-    width = int(text)
-    if not 1 <= width <= 20:
-        raise argparse.ArgumentTypeError("a beam is 1 to 20 wide")
-    return width
 
 
 def run(arguments: argparse.Namespace) -> int:

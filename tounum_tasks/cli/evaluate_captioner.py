@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tounum_tasks.cli.items import write_json
+from tounum_tasks.cli.items import beam_width, write_json
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.settings import load_settings
 
@@ -37,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--html", metavar="FILE", help="page with the figures and the best and worst captions (or a folder for it)"
     )
     parser.add_argument("--split", default="dev", choices=["train", "dev", "test"], help="default: dev")
-    parser.add_argument("--beam", type=int, nargs="+", default=[1, 3], metavar="N", help="widths (default: 1 3)")
+    parser.add_argument("--beam", type=beam_width, nargs="+", default=[1, 3], metavar="N", help="widths (default: 1 3)")
     parser.add_argument("--limit", type=int, metavar="N", help="use only so many images")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what --limit takes")
     parser.add_argument(
@@ -86,7 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     log.info("captioner %s on %d images", chosen.version, len(images))
     features = extract_features(Extractor.load(partner.folder), [image.path for image in images])
     figures, captions = evaluate(
-        captioner, images, features, beams=arguments.beam, tokenizer=tokenizer, with_meteor=arguments.meteor
+        captioner,
+        images,
+        features,
+        beams=arguments.beam,
+        tokenizer=tokenizer,
+        with_meteor=arguments.meteor,
     )
     references = [image.captions for image in images]
     ciders = {

@@ -107,6 +107,7 @@ def evaluate(
     Returns:
         figures by ``greedy`` or ``beam_N`` (with captions per second, features given), and the captions by beam width.
     """
+    beams = list(dict.fromkeys(beams))
     captions: dict[int, list[Caption]] = {beam: [] for beam in beams}
     seconds = dict.fromkeys(beams, 0.0)
     for batch in features:
