@@ -142,6 +142,7 @@ def test_version_looks_at_the_layers_that_it_was_trained_with(
         ("scores/bias", np.zeros(4, np.float16), "has shape"),
         ("temperature", None, "temperature"),
         ("temperature", np.array([0.0], np.float32), "temperature"),
+        ("temperature", np.ones(2, np.float32), "temperature"),
     ],
 )
 def test_incomplete_weights_are_refused(name: str, array: np.ndarray | None, message: str) -> None:
@@ -156,6 +157,21 @@ def test_incomplete_weights_are_refused(name: str, array: np.ndarray | None, mes
 def test_unknown_architecture_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="Unknown classifier architecture"):
         Classifier({}, architecture="transformer", digest="", precision="float32")
+
+
+def test_version_whose_last_layer_has_another_shape_is_refused(tmp_path: Path) -> None:
+    weights = read_safetensors(max(STARTERS.glob("classifier/*")) / "weights.safetensors")
+    write_safetensors(tmp_path / "weights.safetensors", weights | {"scores/kernel": weights["scores/kernel"][:, 0]})
+    write_card(tmp_path, name="classifier", version="1")
+    with pytest.raises(ConfigurationError, match=r"scores/kernel has shape \(7296,\)"):
+        Classifier.load(tmp_path)
+
+
+def test_version_that_gives_no_numbers_classifies_nothing(images: np.ndarray) -> None:
+    weights = notebook_weights() | {"scores/bias": np.full(5, 3e38, np.float32), "temperature": np.array([1e-3])}
+    classifier = Classifier(weights, architecture="notebook", digest="", precision="float32")
+    with pytest.raises(ConfigurationError, match="The classifier gives no numbers"):
+        classifier.predict(images)
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ class Classifier:
             lambda: _reference(weights, architecture, precision),
             precision=precision,
         )
-        if TEMPERATURE not in weights or not float(weights[TEMPERATURE].item()) > 0:
-            raise ConfigurationError("The classifier's weights lack a positive temperature.")
-        self._temperature = float(weights[TEMPERATURE].item())
+        self._temperature = temperature_of(weights)
 
     @classmethod
     def load(cls, folder: Path, *, precision: Precision | None = None) -> Classifier:
@@ -83,13 +81,31 @@ class Classifier:
         """Scores (calibrated logits) of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5 or 6.
 
         A sixth says that an image is of none of the classes.
+
+        Raises:
+            ConfigurationError: the network gives no numbers.
         """
-        scores = self._network.each(resize_inputs(inputs, self.architecture))
-        return np.array(scores, np.float32).reshape(-1, outputs(self.architecture)) / np.float32(self._temperature)
+        scores = np.array(self._network.each(resize_inputs(inputs, self.architecture)), np.float32)
+        scores = scores.reshape(-1, outputs(self.architecture)) / np.float32(self._temperature)
+        if not np.isfinite(scores).all():
+            raise ConfigurationError("The classifier gives no numbers: its weights are too large; train it again.")
+        return scores
 
     def predict(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities of images: uint8 N x 299 x 299 x 3 (RGB) -> float32 N x 5, in the order of ``CLASSES``."""
         return class_probabilities(self.scores(inputs)).astype(np.float32)
+
+
+def temperature_of(weights: Mapping[str, NDArray[Any]]) -> float:
+    """The number among the weights by which scores are divided.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    temperature = weights.get(TEMPERATURE, np.zeros(1))
+    if temperature.size != 1 or not float(temperature.item()) > 0:
+        raise ConfigurationError("The classifier's weights lack a positive temperature.")
+    return float(temperature.item())
 
 
 def _reference(

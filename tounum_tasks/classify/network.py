@@ -121,7 +121,8 @@ def architecture_of(weights: Mapping[str, Any]) -> str:
         return "notebook"
     if LAST_OF_MIXED8 in weights:
         return "inception-mixed8"
-    rows, columns = np.shape(weights.get("scores/kernel", np.zeros((0, 0))))
+    kernel = np.shape(weights.get("scores/kernel", ()))
+    rows, columns = kernel if len(kernel) == 2 else (0, 0)
     for known, doubting in DOUBTING.items():
         if rows == width(known):
             return doubting if columns > len(CLASSES) else known
