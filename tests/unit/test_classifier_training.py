@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tounum_tasks.classify import graph
 from tounum_tasks.classify.classifier import Classifier, softmax
 from tounum_tasks.classify.labels import CLASSES
-from tounum_tasks.classify.network import DOUBTING, RANGES, TAPS, build_network, get_weights, set_weights
+from tounum_tasks.classify.network import DOUBTING, RANGES, TAPS, build_network, get_weights, set_weights, weight_shapes
 from tounum_tasks.cli import train_classifier
+from tounum_tasks.cli.main import main
 from tounum_tasks.cli.train_classifier import training_of
 from tounum_tasks.datasets.classes import LABELS, balanced_weights, data_fingerprint, load, read_class_folders, split
 from tounum_tasks.errors import ConfigurationError
@@ -231,6 +232,30 @@ def test_a_head_of_roots_is_averaged_with_one_that_knows_none() -> None:
     np.testing.assert_allclose(new.scores(features), fourth @ of_values.kernel + of_values.bias, atol=1e-5)
     expected = (new.scores(features) + old.scores(features[:, :2])) / 2
     np.testing.assert_allclose(new.averaged_with(old).scores(features), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("other", ["inception-mixed8", "notebook", "head alone", "no head", "kernel of one column"])
+def test_a_version_whose_head_reads_something_else_is_not_averaged_with(
+    data: Path, tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    starter = read_safetensors(max(STARTERS.glob("classifier/*")) / "weights.safetensors")
+    shapes = weight_shapes("notebook" if other == "notebook" else "inception-mixed8")
+    weights = {name: np.zeros(shape, np.float16) for name, shape in shapes.items()} | {"temperature": np.ones(1)}
+    if other == "inception-mixed8":  # up to mixed5 it is the same network
+        weights |= {name: array for name, array in starter.items() if name.startswith("conv") and name in weights}
+    elif other == "head alone":
+        weights = {name: array for name, array in starter.items() if not name.startswith("conv")}
+    elif other == "no head":
+        weights = {name: array for name, array in starter.items() if name.startswith("conv")}
+    elif other == "kernel of one column":
+        weights = starter | {"scores/kernel": starter["scores/kernel"][:, :1]}
+    write_safetensors(tmp_path / "other.safetensors", weights)
+    few = ["--limit-per-source", "2", "--renderings", "0", "--unknown", "0", "--passes", "0"]
+    command = ["train", "classifier", "--data", str(data), *few, "--out", str(tmp_path / "out")]
+    assert main([*command, "--average-with", str(tmp_path / "other.safetensors")]) == 2
+    error = capsys.readouterr().err
+    assert "its head reads other features" in error or "classifier's" in error
+    assert "Traceback" not in error
 
 
 def test_scatter_is_that_of_the_means_of_sources_within_their_class() -> None:

@@ -30,7 +30,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tounum_tasks.classify.classifier import TEMPERATURE, class_probabilities, resize_inputs, softmax
+from tounum_tasks.classify.classifier import (
+    TEMPERATURE,
+    class_probabilities,
+    resize_inputs,
+    softmax,
+    temperature_of,
+)
 from tounum_tasks.classify.labels import CLASSES, PHOTO, UNKNOWN
 from tounum_tasks.classify.network import (
     CHANNELS,
@@ -43,6 +49,7 @@ from tounum_tasks.classify.network import (
     build_network,
     get_weights,
     set_weights,
+    weight_shapes,
 )
 from tounum_tasks.datasets.classes import LABELS, Example, balanced_weights, data_fingerprint, split
 from tounum_tasks.datasets.lots import hashes_of_files
@@ -387,6 +394,7 @@ def train(
     metrics, learnt, ranges = dict[str, Any](), None, dict[str, NDArray[np.float16]]()
     if recipe.architecture in WITH_SPREAD:
         layers = _layers(initial)
+        older = None if average_with is None else _head_on_the_same(layers, average_with)
         ranges = _ranges(layers, training, recipe)
         features, examples = prepare_features(examples, layers, recipe, out, ranges=ranges.get(RANGES))
         is_validation = np.isin(np.arange(len(examples)), _positions(validation, examples))
@@ -394,7 +402,6 @@ def train(
         temperature = None
         if validate_sources:
             metrics["leave_one_source_out"], temperature = _validate_sources(features, examples, recipe, out)
-        older = None if average_with is None else _head_on_the_same(layers, average_with)
         learnt = _train_head(features, is_validation, training, validation, layers, recipe, temperature, older)
     sources = _sources(examples)
     log.info("%d training and %d validation images of %d sources", len(training), len(validation), len(sources))
@@ -521,13 +528,18 @@ def _head_on_the_same(layers: Mapping[str, NDArray[Any]], weights: Mapping[str, 
     """The head of another version.
 
     Raises:
-        ConfigurationError: its layers are others, so the heads do not read the same.
+        ConfigurationError: its layers are others, so the heads do not read the same; or it has no head.
     """
-    stored = _rounded(layers)
-    if any(name not in weights or not np.array_equal(weights[name], array) for name, array in stored.items()):
-        raise ConfigurationError("The version to average with has other layers: its head reads other features.")
+    architecture, stored = architecture_of(weights), _rounded(layers)
+    is_alike = all(name in weights and np.array_equal(weights[name], array) for name, array in stored.items())
+    if TAPS_OF.get(architecture) != TAPS or not is_alike:
+        raise ConfigurationError(
+            "The version of --average-with has other layers, or looks at other ones: its head reads other features. "
+            "Give one that was trained from the same --initial."
+        )
+    check_weights(weights, weight_shapes(architecture), model="classifier")
     head = LinearHead(weights["scores/kernel"].astype(np.float32), weights["scores/bias"].astype(np.float32))
-    return head.divided_by(float(weights[TEMPERATURE][0]))
+    return head.divided_by(temperature_of(weights))
 
 
 def _layers(initial: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
