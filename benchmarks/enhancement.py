@@ -51,7 +51,7 @@ def main() -> None:
         if not number:
             for method in arguments.methods:
                 treat(degraded(clean, "noise 25", 0), method)  # the first call of some loads libraries
-        rows += treat_all(file.stem, clean, number, kinds=arguments.degradations, methods=arguments.methods)
+        rows += treat_all(str(file), clean, number, kinds=arguments.degradations, methods=arguments.methods)
         print(f"\r{number + 1} of {len(files)} pictures", end="", file=sys.stderr)
     print(file=sys.stderr)
     if arguments.json:

@@ -9,7 +9,7 @@ import skimage.data
 
 from tests.unit.degraded import psnr
 from tounum_tasks.cli.main import main
-from tounum_tasks.datasets.pictures import Source, drawn_pages, load_pictures, patch_of
+from tounum_tasks.datasets.pictures import Source, drawn_pages, load_pictures, patch_of, read_stems
 from tounum_tasks.evaluation.restorer import DEGRADATIONS, DEGRADED, degraded
 from tounum_tasks.models.card import read_version
 from tounum_tasks.models.weights import read_safetensors
@@ -130,6 +130,9 @@ def test_the_command_trains_and_goes_on_after_an_interruption(folder, tmp_path, 
         (["--data", "nowhere"], "expected an existing folder"),
         (["--data", "{folder}=none"], "expected an existing folder"),
         (["--data", "{folder}=0"], "with a share above 0"),
+        (["--data", "{folder}=inf"], "with a share above 0"),
+        (["--data", "{folder}", "--seed", "-1"], "--seed -1: give a whole number from 0"),
+        (["--data", "{folder}", "--validate-on", "{names}"], "names no picture of --data: give names without folder"),
         (["--data", "{folder}/deep", "--patch", "400"], "holds no images of at least 432 pixels"),
         (["--data", "{folder}", "--patch", "50"], "give a multiple of 4"),
         (["--data", "{folder}", "--steps", "0"], "--steps 0: give a whole number from 1 on"),
@@ -141,6 +144,48 @@ def test_the_command_trains_and_goes_on_after_an_interruption(folder, tmp_path, 
 )
 def test_wrong_usage_is_one_sentence(folder, tmp_path, capsys, arguments, sentence):
     (tmp_path / "empty").mkdir()
-    filled = [text.format(folder=folder, empty=tmp_path / "empty") for text in arguments]
+    (tmp_path / "names.txt").write_text("cat.png\n")
+    places = {"folder": folder, "empty": tmp_path / "empty", "names": tmp_path / "names.txt"}
+    filled = [text.format(**places) for text in arguments]
     assert main(["train", "restorer", *filled, "--out", str(tmp_path / "out")]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """Pictures of the same name in two folders: a photograph and a blank page."""
+    for folder, rgb in (("photos", skimage.data.chelsea()[:64, 60:124]), ("blank", np.zeros((64, 64, 3), np.uint8))):
+        (tmp_path / "pages" / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "pages" / folder / "0001.png"), rgb[..., ::-1])
+    return tmp_path / "pages"
+
+
+def test_pictures_of_the_same_name_are_each_compared_with_themselves(pages, tmp_path):
+    assert main(["evaluate", "restorer", "--data", str(pages), "--json", str(tmp_path / "both.json")]) == 0
+    untouched = json.loads((tmp_path / "both.json").read_text())["methods"]["untouched"]
+    assert [untouched[kind]["pictures"] for kind in DEGRADED] == [2] * 6
+    assert {untouched[kind][count] for kind in DEGRADED for count in ("worse", "better")} == {0}
+
+
+def test_a_blank_page_can_be_measured(pages, tmp_path):
+    assert main(["evaluate", "restorer", "--data", str(pages / "blank"), "--json", str(tmp_path / "out.json")]) == 0
+    untouched = json.loads((tmp_path / "out.json").read_text())["methods"]["untouched"]
+    assert untouched["blur 1"]["psnr"] is None and untouched["mean of the six"]["psnr"] > 0
+
+
+def test_a_picture_that_is_too_small_is_named(pages, tmp_path, capsys):
+    cv2.imwrite(str(pages / "dot.png"), np.zeros((5, 90, 3), np.uint8))
+    assert main(["evaluate", "restorer", "--data", str(pages), "--json", str(tmp_path / "out.json")]) == 2
+    assert "dot.png is 90 x 5 pixels: take it out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_no_pictures_cannot_be_measured(pages, tmp_path, capsys, limit):
+    command = ["evaluate", "restorer", "--data", str(pages), "--json", str(tmp_path / "out.json"), "--limit", limit]
+    assert main(command) == 2
+    assert f"--limit {limit}: give a whole number from 1 on" in capsys.readouterr().err
+
+
+def test_a_name_that_is_kept_back_may_hold_blanks(tmp_path):
+    (tmp_path / "names.txt").write_text("box 17 page 3\n\n cat \n")
+    assert read_stems(tmp_path / "names.txt") == {"box 17 page 3", "cat"}

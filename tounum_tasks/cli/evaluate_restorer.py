@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.evaluation.restorer import summary, treat_all
     from tounum_tasks.steps.pins import auto_engine
 
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ConfigurationError(f"--limit {arguments.limit}: give a whole number from 1 on.")
     files = files_of(Source(arguments.data))
     if arguments.names:
         wanted = read_stems(arguments.names)
@@ -43,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     version, engine = auto_engine(settings)
     rows = []
     for number, path in enumerate(files[: arguments.limit]):
-        rows += treat_all(path.stem, load_picture(path), number, methods=("untouched", "auto"), engine=engine)
+        rows += treat_all(str(path), load_picture(path), number, methods=("untouched", "auto"), engine=engine)
         log.info("%d of %d pictures", number + 1, len(files[: arguments.limit]))
     measures = {"restorer": {"version": version.version, "digest": version.digest}, "methods": summary(rows)}
     write_json(arguments.json, measures)

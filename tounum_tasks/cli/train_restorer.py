@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
     reduced = [_source(text, reduced=True) for text in arguments.reduced]
     kept_back = read_stems(arguments.validate_on) if arguments.validate_on else set()
     validation = _validation_pairs(sources, kept_back)
+    if arguments.validate_on and not validation:
+        raise ConfigurationError(
+            f"{arguments.validate_on} names no picture of --data: give names without folder and ending, one a line."
+        )
     pictures = load_pictures(
         [*sources, *reduced],
         smallest_side=recipe.patch + 2 * MARGIN,
@@ -134,7 +139,7 @@ def _source(text: str, *, reduced: bool) -> "Source":
         source = Source(Path(folder), float(share), reduced) if separator else Source(Path(text), reduced=reduced)
     except ValueError:
         source = Source(Path(text), reduced=reduced)
-    if not source.folder.is_dir() or not source.share > 0:
+    if not source.folder.is_dir() or not 0 < source.share < math.inf:
         raise ConfigurationError(f"{text}: expected an existing folder, or FOLDER=SHARE with a share above 0.")
     return source
 

@@ -76,9 +76,10 @@ def read_stems(file: Path) -> set[str]:
         ConfigurationError: it cannot be read.
     """
     try:
-        return set(file.read_text(encoding="utf-8").split())
+        lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read as text; expected one name a line.") from error
+    return {line.strip() for line in lines} - {""}
 
 
 def load_picture(path: Path, *, reduced: bool = False) -> NDArray[np.uint8]:
@@ -89,7 +90,7 @@ def load_picture(path: Path, *, reduced: bool = False) -> NDArray[np.uint8]:
     """
     try:
         rgb = decode(path.read_bytes()).rgb
-    except ItemError as error:
+    except (OSError, ItemError) as error:
         raise ConfigurationError(f"Cannot read the picture {path}: {error}") from error
     if not reduced:
         return rgb

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from skimage.restoration import denoise_wavelet
 
+from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.quality.metrics import measure
 from tounum_tasks.restore.engine import Engine
 from tounum_tasks.restore.enhance import AUTO_ENGINE, Enhancement, enhance
@@ -22,6 +23,9 @@ DEGRADED = ("noise 10", "noise 25", "blur 1", "blur 1.6", "blur1.2+n5", "jpeg 30
 """Degradations of which the mean is judged."""
 
 DEGRADATIONS = ("clean", *DEGRADED, "grey noise 10", "camera")
+
+SMALLEST_SIDE = 7
+"""Pixels of a picture of which structural similarity can be told."""
 
 BLURS = {"blur 1": 1.0, "blur 1.6": 1.6, "blur1.2+n5": 1.2}
 """Standard deviation of the Gaussian blur in pixels."""
@@ -90,7 +94,7 @@ class Treated:
     """What a method made of one degraded picture.
 
     Attributes:
-        image: name of the picture.
+        image: name of the picture, unlike that of any other.
         degradation: one of ``DEGRADATIONS``.
         method: one of ``METHODS``.
         psnr: dB against the clean picture; infinite where nothing differs.
@@ -143,7 +147,16 @@ def treat_all(
     methods: Sequence[str] = METHODS,
     engine: Engine = AUTO_ENGINE,
 ) -> list[Treated]:
-    """Degrade a clean picture in every way and let every method restore it; ``number`` seeds the noise."""
+    """Degrade a clean picture in every way and let every method restore it; ``number`` seeds the noise.
+
+    Raises:
+        ConfigurationError: the picture is too small to be measured on.
+    """
+    if min(clean.shape[:2]) < SMALLEST_SIDE:
+        raise ConfigurationError(
+            f"{name} is {clean.shape[1]} x {clean.shape[0]} pixels: take it out, for what a picture of less than "
+            f"{SMALLEST_SIDE} pixels a side looks like cannot be measured."
+        )
     rows = []
     for kind in kinds:
         given = degraded(clean, kind, number)
@@ -169,7 +182,8 @@ def treat_all(
 def summary(rows: Sequence[Treated]) -> dict[str, Any]:
     """Means over the pictures, ready for JSON: by method and degradation, and over ``DEGRADED`` where all are there.
 
-    PSNR is that of the mean over the pictures that differ from the clean one; null where none does. Of method ``auto``
+    PSNR is that of the mean over the pictures that differ from the clean one; null where none does, which counts
+    in no mean. Of method ``auto``
     also how many pictures it touched, made worse than untouched, and reverted. ``megapixels_per_second`` is per core.
     """
     methods: dict[str, Any] = {}
@@ -195,8 +209,9 @@ def summary(rows: Sequence[Treated]) -> dict[str, Any]:
                 by_kind[kind]["better"] = sum(row.psnr > other.psnr for row, other in pairs)
         if set(DEGRADED) <= set(by_kind):
             parts = [by_kind[kind] for kind in DEGRADED]
+            known = [part["psnr"] for part in parts if part["psnr"] is not None]  # blur changes no blank picture
             by_kind["mean of the six"] = {
-                "psnr": round(float(np.mean([part["psnr"] for part in parts])), 2),
+                "psnr": round(float(np.mean(known)), 2),
                 "ssim": round(float(np.mean([part["ssim"] for part in parts])), 4),
             }
         methods[method] = by_kind

@@ -149,7 +149,7 @@ class RestorerTraining:
         for name, folder in (("production", production.folder), ("candidate", candidate_folder(plan, settings))):
             engine, rows = AutoEngine(lambda folder=folder: Restorer.load(folder)), []  # type: ignore[misc]
             for number, path in enumerate(chosen):
-                rows += treat_all(path.name, load_picture(path), number, methods=("untouched", "auto"), engine=engine)
+                rows += treat_all(str(path), load_picture(path), number, methods=("untouched", "auto"), engine=engine)
                 log.info("%s: %d of %d pictures", name, number + 1, len(chosen))
             figures[name] = summary(rows)
         return {"measured_on": len(chosen), "figures": figures}

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tounum_tasks.errors import ConfigurationError
+
 OPTION = "option"
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,9 @@ def options_of(settings: type) -> Iterator[Option]:
         if described := one.metadata.get(OPTION):
             flag = described["flag"] or f"--{one.name.replace('_', '-')}"
             yield Option(one.name, one.default, **{**described, "flag": flag})
+
+
+def require_seed(seed: int) -> None:
+    """Raise ConfigurationError if nothing can be drawn with a seed."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ConfigurationError(f"--seed {seed}: give a whole number from 0 to {LARGEST_SEED:,}.")

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.training.options import option
+from tounum_tasks.training.options import option, require_seed
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Recipe:
     seed: int = option(0, "of drawing and degrading", metavar="N")
 
     def __post_init__(self) -> None:
+        require_seed(self.seed)
         for name in ("steps", "batch_size", "checkpoint_steps"):
             if getattr(self, name) < 1:
                 option = f"--{name.replace('_', '-')}"
