@@ -68,3 +68,30 @@ def test_data_without_a_class_is_one_clear_line(colours: Path, capsys: pytest.Ca
         path.unlink()
     assert main(["evaluate", "classifier", "--data", str(colours), "--json", str(colours / "x.json")]) == 2
     assert "no images of class Sketch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+@pytest.mark.parametrize("command", [["train", "classifier"], ["evaluate", "classifier", "--json", "-"]])
+def test_no_images_of_each_source_are_too_few(
+    colours: Path, command: list[str], limit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--data", str(colours), "--limit-per-source", limit]) == 2
+    assert f"{limit} images of each source are too few: the limit must be at least 1" in capsys.readouterr().err
+
+
+def test_a_link_to_nowhere_among_the_images_is_named(colours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (colours / "Photo" / "lost.jpg").symlink_to(colours / "gone.jpg")
+    assert main(["evaluate", "classifier", "--data", str(colours), "--json", "-"]) == 2
+    error = capsys.readouterr().err
+    assert "lost.jpg" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [("Photo/donor", "There is no source Photo/donor to leave out"), ("Photo/.", "no images of class Photo")],
+)
+def test_a_source_that_cannot_be_left_out_is_told(
+    colours: Path, source: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "classifier", "--data", str(colours), "--leave-out", source]) == 2
+    assert sentence in capsys.readouterr().err

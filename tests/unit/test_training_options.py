@@ -2,12 +2,14 @@
 
 import argparse
 import re
+from typing import Any
 
 import pytest
 
 from tounum_tasks.cli import train_captioner, train_classifier, train_restorer
 from tounum_tasks.cli.main import main
 from tounum_tasks.cli.training_options import settings_given
+from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.training import captioner_settings, classifier_recipe, restorer_recipe
 from tounum_tasks.training.options import options_of
 
@@ -74,6 +76,9 @@ def test_an_option_sets_its_field(model: str, typed: str, field: str, value: obj
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
+        ("--seed -1", "--seed -1: give a whole number from 0 to 4,294,967,295."),
+        ("--vocabulary-size 4", "--vocabulary-size 4: give at least 5"),
+        ("--max-words 1001", "--max-words 1001: at most 1000."),
         ("--windows 1000", "--windows 1000: at most"),
         ("--batch-images 0", "Passes, words, windows, images of a word and batches must be positive numbers."),
         ("--max-words 0", "Passes, words, windows, images of a word and batches must be positive numbers."),
@@ -86,6 +91,36 @@ def test_values_with_which_nothing_can_be_learnt_are_told(
 ) -> None:
     assert main(["train", "captioner", "--data", str(tmp_path), *typed.split()]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"seed": -1}, "--seed -1: give a whole number from 0"),
+        ({"seed": 2**32}, "--seed 4294967296: give a whole number from 0"),
+        ({"views": 0}, "--views 0: give a whole number from 1 on"),
+        ({"patience": 0}, "--patience 0: give a whole number from 1 on"),
+        ({"renderings": -1}, "--renderings -1: give a whole number from 0 on"),
+        ({"unknown": -1}, "--unknown -1: give a whole number from 0 on"),
+        ({"l2": -1.0}, "--l2 -1.0: give a number from 0 on"),
+        ({"passes": float("nan")}, "--passes nan: give a number from 0 on"),
+        ({"learning_rate": 0.0}, "--learning-rate 0.0: give a number above 0"),
+        ({"photo_cost": float("inf")}, "--photo-cost inf: give a number"),
+        ({"architecture": "notebook", "passes": 0}, "--passes 0 trains the last layer alone"),
+    ],
+)
+def test_a_recipe_with_which_no_classifier_can_be_trained_is_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        classifier_recipe.Recipe(**changes)
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("option", ["--average-with=production", "--int8", "--leave-one-source-out"])
+def test_what_a_network_does_not_know_is_not_passed_over(
+    option: str, tmp_path: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "classifier", "--data", str(tmp_path), "--architecture", "notebook", option]) == 2
+    assert "leave it out with --architecture notebook" in capsys.readouterr().err
 
 
 def _parsed(model: str, *typed: str) -> argparse.Namespace:

@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tounum_tasks.training.classifier import train
     from tounum_tasks.training.ranges import add_ranges
 
+    _check_together(arguments)
     examples, initial, recipe = training_of(arguments)
     if arguments.ranges_of:
         card = add_ranges(arguments.ranges_of, examples, recipe, arguments.out, version=arguments.version)
@@ -106,6 +107,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_together(arguments: argparse.Namespace) -> None:
+    """Checks what the options are to each other.
+
+    Raises:
+        ConfigurationError: one of them would be passed over.
+    """
+    for option in ("average_with", "leave_one_source_out", "int8"):
+        if arguments.architecture == "notebook" and getattr(arguments, option):
+            raise ConfigurationError(
+                f"--{option.replace('_', '-')} is about the layers of InceptionV3: leave it out with --architecture "
+                "notebook."
+            )
+
+
 def training_of(arguments: argparse.Namespace) -> "tuple[list[Example], dict[str, NDArray[Any]], Recipe]":
     """What the arguments say: images, the weights that training starts from, and the recipe.
 
@@ -118,9 +133,9 @@ def training_of(arguments: argparse.Namespace) -> "tuple[list[Example], dict[str
         arguments.data,
         extra=[_extra(text) for text in arguments.extra],
         left_out=_names_in(arguments.leave_out_images) if arguments.leave_out_images else (),
+        left_out_sources=arguments.leave_out,
         limit_per_source=arguments.limit_per_source,
     )
-    examples = [example for example in examples if example.source not in arguments.leave_out]
     initial = {} if arguments.architecture == "notebook" else _initial(arguments.initial)
     return examples, initial, settings_given(arguments, Recipe)
 

@@ -47,6 +47,7 @@ def read_class_folders(
     *,
     extra: Sequence[tuple[str, Path]] = (),
     left_out: Collection[str] = (),
+    left_out_sources: Collection[str] = (),
     limit_per_source: int | None = None,
 ) -> list[Example]:
     """List the images below ``root/CLASS`` for each of the five classes, in a fixed order.
@@ -54,12 +55,15 @@ def read_class_folders(
     Args:
         extra: further folders as (class name, folder); each is one source named after the folder's path.
         left_out: images that are not used, each as ``CLASS/SOURCE/NAME``.
+        left_out_sources: sources that are not used, each as ``CLASS/SOURCE``.
         limit_per_source: keep at most so many images of a source, chosen by the hash of their names.
 
     Raises:
-        ConfigurationError: a class has no images, ``extra`` names an unknown class, or ``left_out`` an image that is
-            not there.
+        ConfigurationError: a class has no images, ``extra`` names an unknown class, ``left_out`` an image or
+            ``left_out_sources`` a source that is not there, or the limit is none.
     """
+    if limit_per_source is not None and limit_per_source < 1:
+        raise ConfigurationError(f"{limit_per_source} images of each source are too few: the limit must be at least 1.")
     examples = list_examples(root)
     for name, folder in extra:
         if name not in CLASSES:
@@ -67,6 +71,11 @@ def read_class_folders(
         source = f"{name}/{'-'.join(folder.resolve().parts[-2:])}"
         examples += [Example(path, CLASSES.index(name), source) for path in _images_below(folder)]
     examples = _without(examples, left_out)
+    sources = {example.source for example in examples}
+    if strangers := [source for source in left_out_sources if source not in sources]:
+        known = ", ".join(sorted(sources))
+        raise ConfigurationError(f"There is no source {strangers[0]} to leave out; there are: {known}.")
+    examples = [example for example in examples if example.source not in left_out_sources]
     missing = [name for label, name in enumerate(CLASSES) if all(example.label != label for example in examples)]
     if missing:
         raise ConfigurationError(f"{root} has no images of class {', '.join(missing)}; expected one folder per class.")
@@ -165,5 +174,5 @@ def load(example: Example) -> NDArray[np.uint8]:
     """
     try:
         return decode(example.path.read_bytes()).rgb
-    except ItemError as error:
+    except (OSError, ItemError) as error:
         raise ConfigurationError(f"Cannot read the training image {example.path}: {error}") from error

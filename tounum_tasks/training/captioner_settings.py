@@ -3,9 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from tounum_tasks.caption.shape import LONGEST_CAPTION
+from tounum_tasks.caption.vocabulary import SPECIAL
 from tounum_tasks.datasets.views import MOST_WINDOWS
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.training.options import option
+from tounum_tasks.training.options import option, require_seed
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class TrainingSettings:
     )
 
     def __post_init__(self) -> None:
+        require_seed(self.seed)
+        if self.vocabulary_size <= len(SPECIAL):
+            raise ConfigurationError(
+                f"--vocabulary-size {self.vocabulary_size}: give at least {len(SPECIAL) + 1}, {len(SPECIAL)} of which "
+                "are no words."
+            )
+        if self.max_words > LONGEST_CAPTION:
+            raise ConfigurationError(f"--max-words {self.max_words}: at most {LONGEST_CAPTION}.")
         counts = (*self.passes, self.windows, self.fewest_images, self.images_per_pass)
         if min(self.batch_images, self.patience, self.max_words) < 1 or min(counts) < 0:
             raise ConfigurationError("Passes, words, windows, images of a word and batches must be positive numbers.")

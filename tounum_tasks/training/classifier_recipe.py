@@ -1,8 +1,10 @@
 """How a classifier is trained."""
 
+import math
 from dataclasses import dataclass
 
-from tounum_tasks.training.options import option
+from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.training.options import option, require_seed
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,9 @@ class Recipe:
         batch_size: images per step.
         label_smoothing: share of the target given to the other classes: some labels are wrong.
         validation_share: share of the images that is only validated on.
+
+    Raises:
+        ConfigurationError: nothing could be trained with these values.
     """
 
     architecture: str = option(
@@ -59,3 +64,18 @@ class Recipe:
     label_smoothing: float = 0.05
     validation_share: float = 0.15
     seed: int = option(0, "of drawing and damaging", metavar="N")
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
+        for name, least in (("views", 1), ("patience", 1), ("renderings", 0), ("unknown", 0)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(f"--{name} {getattr(self, name)}: give a whole number from {least} on.")
+        for name in ("l2", "agreement", "passes"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigurationError(f"--{name} {getattr(self, name)}: give a number from 0 on.")
+        if not math.isfinite(self.photo_cost):
+            raise ConfigurationError(f"--photo-cost {self.photo_cost}: give a number.")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigurationError(f"--learning-rate {self.learning_rate}: give a number above 0.")
+        if self.architecture == "notebook" and not self.passes:
+            raise ConfigurationError("--passes 0 trains the last layer alone, which --architecture notebook cannot.")
