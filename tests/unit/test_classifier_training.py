@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -38,7 +39,7 @@ from tounum_tasks.training.classifier import (
     without_improvement,
 )
 from tounum_tasks.training.classifier_recipe import Recipe
-from tounum_tasks.training.features import prepared
+from tounum_tasks.training.features import features_of, prepared
 from tounum_tasks.training.linear import LinearHead, fit_temperature, main_axes, scatter_of_sources
 from tounum_tasks.training.ranges import add_ranges
 from tounum_tasks.training.rendered_sources import MANNERS, UNKNOWN_KINDS, render_sources
@@ -163,6 +164,38 @@ def test_each_operation_leaves_its_input_alone(operation) -> None:  # type: igno
     result = operation(rgb, np.random.default_rng(1))
     assert result.dtype == np.uint8
     assert rgb.tobytes() == before.tobytes()
+
+
+def test_an_image_that_is_there_twice_is_computed_once(data: Path, tmp_path: Path) -> None:
+    """Often enough that two threads would write the same file at the same time."""
+    for name in CLASSES:
+        picture = data / name / "one" / "deeper" / "one0.png"
+        for number in range(20):
+            shutil.copyfile(picture, picture.with_name(f"again{number}.png"))
+    examples = [one for one in read_class_folders(data) if one.path.stem.startswith(("again", "one0"))]
+    layers = read_safetensors(max(STARTERS.glob("classifier/*")) / "weights.safetensors")
+    features = features_of(examples, layers, ["mixed0"], tmp_path / "features", views=2, seed=0)
+    assert len(examples) == 21 * len(CLASSES)
+    assert all(len(np.unique(view, axis=0)) == len(CLASSES) for view in features)
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_class_of_which_no_image_is_left_to_train_on_is_named(data: Path, tmp_path: Path, same: bool) -> None:
+    """One image of each class, one of which is to be validated on; or one image that is everywhere."""
+    pictures = {name: sorted((data / name).rglob("*.png")) for name in CLASSES}
+    for name, (first, *others) in pictures.items():
+        for path in others:
+            path.unlink()
+        if same and name != "Text":
+            shutil.copyfile(pictures["Text"][0], first)
+    with pytest.raises(ConfigurationError, match=r"No image of [\w, ]+ is left to train on, for \d+ are kept"):
+        train(read_class_folders(data), {}, Recipe(architecture="notebook"), tmp_path / "out", version="test-1")
+
+
+def test_a_training_of_all_layers_takes_one_step_at_least(data: Path, tmp_path: Path) -> None:
+    recipe = Recipe(architecture="notebook", passes=0.01)
+    card = train(read_class_folders(data), {}, recipe, tmp_path / "out", version="test-1")
+    assert [row["step"] for row in card.curve] == [1]
 
 
 def test_features_of_an_image_that_was_mended_are_not_those_that_it_had(data: Path) -> None:

@@ -248,7 +248,7 @@ def fine_tune(
 
     from tounum_tasks.training.schedule import warmed_up_cosine
 
-    steps = round(recipe.passes * len(examples) / recipe.batch_size)
+    steps = max(1, round(recipe.passes * len(examples) / recipe.batch_size))
     warm_up = max(steps // 10, 1)
     schedule = warmed_up_cosine(recipe.learning_rate, steps, warm_up=warm_up)
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=1.0)
@@ -384,11 +384,12 @@ def train(
         trained_before: images that the weights to start from had learnt (:mod:`~tounum_tasks.models.trained_on`).
 
     Raises:
-        ConfigurationError: an image cannot be read, the initial weights are incomplete, or no class has two sources
-            to leave one out.
+        ConfigurationError: an image cannot be read, a class has too few, the initial weights are incomplete, or no
+            class has two sources to leave one out.
     """
     out.mkdir(parents=True, exist_ok=True)
     training, validation = split(examples, recipe.validation_share)
+    _require_all_classes(training, validation)
     seen = hashes_of_files(example.path for example in training).values()
     data = data_fingerprint(examples)
     metrics, learnt, ranges = dict[str, Any](), None, dict[str, NDArray[np.float16]]()
@@ -427,6 +428,16 @@ def train(
         data_licence=data_licence,
         notes=notes,
     )
+
+
+def _require_all_classes(training: Sequence[Example], validation: Sequence[Example]) -> None:
+    """Raise ConfigurationError if there is a class of which nothing would be learnt: it would never be said."""
+    lacking = [name for label, name in enumerate(CLASSES) if label not in {example.label for example in training}]
+    if lacking:
+        raise ConfigurationError(
+            f"No image of {', '.join(lacking)} is left to train on, for {len(validation)} are kept back "
+            "by their bytes to be validated on: add other images."
+        )
 
 
 @dataclass(frozen=True)

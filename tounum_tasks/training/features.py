@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,8 @@ def features_of(
     folder = folder / fingerprint(weights=computed, names=list(names), version=AUGMENTATION)[:16]
     done = Counter[str]()
 
-    def features(job: tuple[Example, int]) -> NDArray[np.float16]:
-        example, view = job
-        digest = hashlib.sha256(example.path.read_bytes() + example.source.encode()).hexdigest()
+    def features(job: tuple[str, Example], view: int) -> NDArray[np.float16]:
+        digest, example = job
         path = folder / digest[:2] / (f"{digest}-{seed}-{view}.npy" if view else f"{digest}.npy")
         if not path.exists():
             pixels = prepared(example, (seed, view, int(digest[:8], 16)) if view else None)
@@ -85,9 +85,16 @@ def features_of(
     result = np.zeros((views, len(examples), 2 * sum(CHANNELS[name] for name in names)), np.float16)
     for view in range(views):
         for start in range(0, len(examples), BLOCK):
-            part = [(example, view) for example in examples[start : start + BLOCK]]
-            result[view, start : start + len(part)] = in_threads(features, part)
+            part = examples[start : start + BLOCK]
+            digests = in_threads(_digest, part)
+            jobs = dict(zip(digests, part, strict=True))  # the same image twice is computed once
+            found = dict(zip(jobs, in_threads(partial(features, view=view), list(jobs.items())), strict=True))
+            result[view, start : start + len(part)] = [found[digest] for digest in digests]
             if done:
                 log.info("features: view %d, %d of %d", view, start + len(part), len(examples))
                 done.clear()
     return result
+
+
+def _digest(example: Example) -> str:
+    return hashlib.sha256(example.path.read_bytes() + example.source.encode()).hexdigest()
