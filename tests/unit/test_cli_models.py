@@ -1,6 +1,7 @@
 """The ``models`` command."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from tests.unit.published import small_settings
 from tests.unit.published_lake import ok_row, publish
 from tests.unit.test_registry import as_weights
 from tounum_tasks.cli.main import main
-from tounum_tasks.models.card import write_card
+from tounum_tasks.models.card import read_version, write_card
+from tounum_tasks.models.registry import STARTERS
 
 
 @pytest.fixture
@@ -22,8 +24,7 @@ def lake(tmp_path):
 @pytest.fixture
 def trained(tmp_path):
     folder = tmp_path / "out" / "classifier" / "2026.11.20-1"
-    folder.mkdir(parents=True)
-    (folder / "weights.safetensors").write_bytes(as_weights(b"weights"))
+    shutil.copytree(max(STARTERS.glob("classifier/*")), folder)
     write_card(folder, name="classifier", version=folder.name)
     return tmp_path / "out"
 
@@ -42,6 +43,35 @@ def test_register_promote_list_show_and_roll_back(trained, lake, capsys):
     output = capsys.readouterr().out
     assert "* classifier starter-" in output
     assert "* captioner  starter-" in output
+
+
+@pytest.mark.parametrize(
+    ("model", "part", "changes", "sentence"),
+    [
+        ("classifier", "weights", {}, "weights lack"),
+        ("captioner", "network", {"units": 100}, "has shape (512, 256), expected (100, 256)"),
+        ("captioner", "search", {"max_words": 3}, "and its search.json say different things"),
+    ],
+)
+def test_a_version_that_no_run_could_load_is_not_promoted(
+    model, part, changes, sentence, trained, lake, capsys, tmp_path
+):
+    folder = tmp_path / "lying"
+    starter = max(STARTERS.glob(f"{model}/*"))
+    shutil.copytree(starter, folder)
+    card = read_version(starter)
+    if part == "weights":
+        (folder / "weights.safetensors").write_bytes(as_weights(b"weights"))
+        training = card.training
+    else:
+        training = card.training | {part: card.training[part] | changes}
+    write_card(folder, name=model, version="lying-1", training=training, partners=card.partners)
+    assert main(["models", "register", str(folder), *lake]) == 0
+    assert main(["models", "promote", model, "lying-1", *lake]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and "Traceback" not in error
+    main(["models", "list", model, *lake])
+    assert f"* {model:<10} starter-" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.model_kinds import KINDS
 from tounum_tasks.models.card import CARD_FILE
-from tounum_tasks.models.registry import Registry
+from tounum_tasks.models.registry import ModelVersion, Registry
 from tounum_tasks.settings import load_settings
 from tounum_tasks.visible import display_name
 
@@ -89,10 +89,25 @@ def register(arguments: argparse.Namespace) -> int:
 
 
 def promote(arguments: argparse.Namespace) -> int:
-    """Promotes one version."""
-    found = _registry(arguments).promote(arguments.name, arguments.version)
+    """Promotes one version, after it was loaded once as a run loads it.
+
+    Raises:
+        ConfigurationError: it cannot be used; what was in production stays there.
+    """
+    registry = _registry(arguments)
+    _require_loadable(registry, registry.resolve(arguments.name, arguments.version))
+    found = registry.promote(arguments.name, arguments.version)
     print(f"{found.name} {found.version} ({found.digest[:12]}) is in production")
     return 0
+
+
+def _require_loadable(registry: Registry, version: ModelVersion) -> None:
+    """Raise ConfigurationError for a version of a model of runs that a run could not load, as its card or files lie."""
+    kind = KINDS[version.name]
+    if kind.column is None:  # no run loads it
+        return
+    made_for = {f"{kind.partner}_digest": registry.partner(version, kind.partner).digest} if kind.partner else {}
+    kind.load().load(version.folder, **made_for)
 
 
 def rollback(arguments: argparse.Namespace) -> int:

@@ -84,7 +84,7 @@ def _described(row: dict[str, Any]) -> dict[str, Any]:
 
 def _sections(metrics: dict[str, Any], title: str = "") -> list[tuple[str, list[tuple[str, Any]]]]:
     """The figures of a card as tables: one for each group of plain values."""
-    plain = [(name, value) for name, value in metrics.items() if not isinstance(value, dict | list)]
+    plain = [(name, value) for name, value in metrics.items() if not isinstance(value, dict | list | None)]
     found = [(title, plain)] if plain else []
     for name, value in metrics.items():
         if isinstance(value, dict) and name != "confusion":
