@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from tounum_tasks.cli.main import main
 from tounum_tasks.datasets.feature_cache import FeatureCache
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.evaluation.captioner import score_by_source
-from tounum_tasks.models.card import read_version, write_card
-from tounum_tasks.models.registry import Registry
+from tounum_tasks.models.card import read_card, read_version, write_card
+from tounum_tasks.models.registry import STARTERS, Registry
 from tounum_tasks.models.weights import read_safetensors, write_safetensors
 from tounum_tasks.training import judge as judge_training
 from tounum_tasks.training.judge import FEWEST_IMAGES, fit_judge
@@ -365,6 +366,22 @@ def test_with_few_dev_images_a_captioner_keeps_its_judge(tmp_path, capsys):
     before, after = (read_version(folder, name="captioner") for folder in (starter, out / "captioner" / "v1"))
     assert after.training["search"] == before.training["search"]
     assert after.files[JUDGE_FILE] == before.files[JUDGE_FILE]
+
+
+def test_a_captioner_that_cannot_be_used_is_not_gone_on_with(tmp_path, capsys):
+    folder = tmp_path / "lying"
+    shutil.copytree(max(STARTERS.glob("captioner/*")), folder)
+    judge = read_safetensors(folder / JUDGE_FILE)
+    write_safetensors(folder / JUDGE_FILE, judge | {"groups": np.where(judge["groups"] > 0, judge["groups"] + 9000, 0)})
+    card = read_card(folder)
+    write_card(folder, name=card.name, version="lying-1", training=card.training, partners=card.partners)
+    lake = ["--lake", str(tmp_path / "lake")]
+    assert main(["models", "register", str(folder), *lake]) == 0
+    command = ["train", "captioner", "--data", str(squares(tmp_path / "data", 3, 1)), "--continue", "lying-1", *lake]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "its vocabulary has 3548: it is another captioner's" in error and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
 
 
 def test_where_no_group_of_words_is_frequent_the_judge_says_nothing(training):

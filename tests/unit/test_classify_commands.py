@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tounum_tasks.classify.labels import CLASSES
+from tounum_tasks.cli.classify import class_columns
 from tounum_tasks.cli.main import main
 
 
@@ -95,3 +96,10 @@ def test_a_source_that_cannot_be_left_out_is_told(
 ) -> None:
     assert main(["train", "classifier", "--data", str(colours), "--leave-out", source]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_limit_of_review_is_the_same_for_the_command_and_for_a_run() -> None:
+    """Of 32 bits, as models give them, .7 is a little less than .7."""
+    distribution = np.array([0.7, 0.1, 0.1, 0.05, 0.05], np.float32)
+    assert float(distribution.max()) < 0.7
+    assert class_columns(distribution, 0.7)["review_reasons"] == ["class"]

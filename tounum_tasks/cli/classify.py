@@ -76,7 +76,7 @@ def class_columns(distribution: NDArray[np.float32], review_confidence: float) -
     """Return the columns of a row that say what an image is, from its five probabilities."""
     best = int(distribution.argmax())
     probabilities = {name: round(float(value), 6) for name, value in zip(CLASSES, distribution, strict=True)}
-    reasons = [] if distribution[best] >= review_confidence else ["class"]
+    reasons = [] if float(distribution[best]) >= review_confidence else ["class"]  # as a run compares them
     return {
         "label": CLASSES[best],
         "confidence": probabilities[CLASSES[best]],

@@ -163,19 +163,32 @@ def _data(arguments: argparse.Namespace, settings: TrainingSettings) -> CaptionD
 
 
 def _captioner(arguments: argparse.Namespace) -> TrainedCaptioner | None:
-    """The captioner to go on with, if one is asked for."""
-    from tounum_tasks.caption.captioner import CONFIDENCE_FILE, JUDGE_FILE, VOCABULARY_FILE, WEIGHTS_FILE, described
+    """The captioner to go on with, if one is asked for.
+
+    Raises:
+        ConfigurationError: it cannot be used; better now than after hours of training.
+    """
+    from tounum_tasks.caption.captioner import (
+        CONFIDENCE_FILE,
+        JUDGE_FILE,
+        VOCABULARY_FILE,
+        WEIGHTS_FILE,
+        Captioner,
+        described,
+    )
     from tounum_tasks.caption.confidence import load as load_confidence
     from tounum_tasks.caption.vocabulary import Vocabulary
-    from tounum_tasks.models.card import read_version
     from tounum_tasks.models.trained_on import read_trained_on
     from tounum_tasks.models.weights import read_safetensors
     from tounum_tasks.training.captioner import TrainedCaptioner
 
     if not arguments.going_on:
         return None
-    folder = _registry(arguments).resolve("captioner", arguments.going_on).folder
-    shape, options = described(read_version(folder, name="captioner"), folder)
+    registry = _registry(arguments)
+    version = registry.resolve("captioner", arguments.going_on)
+    folder = version.folder
+    Captioner.load(folder, extractor_digest=registry.partner(version, "extractor").digest)
+    shape, options = described(version.card, folder)
     return TrainedCaptioner(
         Vocabulary.load(folder / VOCABULARY_FILE),
         shape,
