@@ -86,6 +86,13 @@ def test_images_of_every_kind_that_is_read_are_examples_and_other_files_are_coun
     assert "1 with .txt, 1 with no ending" in told and "Photo" in told
 
 
+def test_folders_that_are_no_class_are_told(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("test/Photo", "Photos", "maps", ".git"):
+        (data / name).mkdir(parents=True)
+    assert len(read_class_folders(data)) == 60
+    assert "folders that are no class are left out: Photos, maps; classes: Painting, Photo," in caplog.text
+
+
 def test_limit_takes_the_same_images_every_time(data: Path) -> None:
     first = read_class_folders(data, limit_per_source=2)
     assert len(first) == 20

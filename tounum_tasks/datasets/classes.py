@@ -24,6 +24,8 @@ from tounum_tasks.images.decode import decode
 from tounum_tasks.names import IMAGE_SUFFIXES, is_ignored
 from tounum_tasks.visible import one_line
 
+TEST_FOLDER = "test"
+"""A folder beside those of the classes, with images to test on: one folder for each class again."""
 LABELS = (*CLASSES, UNKNOWN)
 """What the labels of examples mean; images of none of the classes are only drawn, for training."""
 log = logging.getLogger(__name__)
@@ -97,7 +99,13 @@ def _without(examples: Sequence[Example], left_out: Collection[str]) -> list[Exa
 
 
 def list_examples(root: Path) -> list[Example]:
-    """List the images below ``root/CLASS``, in a fixed order; classes may have none."""
+    """List the images below ``root/CLASS``, in a fixed order; classes may have none. Other folders are told."""
+    others = [
+        path.name for path in root.glob("*/") if path.name not in (*CLASSES, TEST_FOLDER) and not is_ignored(path.name)
+    ]
+    if others:
+        told = ", ".join(map(one_line, sorted(others)))
+        log.warning("%s: folders that are no class are left out: %s; classes: %s.", root, told, ", ".join(CLASSES))
     examples = []
     for label, name in enumerate(CLASSES):
         folder = root / name

@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.corrections.truth import ORIGINS
 from tounum_tasks.datasets.captions import CaptionData, CaptionedImage, captioned, joined, load_captions
-from tounum_tasks.datasets.classes import Example, list_examples, read_class_folders, split
+from tounum_tasks.datasets.classes import TEST_FOLDER, Example, list_examples, read_class_folders, split
 from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.fingerprint import fingerprint
@@ -22,7 +22,6 @@ from tounum_tasks.visible import display_name
 
 Tested = TypeVar("Tested", CaptionedImage, Example)
 
-TEST_FOLDER = "test"
 TEST_SHARE = 0.15
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from tounum_tasks.datasets.classes import TEST_FOLDER
 from tounum_tasks.datasets.lots import drawn, hashes_of_files
 from tounum_tasks.datasets.pictures import Source, files_of, load_picture, load_pictures
 from tounum_tasks.errors import ConfigurationError
@@ -18,7 +19,6 @@ from tounum_tasks.models.trained_on import prefix_of, read_trained_on
 from tounum_tasks.models.weights import read_safetensors
 from tounum_tasks.retrain.data_set import (
     CORRECTIONS,
-    TEST_FOLDER,
     TEST_SHARE,
     check_inside,
     datasets_folder,
