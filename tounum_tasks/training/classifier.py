@@ -388,8 +388,7 @@ def train(
             class has two sources to leave one out.
     """
     out.mkdir(parents=True, exist_ok=True)
-    training, validation = split(examples, recipe.validation_share)
-    _require_all_classes(training, validation)
+    training, validation = _divided(examples, recipe.validation_share)
     seen = hashes_of_files(example.path for example in training).values()
     data = data_fingerprint(examples)
     metrics, learnt, ranges = dict[str, Any](), None, dict[str, NDArray[np.float16]]()
@@ -430,14 +429,20 @@ def train(
     )
 
 
-def _require_all_classes(training: Sequence[Example], validation: Sequence[Example]) -> None:
-    """Raise ConfigurationError if there is a class of which nothing would be learnt: it would never be said."""
+def _divided(examples: Sequence[Example], validation_share: float) -> tuple[list[Example], list[Example]]:
+    """Training and validation images.
+
+    Raises:
+        ConfigurationError: there is a class of which nothing would be learnt: it would never be said.
+    """
+    training, validation = split(examples, validation_share)
     lacking = [name for label, name in enumerate(CLASSES) if label not in {example.label for example in training}]
     if lacking:
         raise ConfigurationError(
-            f"No image of {', '.join(lacking)} is left to train on, for {len(validation)} are kept back "
-            "by their bytes to be validated on: add other images."
+            f"No image of {', '.join(lacking)} is left to train on, for {len(validation)} are kept back by their bytes "
+            "to be validated on: add other images."
         )
+    return training, validation
 
 
 @dataclass(frozen=True)
