@@ -154,6 +154,7 @@ def _now(index: Any, key: ItemKey) -> dict[str, Any]:
         "needs_review": bool(item["needs_review"]),
         "is_seen": bool(item["is_seen"]),
         "saw": seen(effective, item),
+        "image": item["image_id"],
         "copies": len(query.of_image(index, item["image_id"])) - 1,
     }
 

@@ -1,7 +1,7 @@
 // The gallery's keys: arrows move; a correction acts and goes to the next tile that nobody has looked at.
 import { isEditor, isTyping, say } from "./page.js";
 import { leave, returned } from "./place.js";
-import { askCaption, chips, correct, meaning, swatch, undoLast } from "./review.js";
+import { askCaption, chips, correct, go, inTurn, meaning, swatch, undoLast } from "./review.js";
 
 const sample = document.getElementById("tiles")?.dataset.sample ?? null;
 const tiles = [...document.querySelectorAll(".tile")];
@@ -38,7 +38,10 @@ function goOn(done) {
   else say(`${document.getElementById("said").textContent} Everything on this page has been looked at${document.querySelector('a[rel="next"]') ? ": n goes to the next one" : ""}.`);
 }
 
-async function act(mark, value) {
+const act = (mark, value) => inTurn(() => actNow(mark, value), mark === "caption" && value === undefined);
+const undo = () => inTurn(() => undoLast(tiles, show).then((back) => back.length && moveTo(tiles.indexOf(back[0]))));
+
+async function actNow(mark, value) {
   const some = targets();
   if (!some.length) { say("Move to an image first, with the arrow keys."); return; }
   const given = mark === "caption" && value === undefined ? await askCaption(some[0]) : value;
@@ -55,15 +58,15 @@ function pick(some, isPicked) {
 
 document.addEventListener("keydown", (event) => {
   if (isTyping(event) || !tiles.length) return;
-  const at = current();
   const moves = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1, ArrowDown: columns(), ArrowUp: -columns() };
-  if (event.key in moves) { event.preventDefault(); moveTo(at < 0 ? 0 : at + moves[event.key]); return; }
-  if (event.key === "n" || event.key === "p") { document.querySelector(`a[rel="${event.key === "n" ? "next" : "prev"}"]`)?.click(); return; }
+  if (event.key in moves) { event.preventDefault(); inTurn(() => moveTo(current() < 0 ? 0 : current() + moves[event.key])); return; }
+  if (event.repeat) return;  // a key that is held down is meant once
+  if (event.key === "n" || event.key === "p") { go(document.querySelector(`a[rel="${event.key === "n" ? "next" : "prev"}"]`)); return; }
   if (!isEditor) return;
-  if (event.key === "x" && at >= 0) pick([tiles[at]], !tiles[at].classList.contains("picked"));
-  else if (event.key === "a") pick(tiles, picked().length < tiles.length);
-  else if (event.key === "Escape") pick(tiles, false);
-  else if (event.key === "u") undoLast(tiles, show).then((back) => back.length && moveTo(tiles.indexOf(back[0])));
+  if (event.key === "x") inTurn(() => { const tile = tiles[current()]; if (tile) pick([tile], !tile.classList.contains("picked")); });
+  else if (event.key === "a") inTurn(() => pick(tiles, picked().length < tiles.length));
+  else if (event.key === "Escape") inTurn(() => pick(tiles, false));
+  else if (event.key === "u") undo();
   else if (event.key === "c") { event.preventDefault(); act("caption"); }
   else { const said = meaning(event.key); if (said) { event.preventDefault(); act(...said); } }
 });
@@ -75,7 +78,7 @@ document.addEventListener("change", (event) => {
 document.addEventListener("click", (event) => {
   const button = event.target.closest(".actions button");
   if (button?.dataset.mark) act(button.dataset.mark, button.dataset.value);
-  else if (button && "undo" in button.dataset) undoLast(tiles, show);
+  else if (button && "undo" in button.dataset) undo();
   else if (button?.dataset.open === "caption") act("caption");
 });
 window.addEventListener("pagehide", () => leave(picked(), tiles[current()]));

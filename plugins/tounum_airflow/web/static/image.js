@@ -1,7 +1,7 @@
 // One image: slider between before and after, its own size, where words looked, more like it, and the keys.
 import { isEditor, isTyping, say } from "./page.js";
 import { comeFrom } from "./place.js";
-import { askCaption, correct, lastTime, meaning, undoLast } from "./review.js";
+import { askCaption, correct, go, inTurn, lastTime, leaving, meaning, undoLast } from "./review.js";
 
 const item = document.getElementById("item");
 comeFrom(item, document.getElementById("back"));
@@ -69,13 +69,16 @@ async function likeThis() {
 }
 more?.addEventListener("click", likeThis);
 
-const follow = (rel) => document.querySelector(`a[rel="${rel}"]`)?.click();
-async function act(mark, value) {
+const follow = (rel) => go(document.querySelector(`a[rel="${rel}"]`));
+const again = () => { leaving(); location.reload(); };
+const act = (mark, value) => inTurn(() => actNow(mark, value), mark === "caption" && value === undefined);
+const undo = () => inTurn(() => undoLast([item], () => {}).then((back) => back.length && again()));
+async function actNow(mark, value) {
   const given = mark === "caption" && value === undefined ? await askCaption(item) : value;
   if (mark === "caption" && !given) return;
   if (await correct([item], mark, given, () => {}) !== "done") return;
   const unseen = document.getElementById("unseen");
-  if (unseen) unseen.click(); else location.reload();
+  if (unseen) go(unseen); else again();
 }
 
 document.addEventListener("keydown", (event) => {
@@ -87,9 +90,9 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "b" && slider) { slider.value = Number(slider.value) > 50 ? 0 : 100; slide(); }
   else if (event.key === "o" && words.length) look(words.find((word) => word.getAttribute("aria-pressed") === "true") ?? words[0]);
   else if (event.key === "l" && more && !more.disabled) likeThis();
-  else if (event.key === "Escape") document.getElementById("back").click();
-  else if (!isEditor) return;
-  else if (event.key === "u") undoLast([item], () => {}).then((back) => back.length && location.reload());
+  else if (event.key === "Escape") go(document.getElementById("back"));
+  else if (!isEditor || event.repeat) return;
+  else if (event.key === "u") undo();
   else if (event.key === "c") { event.preventDefault(); act("caption"); }
   else { const said = meaning(event.key); if (said) { event.preventDefault(); act(...said); } else if (event.key === "." && !lastTime()) say("Nothing has been said yet that could be said again."); }
 });
@@ -97,6 +100,6 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-mark], button[data-undo], .actions button[data-open]");
   if (!button) return;
   if (button.dataset.mark) act(button.dataset.mark, button.dataset.value ?? null);
-  else if ("undo" in button.dataset) undoLast([item], () => {}).then((back) => back.length && location.reload());
+  else if ("undo" in button.dataset) undo();
   else if (button.dataset.open === "caption") act("caption");
 });

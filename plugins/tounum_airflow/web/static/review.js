@@ -4,19 +4,48 @@ import { base, isEditor, say, send } from "./page.js";
 const LAST = "tounum.last", UNDO = "tounum.undo";
 const stored = (key, otherwise) => { try { return JSON.parse(sessionStorage.getItem(key)) ?? otherwise; } catch { return otherwise; } };
 const store = (key, value) => sessionStorage.setItem(key, JSON.stringify(value));
+const OF_IMAGES = ["label", "caption", "good"];
 export const CLASSES = ["Painting", "Photo", "Schematics", "Sketch", "Text"];
 
 export const itemOf = (element) => JSON.parse(element.dataset.item);
 const nameOf = (item) => `${item.date} ${item.batch} ${item.path} ${item.page}`;
 
+// What keys and buttons ask for is done one by one: a key that comes before the answer to the last one goes to where that
+// leads. What was asked ahead of a correction that did not get through is dropped: it was meant for what comes after it.
+// While a caption is asked for nothing else is taken: its letters are no keys, also before the dialog is there.
+let turn = Promise.resolve(), round = 0, isTaken = false;
+export function inTurn(work, isCaption = false) {
+  if (isTaken) return turn;
+  isTaken = isCaption;
+  const mine = round;
+  const done = turn.then(() => mine === round ? work() : undefined).finally(() => { if (isCaption) isTaken = false; });
+  turn = done.catch(() => {});
+  return done;
+}
+
+// From the moment at which another page is asked for, nothing more is said of what this one still shows.
+const LEAVING_MS = 10000;  // unless it stays all the same: a file was downloaded, or the way was broken off
+let left = -LEAVING_MS;
+export const leaving = () => { left = performance.now(); };
+window.addEventListener("beforeunload", leaving);
+window.addEventListener("pageshow", () => { left = -LEAVING_MS; });
+export const go = (link) => { if (link) { leaving(); link.click(); } };
+const isLeaving = () => performance.now() - left < LEAVING_MS;
+
 // Says something of some elements with data-item; `shown` is called with each of them and what became of it.
-// Returns "done", "partly" (others were faster with some), "refused", or "unreachable".
-export async function correct(elements, mark, value, shown, { undo = false, sample = null } = {}) {
+// Returns "done", "partly" (others were faster with some), "refused", or "later" (it may be tried again as it is).
+export async function correct(elements, mark, value, shown, options = {}) {
   if (!isEditor || !elements.length) return "refused";
-  const items = elements.map(itemOf);
+  if (isLeaving()) return "later";
+  const result = await write(elements, mark, value, shown, options);
+  if (result !== "done") round += 1;
+  return result;
+}
+
+async function write(elements, mark, value, shown, { undo = false, sample = null, items = elements.map(itemOf) }) {
   const body = { mark, items, undo, ...(undo || value === undefined || value === null ? {} : { value }), ...(sample ? { sample } : {}) };
   const { isOk, status, content } = await send(`${base}/reviews`, body);
-  if (!isOk && status !== 409) { say(content.detail, true); return status === 0 ? "unreachable" : "refused"; }
+  if (!isOk && status !== 409) { say(content.detail, true); return status === 0 || status === 401 || status >= 500 ? "later" : "refused"; }
   const lost = content.items.filter((outcome) => "conflict" in outcome);
   content.items.forEach((outcome, number) => {
     elements[number].dataset.item = JSON.stringify({ ...items[number], saw: outcome.saw });
@@ -24,16 +53,31 @@ export async function correct(elements, mark, value, shown, { undo = false, samp
     elements[number].dataset.caption = outcome.caption ?? "";
     elements[number].toggleAttribute("data-seen", outcome.is_seen);
     shown(elements[number], outcome);
+    if (OF_IMAGES.includes(mark)) showCopies(elements, outcome, shown);
   });
   const done = content.items.filter((outcome) => !("conflict" in outcome));
   if (!undo && done.length) {
     store(LAST, { mark, value });
-    store(UNDO, [...stored(UNDO, []), { mark, items: done.map((outcome) => ({ ...outcome.item, saw: outcome.saw })) }].slice(-50));
+    store(UNDO, [...stored(UNDO, []), { mark, sample, items: done.map((outcome) => ({ ...outcome.item, saw: outcome.saw })) }].slice(-50));
   }
   const copies = done.reduce((sum, outcome) => sum + outcome.copies, 0);
   if (lost.length) say(lost.length === 1 ? lost[0].conflict : `${lost.length} of ${content.items.length} were changed by others meanwhile and were left: look at them again.`, true);
   else say(`${undo ? "Taken back" : said(mark, value)}${done.length > 1 ? `, ${done.length} images` : ""}${copies && (mark === "label" || mark === "caption") ? `, also ${copies} ${copies === 1 ? "copy" : "copies"}` : ""}. It takes effect at the next run.`);
   return lost.length ? "partly" : "done";
+}
+
+// What is said of an image holds for its copies on the page as well, which keep what was said of their own place.
+function showCopies(elements, outcome, shown) {
+  for (const copy of document.querySelectorAll(`[data-image="${outcome.image}"]`)) {
+    if (elements.includes(copy)) continue;
+    const item = itemOf(copy);
+    const saw = Object.fromEntries([...Object.entries(item.saw).filter(([mark]) => !OF_IMAGES.includes(mark)), ...Object.entries(outcome.saw).filter(([mark]) => OF_IMAGES.includes(mark))]);
+    copy.dataset.item = JSON.stringify({ ...item, saw });
+    copy.dataset.label = outcome.label ?? "";
+    copy.dataset.caption = outcome.caption ?? "";
+    copy.toggleAttribute("data-seen", outcome.is_seen || Object.keys(saw).length > 0);
+    shown(copy, { ...outcome, saw });
+  }
 }
 
 const said = (mark, value) => ({ label: value, caption: "Caption saved", good: "Good as it is", scan_again: "To be scanned again", taken_care: "Taken care of" })[mark];
@@ -47,9 +91,10 @@ export async function undoLast(elements, shown) {
   const here = new Map(elements.map((element) => [nameOf(itemOf(element)), element]));
   const targets = last.items.map((item) => here.get(nameOf(item)) ?? document.createElement("i"));
   targets.forEach((element, number) => { if (!element.isConnected) element.dataset.item = JSON.stringify(last.items[number]); });
-  const result = await correct(targets, last.mark, null, (element, outcome) => element.isConnected && shown(element, outcome), { undo: true });
-  if (result !== "unreachable") store(UNDO, made);  // what others changed meanwhile is not ours to take back
-  return targets.filter((element) => element.isConnected);
+  // What was made here is named, not what the page shows: what others changed meanwhile is not ours to take back.
+  const result = await correct(targets, last.mark, null, (element, outcome) => element.isConnected && shown(element, outcome), { undo: true, sample: last.sample, items: last.items });
+  if (result !== "later") store(UNDO, made);
+  return result === "done" || result === "partly" ? targets.filter((element) => element.isConnected) : [];
 }
 
 // What a button took back is no longer there for the key to take back.
