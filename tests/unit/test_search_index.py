@@ -1,16 +1,19 @@
 """The index of the web pages, made from real manifests."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
+from tests.unit.reviews import a_review
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.items import Item, commit_items
+from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.search import query
-from tounum_tasks.search.index import LAYOUT, index_file, is_built, reading, writing
+from tounum_tasks.search.index import LAYOUT, index_file, is_built, is_damage, reading, writing
 from tounum_tasks.search.query import Filter, count, facets, find, nights, of_image, page, row_of, shards
 from tounum_tasks.search.refresh import Refreshed, refresh
 from tounum_tasks.settings import Settings
@@ -76,6 +79,20 @@ def test_a_damaged_index_is_made_anew(settings: Settings, damage) -> None:
     done = refresh(settings)
     assert done and done.written == 1 and is_built(path)
     assert _paths(settings, Filter()) == ["a dog.png", "b.png", "c.png", "d.png", "e.jpg"]
+
+
+def test_a_row_that_sqlite_takes_for_whole_is_found_to_be_damaged_and_made_anew(settings: Settings) -> None:
+    path = index_file(settings.index_cache, settings.lake_root)
+    with writing(path) as index:
+        index.execute("UPDATE details SET row = CAST(substr(row, 1, 20) || x'0000' || substr(row, 23) AS BLOB)")
+    with reading(path) as index, pytest.raises(sqlite3.DatabaseError) as caught:
+        row_of(index, page(index, Filter(), 1)[0]["id"])
+    assert is_damage(caught.value)
+    ReviewStore(open_storage(settings.lake_root)).add(a_review("label", "Sketch", image_id="1" * 64))
+    refresh(settings)  # which lays the review over a row
+    with reading(path) as index:
+        (first,) = page(index, Filter(), 1)
+        assert (first["label"], row_of(index, first["id"])["caption"]) == ("Sketch", "a café in the snow")
 
 
 def test_an_index_that_cannot_be_written_is_one_sentence(settings: Settings) -> None:
@@ -304,8 +321,6 @@ def test_what_is_no_manifest_is_left_alone(settings: Settings, tmp_path: Path) -
 
 
 def test_a_reader_cannot_write(settings: Settings) -> None:
-    import sqlite3
-
     path = index_file(settings.index_cache, settings.lake_root)
     with reading(path) as index, pytest.raises(sqlite3.OperationalError, match="readonly"):
         index.execute("DELETE FROM items")

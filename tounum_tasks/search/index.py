@@ -29,6 +29,7 @@ LAYOUT = 6  # raise with every change of the tables: an index of another layout 
 ROWS_OF_A_BATCH, BATCHES_OF_A_DAY = 1 << BATCH_BITS, 1 << 20
 LAST_DAY = dt.date(2199, 12, 31).toordinal()
 BUSY_SECONDS = 30.0
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ}
 CACHE_KIB = 1024  # of pages, per connection; the rest is in the cache of the operating system
 
 TABLES = f"""
@@ -74,9 +75,34 @@ def is_built(path: Path) -> bool:
     """Whether an index has been brought up to date once, as a whole."""
     try:
         with reading(path) as index:
-            return index.execute("SELECT 1 FROM state WHERE key = 'built'").fetchone() is not None
-    except (FileNotFoundError, sqlite3.DatabaseError):  # it has no tables yet, or is damaged: a refresh makes it anew
+            return is_whole(index)
+    except (FileNotFoundError, sqlite3.DatabaseError):  # it is damaged: a refresh makes it anew
         return False
+
+
+def is_whole(index: sqlite3.Connection) -> bool:
+    """Whether an open index has been brought up to date once."""
+    if not index.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone():
+        return False
+    return index.execute("SELECT 1 FROM state WHERE key = 'built'").fetchone() is not None
+
+
+class DamagedRow(sqlite3.DatabaseError):
+    """The index holds something else than what was written there, which SQLite itself does not see."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that the index is damaged, so that it has to be made anew."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return bool({code, code & 0xFF} & _DAMAGE)
+
+
+def remove_index(path: Path) -> None:
+    """Remove an index with what was written last, and the notes of who reads it; who has it open goes on reading."""
+    for part in path.parent.glob(f"{path.name}*"):
+        part.unlink(missing_ok=True)
 
 
 class Reader(sqlite3.Connection):
@@ -173,6 +199,13 @@ def packed(row: dict[str, Any]) -> bytes:
 
 
 def unpacked(content: bytes) -> dict[str, Any]:
-    """Return the row that :func:`packed` made."""
-    row: dict[str, Any] = json.loads(zlib.decompress(content))
+    """Return the row that :func:`packed` made.
+
+    Raises:
+        DamagedRow: it is none.
+    """
+    try:
+        row: dict[str, Any] = json.loads(zlib.decompress(content))
+    except (zlib.error, ValueError) as error:
+        raise DamagedRow(f"a row of the index is damaged ({error})") from error
     return row

@@ -21,8 +21,10 @@ from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.reviews.text import FOLDER, compacted_names
 from tounum_tasks.search.index import (
     index_file,
+    is_damage,
     numbers_of_batch,
     packed,
+    remove_index,
     transaction,
     writing,
 )
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1000
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ}
 ITEM_COLUMNS = (
     "batch_date", "batch_id", "source_path", "page", "pages", "image_id", "status", "label", "model_label",
     "label_source", "confidence", "caption", "model_caption", "caption_source", "caption_confidence", "width_px",
@@ -90,11 +91,10 @@ def _mended(path: Path, settings: Settings) -> Refreshed:
     try:
         done = _refreshed(path, settings)
     except sqlite3.DatabaseError as error:
-        if not {error.sqlite_errorcode, error.sqlite_errorcode & 0xFF} & _DAMAGE:
+        if not is_damage(error):
             raise
         log.warning("%s is damaged (%s); it is made anew.", path, error)
-        for part in path.parent.glob(f"{path.name}*"):  # with what was written last, and the notes of who reads it
-            part.unlink()
+        remove_index(path)
         done = _refreshed(path, settings)
     _remove_other_layouts(path)
     return done

@@ -14,8 +14,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from tounum_airflow.web import changes, files, gallery, image, models, nights, quarantine, reviews, runs, samples
 from tounum_airflow.web.access import may_read
 from tounum_airflow.web.lake import Busy, Lake, NotReady
-from tounum_airflow.web.render import render, wants_html
+from tounum_airflow.web.render import lake_of, render, wants_html
 from tounum_tasks.errors import ConfigurationError, TounumError
+from tounum_tasks.search.index import is_damage
 from tounum_tasks.settings import load_settings
 from tounum_tasks.visible import one_line
 
@@ -53,7 +54,7 @@ def create_app() -> FastAPI:
     app.exception_handler(Busy)(_busy)
     app.exception_handler(NotReady)(_not_ready)
     app.exception_handler(FileNotFoundError)(_not_ready)  # somebody deleted the index meanwhile
-    app.exception_handler(sqlite3.OperationalError)(_busy)
+    app.exception_handler(sqlite3.DatabaseError)(_index_failed)
     app.exception_handler(subprocess.TimeoutExpired)(_too_long)
     app.exception_handler(Exception)(_failed)
     return app
@@ -98,6 +99,16 @@ def _busy(request: Request, error: Exception) -> Response:
     response = _said(request, 503, "Others are waiting for slow work as well: try again in some seconds.")
     response.headers["Retry-After"] = "3"
     return response
+
+
+def _index_failed(request: Request, error: sqlite3.DatabaseError) -> Response:
+    if is_damage(error):
+        lake_of(request).make_anew()
+        return _not_ready(request, error)
+    if isinstance(error, sqlite3.OperationalError):
+        return _busy(request, error)
+    log.error("The index of the pages cannot be read.", exc_info=error)
+    return _failed(request, error)
 
 
 def _not_ready(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from typing import IO
 
 from tounum_tasks.reviews.review import Chain, Review
 from tounum_tasks.reviews.store import ReviewStore
-from tounum_tasks.search.index import Reader, index_file, is_built, reading, writing
+from tounum_tasks.search.index import Reader, index_file, is_built, is_whole, reading, remove_index, writing
 from tounum_tasks.search.reviewed import reviews_of_chain
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
@@ -45,7 +45,6 @@ class Lake:
         self._refreshing: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as the server runs
         self._looked = -FRESH_SECONDS
-        self._is_built = False
         self._lock = threading.Lock()
         self._slow = threading.BoundedSemaphore(2)
 
@@ -54,25 +53,21 @@ class Lake:
         """The lake's files."""
         return open_storage(self.settings.lake_root)
 
-    @property
-    def has_index(self) -> bool:
-        """Whether there is a whole index; the first one takes seconds, or minutes for a large lake."""
-        if not self.index_path.exists():
-            self._is_built = False
-        elif not self._is_built:
-            self._is_built = is_built(self.index_path)
-        return self._is_built
-
-    def index(self) -> AbstractContextManager[Reader]:
+    @contextmanager
+    def index(self) -> Iterator[Reader]:
         """Context of the index, to be read; it is brought up to date if nobody looked for a while.
 
         Raises:
-            NotReady: there is none yet; it is being made.
+            NotReady: it is being made, which takes seconds, or minutes for a large lake, also in the place of a damaged
+                one: until then it does not know all images.
         """
         self.keep_fresh()
-        if not self.has_index:
+        if not self.index_path.exists():
             raise NotReady
-        return reading(self.index_path)
+        with reading(self.index_path) as index:
+            if not is_whole(index):
+                raise NotReady
+            yield index
 
     def index_to_write(self) -> AbstractContextManager[sqlite3.Connection]:
         """Context of the index, to be written.
@@ -80,7 +75,7 @@ class Lake:
         Raises:
             NotReady: there is none yet.
         """
-        if not self.has_index:
+        if not is_built(self.index_path):
             raise NotReady
         return writing(self.index_path)
 
@@ -97,6 +92,16 @@ class Lake:
             self._said.seek(0)
             self._said.truncate()
             self._refreshing = subprocess.Popen(command("index"), stdin=subprocess.DEVNULL, stderr=self._said)
+
+    def make_anew(self) -> None:
+        """Have the index made anew, of which a page has found that it is damaged; a refresh reads little of it."""
+        with self._lock:
+            if self._refreshing is not None and self._refreshing.poll() is None:
+                return  # it may be doing so already: whoever finds the damage after it comes here again
+            log.warning("%s is damaged; it is made anew.", self.index_path)
+            remove_index(self.index_path)
+            self._looked = -FRESH_SECONDS
+        self.keep_fresh()
 
     def _hear(self) -> None:
         """Learn how the last refresh ended; what was wrong stands on the pages until one succeeds."""
