@@ -33,6 +33,25 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 
 @pytest.mark.parametrize(
+    "caption",
+    [
+        "می\u200cخواهم بروم",
+        "a family \U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "I \u2764\ufe0f it",
+        "שלום\u200f!",
+        "क्\u200dष",
+    ],
+)
+def test_a_caption_may_be_written_as_its_language_is(lake: Storage, caption: str) -> None:
+    store = ReviewStore(lake)
+    first = a_review("caption", caption)
+    store.add(first)
+    store.add(a_review("caption", "a dog", after=first, old=caption))
+    store.add(a_review("good", old=said("Photo", caption)))
+    assert [review.value or review.old for review in ReviewStore(lake).all()] == [caption, "a dog", f"Photo: {caption}"]
+
+
+@pytest.mark.parametrize(
     ("fields", "told"),
     [
         ({"mark": "label", "value": "Cat"}, "'Cat' is no class: choose one of Painting, Photo"),
@@ -42,6 +61,8 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
         ({"mark": "caption", "value": "x" * 301}, "has 301 characters: write 300 at most"),
         ({"mark": "caption", "value": "a\ndog"}, "one line of plain text"),
         ({"mark": "caption", "value": "a \u202edog"}, "one line of plain text"),
+        ({"mark": "caption", "value": "a\u00ad dog"}, "cannot be seen (\\u00ad): write one line of plain text"),
+        ({"mark": "caption", "value": "\u200d"}, "1 to 300 characters"),
         ({"mark": "scan_again", "value": "yes"}, "has no value"),
         ({"mark": "good", "old": None}, "give the class"),
         ({"mark": "label", "value": "Photo", "author": "a\nb"}, "author: control characters"),

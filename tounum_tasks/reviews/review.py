@@ -26,6 +26,9 @@ MAX_AUTHOR = 250
 REVIEW_ID = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _SAID = ": "  # between class and caption
+# What has no shape of its own and is written all the same: joiners of Persian, Indian languages and emojis, marks of
+# the direction of Hebrew and Arabic, and whether a sign is an emoji. Elsewhere they are shown as \uNNNN.
+_WRITTEN = dict.fromkeys(map(ord, "\u200c\u200d\u200e\u200f\ufe0e\ufe0f"))
 
 
 class ItemRef(NamedTuple):
@@ -98,12 +101,17 @@ class Review(BaseModel):
     def _batch(cls, value: str) -> str:
         return _checked(validate_batch_id, value)
 
-    @field_validator("author", "source_path", "image_id", "old", "sample")
+    @field_validator("author", "source_path", "image_id", "sample")
     @classmethod
     def _printable(cls, value: str | None) -> str | None:
         if value is not None and one_line(value) != value:
             raise ValueError("control characters and line breaks are not allowed: write one line of plain text")
         return value
+
+    @field_validator("old")
+    @classmethod
+    def _plain(cls, value: str | None) -> str | None:
+        return value if value is None else _plain_text(value)
 
     @field_validator("at")
     @classmethod
@@ -196,12 +204,20 @@ def check_caption(value: str | None) -> str:
     Raises:
         ValueError: it is no caption; the sentence says why.
     """
-    if value is None or not value.strip() or value != value.strip():
+    if value is None or not value.translate(_WRITTEN).strip() or value != value.strip():
         raise ValueError("a caption has 1 to 300 characters, with no blank at its ends")
     if len(value) > MAX_CAPTION:
         raise ValueError(f"the caption has {len(value)} characters: write {MAX_CAPTION} at most")
-    if one_line(value) != value:
-        raise ValueError("the caption holds a line break or a control character: write one line of plain text")
+    return _plain_text(value)
+
+
+def _plain_text(value: str) -> str:
+    written = value.translate(_WRITTEN)
+    if odd := [character for character in written if one_line(character) != character]:
+        raise ValueError(
+            f"the text holds a line break or a character that cannot be seen ({one_line(odd[0])}): write one line of "
+            "plain text"
+        )
     return value
 
 
