@@ -13,6 +13,7 @@ from tounum_airflow.local.installation import LocalAirflow
 HOSTILE = [
     *ODD_NAMES, "../../etc/passwd", "%2e%2e/%2e%2e", "\\..\\..", "<script>alert(1)</script>", "'; DROP TABLE items; --",
     "\x00", "a" * 5000, "{{7*7}}", "file:///etc/passwd", "s3://other/secret", '" OR 1=1 --', "\u202e", "NaN", "-1",
+    "9" * 5000, "99999999T999999999999Z-00000000", "99991231T235959999999Z-00000000",
 ]  # fmt: skip
 QUERIES = [
     "gallery?q={}", "gallery?class={}", "gallery?from={}", "gallery?batch={}&date=2026-01-01", "gallery?after={}",
@@ -23,7 +24,8 @@ QUERIES = [
     "view?date=2026-01-01&batch=b&path={}", "original?date={}&batch=b&path=p",
     "attention/{}?date=2026-01-01&batch=b&path=p", "changes?date=2026-01-01&batch={}", "models?model={}&version=x",
     "models?model=classifier&version={}", "static/{}", "sample?date=2026-01-01&batch=b&id={}",
-    "like?date=2026-01-01&batch=b&path={}", "task?run={}&map=0", "scan-again.csv?date={}",
+    "like?date=2026-01-01&batch=b&path={}", "task?run={}&map=0",
+    "task?run=r&map={}", "scan-again.csv?date={}",
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from tounum_tasks.search import query
 router = APIRouter()
 
 NIGHTS_AT_ONCE = 30
+MAP_DIGITS = 9
 OTHER_RUNS = ("cli__", "restore__")  # run ids of what was not a run of Airflow
 
 
@@ -77,7 +78,7 @@ def task(request: Request, user: GetUserDep, run: str, dag: str = "", map: str =
     """The images of a mapped task: those of its shard; of any other task, what its run published."""
     lake = lake_of(request)
     # Airflow leaves the place of an unmapped task's number as it is.
-    if dag not in ("", NIGHTLY) or not map.isdecimal():
+    if dag not in ("", NIGHTLY) or not map.isdecimal() or len(map) > MAP_DIGITS:
         return RedirectResponse(link(request, "nights", run=run, dag=dag))
     left = int(map)
     with lake.index() as index:

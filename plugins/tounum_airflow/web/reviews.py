@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tounum_airflow.web.access import may_write
 from tounum_airflow.web.lake import Lake
@@ -28,6 +28,17 @@ from tounum_tasks.search.reviewed import reviews_about, take_reviews
 router = APIRouter()
 
 
+def _review_id(value: str) -> str:
+    try:
+        new_review_id(after=value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"'{value}' is no review: look at the image again") from None
+    return value
+
+
+ReviewId = Annotated[str, Field(pattern=f"^{REVIEW_ID.pattern}$"), AfterValidator(_review_id)]
+
+
 class ItemKey(BaseModel):
     """An item, and the review in force that its page showed for the mark; none if there was none."""
 
@@ -37,7 +48,7 @@ class ItemKey(BaseModel):
     batch: Annotated[str, Field(max_length=80)]
     path: Annotated[str, Field(max_length=2000)]
     page: Annotated[int, Field(ge=1, lt=1 << 31)]
-    saw: dict[Mark, Annotated[str, Field(pattern=f"^{REVIEW_ID.pattern}$")]] = {}
+    saw: dict[Mark, ReviewId] = {}
 
     @property
     def place(self) -> Place:
