@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -11,11 +12,10 @@ from fastapi.responses import Response
 
 from tounum_airflow.web.asked import PAGE_SIZES, SWITCHES, TAGGED, AskedFor
 from tounum_airflow.web.lake import last_line
-from tounum_airflow.web.places import AskedPlace, Batch, Date
+from tounum_airflow.web.places import AskedPlace
 from tounum_airflow.web.render import lake_of, render
 from tounum_airflow.web.tiles import tiles
 from tounum_tasks.search import query
-from tounum_tasks.search.query import Filter
 
 router = APIRouter()
 
@@ -76,9 +76,9 @@ def like(
 
 
 @router.get("/scan-again.csv")
-def scan_again(request: Request, date: Date = "", batch: Batch = "") -> Response:
-    """What has to be scanned again, as a list to print or to hand on."""
-    wanted = Filter(date, date, batch, ("mark:scan_again",))
+def scan_again(request: Request, asked: AskedFor) -> Response:
+    """What has to be scanned again of what a filter finds, as a list to print or to hand on."""
+    wanted = replace(asked.filter, tags=tuple({*asked.filter.tags, "mark:scan_again"}), sort="newest")
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(["batch_date", "batch_id", "batch_name", "source_path", "page", "class", "caption"])
@@ -94,7 +94,7 @@ def scan_again(request: Request, date: Date = "", batch: Batch = "") -> Response
                         row["page"], row["label"], row["caption"],
                     )
                 )  # fmt: skip
-    headers = {"Content-Disposition": f'attachment; filename="scan-again-{batch or "all"}.csv"'}
+    headers = {"Content-Disposition": f'attachment; filename="scan-again-{wanted.batch_id or "all"}.csv"'}
     return Response("\ufeff" + text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
