@@ -16,6 +16,7 @@ from tounum_tasks.cli.main import main
 from tounum_tasks.corrections.export import export
 from tounum_tasks.corrections.truth import SPLITS, split_of, true_captions, true_classes
 from tounum_tasks.datasets.captions import load_captions
+from tounum_tasks.datasets.check import check_pictures
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.items import read_items
 from tounum_tasks.reviews.effective import Effective
@@ -125,6 +126,25 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(night: Night, tmp_pa
     done = export(night.settings, tmp_path / "out")
     assert done.classes.total() == 1
     assert len(done.left_out) == 2 and all("is left out" in sentence for sentence in done.left_out)
+
+
+def test_a_quarantined_file_that_got_a_class_with_many_others_stops_no_training(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    drop_pages(night.settings)
+    box = Path(night.settings.ingest_root.removeprefix("file://"), "Box")
+    whole = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8))[1].tobytes()
+    (box / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    plan = night.plan("first")
+    process(plan, night.settings, "Text")
+    night.publish(plan)
+    for number in range(3):
+        say(night, f"{number}.png", "label", "Photo")
+    for broken in ("broken.jpg", "half.jpg"):
+        say(night, broken, "label", "Photo")
+    done = export(night.settings, tmp_path / "out")
+    assert done.classes.total() == 3
+    assert sorted(sentence.partition(" of ")[0] for sentence in done.left_out) == ["broken.jpg", "half.jpg"]
+    check_pictures([path for path in (tmp_path / "out").rglob("*") if path.suffix in (".png", ".jpg")])
 
 
 def test_command_writes_says_and_refuses(night: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

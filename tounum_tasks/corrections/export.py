@@ -18,6 +18,7 @@ from pathlib import Path
 from tounum_tasks.corrections.truth import SPLITS, Truth, split_of, true_captions, true_classes
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.files import write_json
+from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.formats import ImageFormat
 from tounum_tasks.images.limits import ImageLimits
@@ -159,12 +160,19 @@ class _Writing:
             return []  # each of its images is noted
 
     def _content(self, originals: Originals, item: Item) -> tuple[bytes, str]:
-        """The file of an item as it came, or its page as PNG."""
+        """The file of an item as it came, or its page as PNG.
+
+        Raises:
+            ItemError: trainings could not read it, which stop at such a picture.
+        """
         if item.pages == 1 and item.format in COPIED:
-            return read_original(self.lake, item), COPIED[ImageFormat(item.format)]
-        # How many pages a file may have was decided when it was registered.
-        page = originals.decode(item, replace(self.limits, max_pages=item.pages))
-        return encode(page.rgb, format=ImageFormat.PNG, dpi=page.dpi), ".png"
+            content, suffix = read_original(self.lake, item), COPIED[ImageFormat(item.format)]
+        else:
+            # How many pages a file may have was decided when it was registered.
+            page = originals.decode(item, replace(self.limits, max_pages=item.pages))
+            content, suffix = encode(page.rgb, format=ImageFormat.PNG, dpi=page.dpi), ".png"
+        decode(content)  # a class may be given to many images at once, of which some were quarantined
+        return content, suffix
 
 
 class _Unknown(Exception):
