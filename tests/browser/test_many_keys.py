@@ -1,35 +1,20 @@
 """Keys that come faster than answers, undo, and copies: what is said is said of the image that it was meant for."""
 
-import html
 import json
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser.conftest import tiles_of
 from tests.browser.people import Person
 from tests.browser.test_pages import batch_of, correction, get, image_page, post
 from tounum_airflow.local.installation import LocalAirflow
 
 LogIn = Callable[..., Person]
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(site: Path, airflow: LocalAirflow) -> Iterator[None]:
-    """Take back what a test has said of images, so that the next one finds them as the run left them."""
-    yield
-    date, batch = batch_of(site)
-    for tile in _tiles(get(airflow, "ute", f"gallery?date={date}&batch={batch}&n=200").text):
-        for mark in tile.get("saw", {}):
-            answer = post(airflow, "ute", "reviews", {"mark": mark, "undo": True, "items": [tile]})
-            assert answer.status_code in (200, 409), answer.text  # a copy has taken it back already
-
-
-def _tiles(page: str) -> list[dict[str, Any]]:
-    return [json.loads(html.unescape(found)) for found in re.findall(r'<li class="tile" data-item="([^"]*)"', page)]
+pytestmark = pytest.mark.usefixtures("as_it_was")
 
 
 def slowly(person: Person, pattern: str, milliseconds: int = 600) -> None:
@@ -99,36 +84,36 @@ def test_a_key_that_is_held_down_is_meant_once(person: LogIn) -> None:
 
 def test_nothing_is_said_of_an_image_that_is_being_left(person: LogIn, site: Path) -> None:
     ute = person("ute")
-    path = "sketches/house.png"
+    path = "sketches/bicycle.png"
     for first in ("4", "ArrowRight"):
         frame = ute.open_alone(image_page(site, path) + "&in.class=Sketch")
         frame.locator("#item").wait_for(state="attached")
         slowly(ute, "**/image?*", 2000)
         ute.page.keyboard.press(first)
         ute.page.wait_for_timeout(1000)
-        ute.page.keyboard.press("5")  # the page still shows the house
+        ute.page.keyboard.press("5")  # the page still shows the bicycle
         ute.page.wait_for_timeout(2500)
         ute.page.unroute("**/image?*")
-        assert "house.png" not in ute.page.locator("h1").inner_text()
+        assert "bicycle.png" not in ute.page.locator("h1").inner_text()
         shown = ute.open_alone(image_page(site, path)).locator(".label").inner_text()
         assert shown.split()[0] == "Sketch", first
 
 
 def test_undo_takes_back_what_oneself_said_and_not_what_others_said_since(person: LogIn) -> None:
     olga, ute = person("olga"), person("ute")
-    frame = ute.open_alone("gallery?q=house.png")
+    frame = ute.open_alone("gallery?q=bicycle.png")
     frame.locator("body").press("ArrowRight")
     ute.page.keyboard.press("1")
     frame.locator(".what", has_text="Painting").wait_for()
-    other = olga.open_alone("gallery?q=house.png")
+    other = olga.open_alone("gallery?q=bicycle.png")
     other.locator("body").press("ArrowRight")
     olga.page.keyboard.press("5")
     other.locator(".what", has_text="Text").wait_for()
-    frame = ute.open_alone("gallery?q=house.png")
+    frame = ute.open_alone("gallery?q=bicycle.png")
     assert classes(frame) == ["Text"]
     ute.page.keyboard.press("u")
     frame.locator("#said.bad", has_text="olga was faster").wait_for()
-    assert classes(person("vera").open_alone("gallery?q=house.png")) == ["Text"]
+    assert classes(person("vera").open_alone("gallery?q=bicycle.png")) == ["Text"]
 
 
 def test_an_undo_that_did_not_get_through_can_be_tried_again(person: LogIn) -> None:
@@ -151,7 +136,7 @@ def test_copies_on_the_page_follow(person: LogIn, airflow: LocalAirflow, site: P
     date, batch = batch_of(site)
     answer = post(airflow, "ute", "reviews", correction(site, "photographs/cat.png", "good", None))
     assert answer.json()["items"][0]["copies"] == 1
-    tiles = _tiles(get(airflow, "ute", f"gallery?date={date}&batch={batch}&n=200").text)
+    tiles = tiles_of(get(airflow, "ute", f"gallery?date={date}&batch={batch}&n=200").text)
     places = [number for number, tile in enumerate(tiles) if tile["saw"]]
     assert len(places) == 2
     ute = person("ute")

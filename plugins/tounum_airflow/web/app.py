@@ -33,6 +33,9 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+NO_ROOM = (
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM,
+)  # fmt: skip
 SENTENCES = {
     401: "Your login has ended: reload this page (F5) and log in again.",
     403: "You may not do this: ask whoever runs Airflow for permission, as docs/pages.md says.",
@@ -105,10 +108,16 @@ def _index_failed(request: Request, error: sqlite3.DatabaseError) -> Response:
     if is_damage(error):
         lake_of(request).make_anew()
         return _not_ready(request, error)
-    if isinstance(error, sqlite3.OperationalError):
+    code, path = getattr(error, "sqlite_errorcode", 0) & 0xFF, lake_of(request).index_path
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return _busy(request, error)
-    log.error("The index of the pages cannot be read.", exc_info=error)
-    return _failed(request, error)
+    if not path.exists():
+        return _not_ready(request, error)
+    log.error("The index of the pages, %s, cannot be used.", path, exc_info=error)
+    if code not in NO_ROOM:
+        return _failed(request, error)
+    wrong = f"The index of the pages, {path}, cannot be written ({error})"
+    return _said(request, 507, f"{wrong}: make room there, or mend its permissions, then look at the image again.")
 
 
 def _not_ready(request: Request, error: Exception) -> Response:

@@ -108,7 +108,7 @@ class Lake:
         assert self._refreshing is not None
         self._said.seek(0)
         said = self._said.read().decode(errors="replace")
-        self.trouble = said.strip().splitlines()[-1] if self._refreshing.returncode and said.strip() else ""
+        self.trouble = _last_sentence(said) if self._refreshing.returncode else ""
         if self.trouble:
             log.warning("The index of the pages cannot be brought up to date: %s", said)
         self._refreshing = None
@@ -160,8 +160,12 @@ class Lake:
 
 def last_line(done: subprocess.CompletedProcess[str], otherwise: str) -> str:
     """Return the sentence with which a command ended, or another if it said nothing."""
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else otherwise
+    return _last_sentence(done.stderr) or otherwise
+
+
+def _last_sentence(said: str) -> str:
+    lines = [line for line in said.splitlines() if line.strip()]
+    return lines[-1].strip().removeprefix("tounum: ") if lines else ""  # a page has no need of the command's name
 
 
 def command(*arguments: str) -> list[str]:
