@@ -183,6 +183,7 @@ def test_the_same_bytes_in_a_later_batch_are_the_same_truth(folder: Night) -> No
     ("mark", "value", "old", "reasons"),
     [
         ("label", "Photo", None, ["caption"]),
+        ("label", "Painting", None, []),
         ("caption", "a cat", None, ["class"]),
         ("good", None, "Photo: a dog runs", []),
         ("good", None, "Photo", ["caption"]),
@@ -221,6 +222,8 @@ def test_who_has_looked_need_not_look_again(
     found = row(night, "0.png")
     assert (found["review_reasons"], found["needs_review"]) == (reasons, bool(reasons))
     assert row(night, "1.png")["review_reasons"] == ["class", "caption"]
+    restore(night.settings, DATE, night.batch_id, 1)
+    assert row(night, "0.png")["review_reasons"] == reasons  # as in the run
 
 
 # Restore

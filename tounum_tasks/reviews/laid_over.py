@@ -51,7 +51,9 @@ def _answered(row: Mapping[str, Any], reviews: Effective) -> set[str]:
     label, caption = reviews.confirmed(row["image_id"])
     answered = {
         "class": row["label_source"] == BY_PERSON or label == row["label"],
-        "caption": row.get("caption_source") == BY_PERSON or (label, caption) == (row["label"], row.get("caption")),
+        "caption": row.get("caption_source") == BY_PERSON
+        or (label, caption) == (row["label"], row.get("caption"))
+        or (row["label_source"] == BY_PERSON and not row["is_photo"]),  # by that it has no caption
         "end": label == row["label"] or "taken_care" in (row["marks"] or ()),
     }
     return {reason for reason, is_answered in answered.items() if is_answered}
