@@ -70,6 +70,16 @@ def test_letters_of_a_caption_that_is_not_open_yet_are_no_keys(person: LogIn, si
     assert frame.locator(".chip", has_text="scan again").count() == 1
 
 
+def test_a_caption_of_a_text_is_not_said_to_take_effect(person: LogIn) -> None:
+    ute = person("ute")
+    frame = ute.open_alone("gallery?class=Text")
+    frame.locator("body").press("ArrowRight")
+    ute.page.keyboard.press("c")
+    frame.locator("#caption textarea").fill("A letter about the harbour")
+    frame.get_by_role("button", name="Save").click()
+    frame.locator("#said", has_text="kept for when the class is Photo").wait_for()
+
+
 def test_a_key_that_is_held_down_is_meant_once(person: LogIn) -> None:
     ute = person("ute")
     frame = ute.open_alone("gallery?class=Text")
@@ -135,9 +145,10 @@ def test_an_undo_that_did_not_get_through_can_be_tried_again(person: LogIn) -> N
 def test_copies_on_the_page_follow(person: LogIn, airflow: LocalAirflow, site: Path) -> None:
     date, batch = batch_of(site)
     answer = post(airflow, "ute", "reviews", correction(site, "photographs/cat.png", "good", None))
-    assert answer.json()["items"][0]["copies"] == 1
+    (outcome,) = answer.json()["items"]
+    assert outcome["copies"] == 1
     tiles = tiles_of(get(airflow, "ute", f"gallery?date={date}&batch={batch}&n=200").text)
-    places = [number for number, tile in enumerate(tiles) if tile["saw"]]
+    places = [number for number, tile in enumerate(tiles) if tile["saw"].get("good") == outcome["saw"]["good"]]
     assert len(places) == 2
     ute = person("ute")
     frame = ute.open_alone("gallery?n=200")

@@ -60,9 +60,10 @@ async function write(elements, mark, value, shown, { undo = false, sample = null
     store(LAST, { mark, value });
     store(UNDO, [...stored(UNDO, []), { mark, sample, items: done.map((outcome) => ({ ...outcome.item, saw: outcome.saw })) }].slice(-50));
   }
+  const isShown = undo || mark !== "caption" || done.every((outcome) => outcome.caption === value);
   const copies = done.reduce((sum, outcome) => sum + outcome.copies, 0);
   if (lost.length) say(lost.length === 1 ? lost[0].conflict : `${lost.length} of ${content.items.length} were changed by others meanwhile and were left: look at them again.`, true);
-  else say(`${undo ? "Taken back" : said(mark, value)}${done.length > 1 ? `, ${done.length} images` : ""}${copies && (mark === "label" || mark === "caption") ? `, also ${copies} ${copies === 1 ? "copy" : "copies"}` : ""}. It takes effect at the next run.`);
+  else say(`${undo ? "Taken back" : said(mark, value)}${done.length > 1 ? `, ${done.length} images` : ""}${copies && (mark === "label" || mark === "caption") ? `, also ${copies} ${copies === 1 ? "copy" : "copies"}` : ""}. ${isShown ? "It takes effect at the next run" : "It is kept for when the class is Photo: other images have no caption"}.`);
   return lost.length ? "partly" : "done";
 }
 
