@@ -1,6 +1,7 @@
 """What is damaged is noticed, named, and stops nothing but its own batch; what can be made again is made again."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -194,6 +195,55 @@ def test_prune_leaves_a_batch_alone_of_which_it_cannot_know_what_is_needed(night
     before = sorted(file_of(night, "stages").rglob("*"))
     assert main(["prune", "--keep-days", "1", "--yes"]) == 2
     assert sorted(file_of(night, "stages").rglob("*")) == before
+
+
+@pytest.mark.parametrize("lost", [[2], [1, 2]], ids=["the newest", "all"])
+def test_versions_that_somebody_deleted_are_named_and_the_next_run_writes_the_current_one_again(
+    night: Night, lost: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes on from there: the manifest does not fall back to what was before, and no number is given twice."""
+    batch, manifest = night.batch_id, night.lake.read_bytes(manifest_path(DATE, night.batch_id))
+    for number in lost:
+        night.lake.remove(history_path(DATE, batch, number))
+    for command in (["history", "--batch", batch], ["diff", "--batch", batch], ["diff", "--dates", f"{DATE}..{DATE}"]):
+        assert main(command) == 2
+        assert "2.parquet is gone: run the batch again" in capsys.readouterr().err
+    needed = sorted(file_of(night, "features").rglob("*.parquet"))
+    for path in needed:
+        os.utime(path, (1, 1))
+    assert main(["prune", "--keep-days", "1", "--yes"]) == 2 and "2.parquet is gone" in capsys.readouterr().err
+    assert sorted(file_of(night, "features").rglob("*.parquet")) == needed != []
+    request = RunRequest(run_id="third", batch_id=batch)
+    assert [one.base_version for one in register(request, night.settings).batches] == [2]
+    plan = night.plan("third", enhancement="classic", captioner=pin("captioner", "second"))
+    caption_all(plan, night.settings, "the second caption")
+    done = night.publish(plan)
+    assert (done["outcome"], done["version"]) == ("unchanged", 2)
+    assert night.lake.read_bytes(manifest_path(DATE, batch)) == manifest
+    assert night.lake.read_bytes(history_path(DATE, batch, 2)) == manifest
+
+
+def test_going_back_from_a_version_that_somebody_deleted(night: Night) -> None:
+    night.lake.remove(history_path(DATE, night.batch_id, 2))
+    done = restore(night.settings, DATE, night.batch_id, 1)
+    assert (done.version, done.is_new) == (3, True)
+    assert night.lake_table(night.batch_id)["caption"].to_pylist()[0] == "the first caption"
+    assert read_version(night.lake, DATE, night.batch_id, 2)["caption"].to_pylist()[0] == "the second caption"
+
+
+def test_a_manifest_that_somebody_deleted_is_named_and_written_again_by_a_restore(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = night.batch_id
+    manifest = night.lake.read_bytes(manifest_path(DATE, batch))
+    night.lake.remove(manifest_path(DATE, batch))
+    for command in (["show"], ["show", "--batch", batch]):
+        assert main(command) == 2
+        assert "manifest.parquet is gone: run the batch again, or restore a version" in capsys.readouterr().err
+    assert outdated_dates(night.settings, {}) == [DATE]
+    assert main(["history", "--batch", batch]) == 0
+    assert main(["restore", "--batch", batch, "--version", "2"]) == 0
+    assert night.lake.read_bytes(manifest_path(DATE, batch)) == manifest
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: (path.unlink(), path.mkdir())])

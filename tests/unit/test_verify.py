@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from tounum_tasks.intake.journal import Journal
 from tounum_tasks.intake.readiness import FileState, Listing
 from tounum_tasks.intake.take_in import claim_path
 from tounum_tasks.items import register_path
-from tounum_tasks.manifest.read import manifest_path
+from tounum_tasks.manifest.read import history_path, manifest_path
 
 
 @pytest.fixture
@@ -142,14 +144,17 @@ def test_in_a_bucket_a_batch_that_waits_is_no_difference(s3: S3Server, caplog: p
     assert "was never registered, and is not published" in caplog.text
 
 
-def test_in_a_bucket_a_register_that_is_lost_is_told_of_what_was_published_or_has_no_claim(s3: S3Server) -> None:
+@pytest.mark.parametrize("left", [manifest_path, partial(history_path, version=1)], ids=["manifest", "history"])
+def test_in_a_bucket_a_register_that_is_lost_is_told_of_what_was_published_or_has_no_claim(
+    s3: S3Server, left: Callable[[str, str], str]
+) -> None:
     bucket = Bucket()
     bucket.drop(a=png(1))
     ((date, batch),) = bucket.take().batches
     bucket.lake.remove(register_path(date, batch))
     assert list(compare(bucket.lake)) == []
-    bucket.lake.write_bytes(manifest_path(date, batch), b"published")
+    bucket.lake.write_bytes(left(date, batch), b"published")
     assert [lost.batch_id for lost in compare(bucket.lake)] == [batch]
-    bucket.lake.remove(manifest_path(date, batch))
+    bucket.lake.remove(left(date, batch))
     bucket.lake.remove(claim_path(batch))
     assert [lost.batch_id for lost in compare(bucket.lake)] == [batch]

@@ -4,7 +4,7 @@ import argparse
 import difflib
 
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.manifest.published import BatchRef, published_batches
+from tounum_tasks.manifest.published import BatchRef, committed_batches, published_batches
 from tounum_tasks.names import validate_batch_id
 from tounum_tasks.settings import Settings, load_settings
 from tounum_tasks.store.base import Storage
@@ -43,14 +43,14 @@ def settings_for(lake: str | None) -> Settings:
 
 
 def all_batches(lake: Storage) -> list[BatchRef]:
-    """Return the batches of a lake that have a manifest.
+    """Return the batches of a lake that were published, also those of which only the history is left.
 
     Raises:
         ConfigurationError: there is none.
         EnvironmentFault: the lake cannot be read.
     """
     lake.check()
-    batches = published_batches(lake)
+    batches = sorted({*published_batches(lake), *committed_batches(lake)})
     if not batches:
         raise ConfigurationError(f"No manifest lies in {lake.root} yet: nothing was published there.")
     return batches

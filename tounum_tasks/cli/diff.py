@@ -10,7 +10,7 @@ from tounum_tasks.cli.json_lines import write_json
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.history.changes import BatchChange, changes_between
 from tounum_tasks.history.diff import ItemChange, Summary, compare
-from tounum_tasks.history.versions import require_version
+from tounum_tasks.history.versions import require_version, versions_to_current
 from tounum_tasks.manifest.read import versions
 from tounum_tasks.names import validate_batch_date
 from tounum_tasks.pages.terminal import print_table
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model:
         raise ConfigurationError("--model goes with --dates: for one batch, say which versions with --from and --to.")
     _, lake, batch = given_batch(arguments)
-    known = versions(lake, batch.batch_date, batch.batch_id)
+    known = (versions if arguments.after else versions_to_current)(lake, batch.batch_date, batch.batch_id)
     after = arguments.after or known[-1]
     before = arguments.before or max((number for number in known if number < after), default=0)
     if not before:

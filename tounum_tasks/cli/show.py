@@ -2,13 +2,16 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+
+import pyarrow as pa
 
 from tounum_tasks.classify.labels import CLASSES
 from tounum_tasks.cli.batches import all_batches, find_batch
 from tounum_tasks.cli.json_lines import write_json
 from tounum_tasks.errors import DamagedFile
 from tounum_tasks.items import read_sidecars
-from tounum_tasks.manifest.published import BatchRef, read_columns
+from tounum_tasks.manifest.published import BatchRef, manifest_gone, read_columns
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import CLASS_COLUMNS
 from tounum_tasks.pages.terminal import ITEM_COLUMNS, print_items, print_table
@@ -86,8 +89,7 @@ def _print_batches(described: list[dict]) -> None:
 
 def _describe(lake: Storage, batch: BatchRef) -> dict:
     columns = ("batch_name", "status", "label", "needs_review", "manifest_version")
-    table = read_columns(lake, batch.batch_date, batch.batch_id, columns)
-    assert table is not None, "the batch was listed because it has a manifest"
+    table = _rows(lake, batch, columns)
     statuses, classes = counts(table["status"]), counts(table["label"])
     return {
         "batch_date": batch.batch_date,
@@ -104,8 +106,7 @@ def _describe(lake: Storage, batch: BatchRef) -> dict:
 
 def _show_items(lake: Storage, batch: BatchRef, json_target: str | None) -> None:
     columns = None if json_target else ITEM_COLUMNS
-    table = read_columns(lake, batch.batch_date, batch.batch_id, columns)
-    assert table is not None, "the batch was listed because it has a manifest"
+    table = _rows(lake, batch, columns)
     if json_target:
         write_json((_item(row) for block in table.to_batches(1000) for row in block.to_pylist()), json_target)
     else:
@@ -114,6 +115,13 @@ def _show_items(lake: Storage, batch: BatchRef, json_target: str | None) -> None
         others = [visible(sidecar.source_path) for sidecar in sidecars if not sidecar.describes]
         if others:
             print(f"\nBeside the images: {', '.join(others)}")
+
+
+def _rows(lake: Storage, batch: BatchRef, columns: Sequence[str] | None) -> pa.Table:
+    table = read_columns(lake, batch.batch_date, batch.batch_id, columns)
+    if table is None:
+        raise manifest_gone(lake, batch)
+    return table
 
 
 def _item(row: dict) -> dict:

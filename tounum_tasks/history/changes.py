@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.history.diff import ItemChange, Summary, compare
-from tounum_tasks.history.versions import models_of
+from tounum_tasks.history.versions import models_of, versions_to_current
 from tounum_tasks.manifest.models import MODEL_COLUMNS
 from tounum_tasks.manifest.published import BatchRef, published_batches
-from tounum_tasks.manifest.read import read_version, versions
+from tounum_tasks.manifest.read import read_version
 from tounum_tasks.names import validate_batch_date
 from tounum_tasks.store.base import Storage
 
@@ -58,7 +58,7 @@ def changes_between(lake: Storage, first: str, last: str, model: str | None = No
 
 
 def _of_batch(lake: Storage, batch: BatchRef, models: list[str]) -> BatchChange:
-    *earlier, current = versions(lake, batch.batch_date, batch.batch_id)
+    *earlier, current = versions_to_current(lake, batch.batch_date, batch.batch_id)
     after = read_version(lake, batch.batch_date, batch.batch_id, current)
     made_with = {name: models_of(after)[name] for name in models}
     for number in reversed(earlier):

@@ -18,8 +18,9 @@ from itertools import pairwise
 
 from tounum_tasks import thumbnails
 from tounum_tasks.errors import ConfigurationError, DamagedFile
+from tounum_tasks.history.versions import versions_to_current
 from tounum_tasks.manifest.commit import batch_lock
-from tounum_tasks.manifest.read import history_path, read_publication, read_version, versions
+from tounum_tasks.manifest.read import history_path, read_publication, read_version
 from tounum_tasks.names import validate_batch_date, validate_batch_id
 from tounum_tasks.steps.table import STEPS
 from tounum_tasks.store.base import Entry, Storage
@@ -53,7 +54,7 @@ def prune(lake: Storage, *, keep_days: int, now: dt.datetime, remove: bool) -> I
 
     Raises:
         DamagedFile: at the end, if what some batches need is not known any more because a kept version of theirs is
-            damaged: nothing of them was removed.
+            damaged or gone: nothing of them was removed.
     """
     damaged = []
     since = now - dt.timedelta(days=keep_days)
@@ -104,7 +105,7 @@ def _old_attention(lake: Storage, since: dt.datetime) -> Iterator[Superfluous]:
 
 def _divide(lake: Storage, batch_date: str, batch_id: str, since: dt.datetime) -> tuple[list[int], list[int]]:
     """Return the versions that were current at some time after ``since``, and the others."""
-    numbers = versions(lake, batch_date, batch_id)
+    numbers = versions_to_current(lake, batch_date, batch_id)
     kept = numbers[-1:]
     for number, successor in reversed(list(pairwise(numbers))):
         if read_publication(lake, batch_date, batch_id, successor).at < since:

@@ -99,11 +99,11 @@ def restore(settings: Settings, batch_date: str, batch_id: str, number: int) -> 
     lake = open_storage(settings.lake_root)
     files = BatchFiles(batch_date, batch_id, settings, certain=True)
     with batch_lock(lake, batch_id):
+        with contextlib.suppress(DamagedFile):  # the version that is replaced need not be whole
+            mend_latest(lake, batch_date, batch_id)
         wanted = preview(settings, batch_date, batch_id, number)
         table = wanted.table
         current = latest_version(lake, batch_date, batch_id)
-        with contextlib.suppress(DamagedFile):  # the version that is replaced need not be whole
-            mend_latest(lake, batch_date, batch_id)
         is_new = not _is_version(lake, batch_date, batch_id, current, table)
         put = 0
         if is_new:

@@ -11,7 +11,7 @@ from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.intake.journal import JOURNAL_FOLDER, Journal
 from tounum_tasks.intake.take_in import claim_path
 from tounum_tasks.items import register_path, registered_batches, registered_files
-from tounum_tasks.manifest.published import BatchRef, may_be_batch, published_batches
+from tounum_tasks.manifest.published import BatchRef, committed_batches, may_be_batch, published_batches
 from tounum_tasks.store.base import Storage
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _lost(lake: Storage, compared: set[BatchRef]) -> Iterator[BatchRef]:
     Intakes go on meanwhile: of what was found, the journals are read next and the register is looked for last, as an
     intake removes the journal after it has registered a batch, or given it up and removed its originals.
     """
-    published = set(published_batches(lake))
+    published = {*published_batches(lake), *committed_batches(lake)}
     found = published | _with_originals(lake)
     begun = {_begun(lake, f"{JOURNAL_FOLDER}/{entry.name}") for entry in lake.list_folder(JOURNAL_FOLDER)}
     for batch in sorted(found - compared):

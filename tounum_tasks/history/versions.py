@@ -8,7 +8,14 @@ import pyarrow as pa
 
 from tounum_tasks.errors import ConfigurationError, DamagedFile
 from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct
-from tounum_tasks.manifest.read import read_publication, read_version, versions
+from tounum_tasks.manifest.read import (
+    history_path,
+    installed_version,
+    manifest_path,
+    read_publication,
+    read_version,
+    versions,
+)
 from tounum_tasks.store.base import Storage
 
 
@@ -51,9 +58,27 @@ class Version:
 
 
 def list_versions(lake: Storage, batch_date: str, batch_id: str) -> list[Version]:
-    """Return the kept versions of a batch, oldest first."""
-    numbers = versions(lake, batch_date, batch_id)
-    return [_describe(lake, batch_date, batch_id, number, number == numbers[-1]) for number in numbers]
+    """Return the kept versions of a batch, oldest first, and the current one also if it is gone from the history."""
+    installed, numbers = _installed_and_kept(lake, batch_date, batch_id)
+    current = max([installed, *numbers])
+    found = [_describe(lake, batch_date, batch_id, number, number == current) for number in numbers]
+    if current and current not in numbers:
+        found.append(_unreadable(current, _gone(lake, batch_date, batch_id, current), is_current=True))
+    return found
+
+
+def versions_to_current(lake: Storage, batch_date: str, batch_id: str) -> list[int]:
+    """Return the kept versions of a published batch, of which the last is the current one.
+
+    Raises:
+        DamagedFile: the current one is gone from the history.
+    """
+    installed, numbers = _installed_and_kept(lake, batch_date, batch_id)
+    if installed > max(numbers, default=0):
+        raise DamagedFile(_gone(lake, batch_date, batch_id, installed))
+    if not numbers and lake.exists(path := manifest_path(batch_date, batch_id)):
+        raise DamagedFile(f"{lake.url(path)} is damaged, and its history is gone: restore them from a backup.")
+    return numbers
 
 
 def require_version(lake: Storage, batch_date: str, batch_id: str, number: int) -> pa.Table:
@@ -78,7 +103,7 @@ def _describe(lake: Storage, batch_date: str, batch_id: str, number: int, is_cur
     try:
         table = read_version(lake, batch_date, batch_id, number)
     except DamagedFile as fault:
-        return Version(number, None, None, {name: [] for name in MODEL_COLUMNS}, [], {}, is_current, str(fault))
+        return _unreadable(number, str(fault), is_current=is_current)
     said = read_publication(lake, batch_date, batch_id, number)
     return Version(
         number=number,
@@ -89,3 +114,19 @@ def _describe(lake: Storage, batch_date: str, batch_id: str, number: int, is_cur
         statuses=dict(sorted(Counter(table["status"].to_pylist()).items())),
         is_current=is_current,
     )
+
+
+def _installed_and_kept(lake: Storage, batch_date: str, batch_id: str) -> tuple[int, list[int]]:
+    """The version that is installed, and those that are kept: looked for in this order, in which they cannot disagree
+    because somebody publishes meanwhile."""
+    installed = installed_version(lake, batch_date, batch_id)
+    return installed, versions(lake, batch_date, batch_id)
+
+
+def _unreadable(number: int, damage: str, *, is_current: bool) -> Version:
+    return Version(number, None, None, {name: [] for name in MODEL_COLUMNS}, [], {}, is_current, damage)
+
+
+def _gone(lake: Storage, batch_date: str, batch_id: str, number: int) -> str:
+    path = lake.url(history_path(batch_date, batch_id, number))
+    return f"{path} is gone: run the batch again, or restore a version of it, to have it written from the manifest."

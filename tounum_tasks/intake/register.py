@@ -109,7 +109,8 @@ def _known_batch(lake: Storage, request: RunRequest) -> tuple[str, str]:
 
 def _lost_registers(lake: Storage, batch_date: str, request: RunRequest) -> list[str]:
     """Return a sentence for each published batch of a date, or for the one that is asked for, without its register."""
-    published = {entry.name for entry in lake.list_folder(f"manifests/{batch_date}") if entry.kind == "folder"}
+    entries = [*lake.list_folder(f"manifests/{batch_date}"), *lake.list_folder(f"manifests_history/{batch_date}")]
+    published = {entry.name for entry in entries if entry.kind == "folder"}
     wanted = published & {request.batch_id} if request.batch_id else published
     lost = sorted(wanted.difference(registered_batches(lake, batch_date)))
     sentences = [

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tounum_tasks.errors import DamagedFile, TounumError
-from tounum_tasks.manifest.read import history_path, latest_version, manifest_path
+from tounum_tasks.manifest.read import history_path, installed_version, latest_version, manifest_path
 from tounum_tasks.manifest.schema import KEY_COLUMNS, PUBLISHED_AT, PUBLISHED_BY, SCHEMA, without_publication
 from tounum_tasks.store.base import Storage
 from tounum_tasks.tables import parquet_bytes, read_table
@@ -69,29 +69,30 @@ def install_latest(lake: Storage, batch_date: str, batch_id: str) -> int:
 
 
 def mend_latest(lake: Storage, batch_date: str, batch_id: str) -> None:
-    """Make the highest committed version of a batch whole from ``manifest.parquet`` if it is damaged.
+    """Make the highest committed version of a batch whole from ``manifest.parquet`` if it is damaged or gone.
 
-    The other way round nothing needs to be done: whoever publishes next installs ``manifest.parquet`` again.
+    Were it gone, the one before it would be installed in its place, and its number be given a second time. The other
+    way round nothing needs to be done: whoever publishes next installs ``manifest.parquet`` again.
 
     Raises:
         DamagedFile: the version is damaged, and no other file holds the same rows.
     """
+    installed = manifest_path(batch_date, batch_id)
+    last = installed_version(lake, batch_date, batch_id)  # before the history: what is installed was committed before
     newest = latest_version(lake, batch_date, batch_id)
-    if newest == 0:
-        return
-    path = history_path(batch_date, batch_id, newest)
-    try:
-        read_table(lake, path)
-    except DamagedFile as damage:
-        installed = manifest_path(batch_date, batch_id)
+    if last > newest:
+        path = history_path(batch_date, batch_id, last)
+        if lake.create_exclusively(path, lake.read_bytes(installed)):
+            log.warning("%s was gone; it was written again from %s.", lake.url(path), lake.url(installed))
+    elif newest:
+        path = history_path(batch_date, batch_id, newest)
         try:
-            numbers = read_table(lake, installed, ["manifest_version"])["manifest_version"].to_pylist()
-        except (DamagedFile, FileNotFoundError):
-            raise damage from None
-        if max(numbers) != newest:
-            raise
-        lake.write_bytes(path, lake.read_bytes(installed))
-        log.warning("%s was damaged; it was made whole from %s.", lake.url(path), lake.url(installed))
+            read_table(lake, path)
+        except DamagedFile:
+            if last != newest:
+                raise
+            lake.write_bytes(path, lake.read_bytes(installed))
+            log.warning("%s was damaged; it was made whole from %s.", lake.url(path), lake.url(installed))
 
 
 def _validate(staged: bytes, expected_rows: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tounum_tasks.errors import ConfigurationError
+from tounum_tasks.errors import ConfigurationError, DamagedFile
 from tounum_tasks.manifest.read import manifest_path
 from tounum_tasks.manifest.schema import SCHEMA, as_today, with_earlier_columns
 from tounum_tasks.names import validate_batch_date, validate_batch_id
@@ -36,6 +36,27 @@ def installed_manifests(lake: Storage) -> dict[BatchRef, Entry]:
         if is_manifest and may_be_batch(batch_date, batch_id):
             found[BatchRef(batch_date, batch_id)] = entry
     return dict(sorted(found.items()))
+
+
+def committed_batches(lake: Storage) -> list[BatchRef]:
+    """Return the batches of which a version was committed, by date and id, also where the manifest is gone."""
+    found = set()
+    for entry in lake.list_tree("manifests_history"):
+        batch_date, _, rest = entry.name.partition("/")
+        batch_id, _, file = rest.partition("/")
+        number, _, ending = file.partition(".")
+        if entry.kind == "file" and number.isdecimal() and ending == "parquet" and may_be_batch(batch_date, batch_id):
+            found.add(BatchRef(batch_date, batch_id))
+    return sorted(found)
+
+
+def manifest_gone(lake: Storage, batch: BatchRef) -> DamagedFile:
+    """What to tell of a batch of which versions were committed, and no manifest is installed."""
+    path = manifest_path(batch.batch_date, batch.batch_id)
+    return DamagedFile(
+        f"{lake.url(path)} is gone: run the batch again, or restore a version of it, to have it written from the "
+        "history."
+    )
 
 
 def may_be_batch(batch_date: str, batch_id: str) -> bool:

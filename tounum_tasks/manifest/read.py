@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.items import ItemKey
 from tounum_tasks.manifest.schema import PUBLISHED_AT, PUBLISHED_BY, STATUS_OK, as_today, without_publication
 from tounum_tasks.store.base import Storage
@@ -41,6 +42,15 @@ def versions(lake: Storage, batch_date: str, batch_id: str) -> list[int]:
 def latest_version(lake: Storage, batch_date: str, batch_id: str) -> int:
     """Return the highest version that was committed, or 0 if there is none."""
     return max(versions(lake, batch_date, batch_id), default=0)
+
+
+def installed_version(lake: Storage, batch_date: str, batch_id: str) -> int:
+    """Return the version that is installed as ``manifest.parquet``, or 0 if that is gone or damaged."""
+    try:
+        table = read_table(lake, manifest_path(batch_date, batch_id), ["manifest_version"])
+        return max(table["manifest_version"].to_pylist(), default=0)
+    except (FileNotFoundError, DamagedFile, KeyError):
+        return 0
 
 
 def read_version(lake: Storage, batch_date: str, batch_id: str, version: int) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tounum_tasks.errors import DamagedFile
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct, version_of
-from tounum_tasks.manifest.published import published_batches, read_columns
+from tounum_tasks.manifest.published import committed_batches, manifest_gone, published_batches, read_columns
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.pins import pin_models
@@ -61,20 +61,24 @@ def differences(table: pa.Table, wanted: Mapping[str, str]) -> dict[str, tuple[s
 def outdated_dates(settings: Settings, wanted: Mapping[str, str]) -> list[str]:
     """Return the batch dates of which at least one manifest was made with other models, oldest first."""
     lake = open_storage(settings.lake_root)
-    found: dict[str, None] = {}
-    for batch in published_batches(lake):
+    published = published_batches(lake)
+    found: set[str] = set()
+    for batch in sorted({*committed_batches(lake)}.difference(published)):
+        log.error("%s", manifest_gone(lake, batch))
+        found.add(batch.batch_date)  # a run of that date installs it again
+    for batch in published:
         try:
             table = read_columns(lake, batch.batch_date, batch.batch_id, list(MODEL_COLUMNS.values()))
         except DamagedFile as fault:
             log.error("%s", fault)
-            found[batch.batch_date] = None  # a run of that date makes it whole from the history
+            found.add(batch.batch_date)  # a run of that date makes it whole from the history
             continue
         if table is None:
             continue
         for name, (versions, version) in differences(table, wanted).items():
             log.info("%s of %s: %s %s, not %s.", batch.batch_id, batch.batch_date, name, versions, version)
-            found[batch.batch_date] = None
-    return list(found)
+            found.add(batch.batch_date)
+    return sorted(found)
 
 
 def choose(settings: Settings, *, order: Order, at_most: int) -> Work:
