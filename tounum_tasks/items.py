@@ -149,6 +149,16 @@ def originals_of(lake: Storage, batch_date: str, batch_id: str) -> list[str]:
     return read_table(lake, register_path(batch_date, batch_id), ["original"])["original"].to_pylist()
 
 
+def source_paths_of(lake: Storage, batch_date: str, batch_id: str) -> list[str]:
+    """Return the paths of the files of which a batch has items, as they were delivered, in order.
+
+    Raises:
+        DamagedFile: the register does not hold what was written.
+    """
+    table = read_table(lake, register_path(batch_date, batch_id), ["source_path"])
+    return table["source_path"].unique().to_pylist()
+
+
 def shards_of(lake: Storage, batch_date: str, batch_id: str) -> dict[ItemKey, int]:
     """Return the shard of each item of a batch.
 

@@ -211,7 +211,19 @@ def test_a_table_that_names_none_of_the_images_is_named(tmp_path: Path) -> None:
     table = csv("Filename,Title,Inv.No.,Date\nD:\\scans\\box 8\\a.png,Mill,1,\n")
     row = House(tmp_path, {"a.png": png(), "list.csv": table}).run("a")["a.png 1"]
     (sentence,) = row["metadata_left_out"]
-    assert "list.csv names none of the images of this run; its first file is d:/scans/box 8/a.png" in sentence
+    assert "list.csv names none of the images; its first file is d:/scans/box 8/a.png" in sentence
+
+
+def test_a_run_of_the_failed_images_understands_a_table_as_the_first_one_did(tmp_path: Path) -> None:
+    """Which image a name means depends on all images of the batch, whichever of them are worked on."""
+    table = csv("Filename,Title\n0001.png,Somebody\na/0001.png,Anna\n")
+    house = House(tmp_path, {"a/0001.png": png(), "b/0001.png": png()[:-20], "titles.csv": table})
+    rows = house.run("first")
+    broken = rows["b/0001.png 1"]
+    assert (broken["status"], broken["title"]) == ("quarantined", None)
+    assert broken["metadata_left_out"][-1] == "titles.csv names 0001.png, which lies in several folders: write its path"
+    assert house.run("again", items="failed") == rows and house.outcome == "unchanged"
+
 
 
 def test_a_bad_table_is_named_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,12 +39,18 @@ class Described:
 
 
 def described(
-    lake: Storage, sidecars: list[Sidecar], images: list[str], columns: Mapping[str, str], batch_name: str
+    lake: Storage,
+    sidecars: list[Sidecar],
+    images: list[str],
+    worked_on: Collection[str],
+    columns: Mapping[str, str],
+    batch_name: str,
 ) -> Described:
     """Return what the sidecars of a batch say of its images; tables come before XMP.
 
     Args:
-        images: source_paths.
+        images: source_paths of all of them.
+        worked_on: those of which it is wanted.
         columns: of tables, by what they mean; none: tables are not read.
 
     Raises:
@@ -55,7 +61,6 @@ def described(
         for sidecar in sidecars:
             if sidecar.source_path.casefold().endswith(table.SUFFIXES):
                 _read_table(lake, sidecar, images, columns, batch_name, found)
-    worked_on = set(images)
     chosen = {image: sidecar for image, sidecar in xmp_sidecars(sidecars).items() if image in worked_on}
     with ThreadPoolExecutor(READERS) as pool:
         contents = pool.map(lambda sidecar: read_sidecar(lake, sidecar), chosen.values())
@@ -100,7 +105,7 @@ def _read_table(
             found.fields[image] = found.fields.get(image, Fields()).completed_by(fields)
     if read.rows and not named and not read.notes:
         first = plain(next(iter(read.rows)))
-        read.notes.append(f"names none of the images of this run; its first file is {first}: write names as delivered")
+        read.notes.append(f"names none of the images; its first file is {first}: write names as delivered")
     found.everywhere += [f"{sidecar.source_path} {note}" for note in read.notes]
     for note in read.notes:
         log.warning("%s %s.", sidecar.source_path, note)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import tounum_tasks
 from tounum_tasks.batches import in_batches
 from tounum_tasks.errors import ErrorCode
-from tounum_tasks.items import Item, ItemKey, read_sidecars
+from tounum_tasks.items import Item, ItemKey, read_sidecars, source_paths_of
 from tounum_tasks.manifest.schema import (
     SCHEMA,
     SCHEMA_VERSION,
@@ -37,9 +37,11 @@ def build_rows(plan: RunPlan, batch: BatchPlan, settings: Settings, version: int
         for image in sidecar.describes:
             beside[image].append(sidecar.source_path)
     # Each part of the register is read twice, so that the items of a large batch are never held all at once.
-    names = {item.source_path: item.batch_name for work in _shards(plan, batch, settings) for item in work.items}
-    batch_name = next(iter(names.values()), "")
-    said = described(lake, sidecars, list(names), settings.metadata_mapping, batch_name)
+    worked_on = {item.source_path: item.batch_name for work in _shards(plan, batch, settings) for item in work.items}
+    batch_name = next(iter(worked_on.values()), "")
+    # Also those that the run does not work on: whether a name is clear depends on all of them.
+    images = source_paths_of(lake, batch.batch_date, batch.batch_id)
+    said = described(lake, sidecars, images, worked_on, settings.metadata_mapping, batch_name)
     for work in _shards(plan, batch, settings):
         for row in _shard_rows(work, version):
             yield said.laid_over({**row, "sidecars": beside.get(row["source_path"], [])})
