@@ -5,6 +5,7 @@ off by a power failure, as nobody waits until it is on the disk; then ``python -
 again. No manifest and no fingerprint knows of it. Of what was made of attention maps, ``prune`` removes what is old.
 """
 
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.names import validate_fingerprint, validate_image_id
 from tounum_tasks.store.base import Storage
 
@@ -30,7 +31,7 @@ def read_thumbnail(lake: Storage, image_id: str) -> bytes | None:
     """
     try:
         content = lake.read_bytes(thumbnail_path(image_id))
-    except FileNotFoundError:
+    except (FileNotFoundError, DamagedFile):
         return None
     # The container says at its beginning how long it is: https://developers.google.com/speed/webp/docs/riff_container
     is_whole = content.startswith(b"RIFF") and len(content) == 8 + int.from_bytes(content[4:8], "little")

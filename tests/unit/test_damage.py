@@ -61,7 +61,7 @@ def photographs(night: Night) -> dict[str, bytes]:
 # Caches
 
 
-@pytest.mark.parametrize("damage", [change_a_bit, cut])
+@pytest.mark.parametrize("damage", [change_a_bit, cut, lambda path: (path.unlink(), path.symlink_to(path))])
 def test_a_damaged_enhanced_image_never_replaces_a_photograph(night: Night, damage) -> None:
     before = photographs(night)
     enhanced = [path for path in file_of(night, "stages").rglob("enhanced/*") if path.is_file()]

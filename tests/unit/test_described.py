@@ -225,7 +225,6 @@ def test_a_run_of_the_failed_images_understands_a_table_as_the_first_one_did(tmp
     assert house.run("again", items="failed") == rows and house.outcome == "unchanged"
 
 
-
 def test_a_bad_table_is_named_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     house = House(tmp_path, {"a.png": png(), "list.csv": b"File,Title\na.png,x\n"})
     row = house.run("a")["a.png 1"]

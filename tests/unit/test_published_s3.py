@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.s3_server import BUCKET, S3Server
-from tests.unit.published import DATE, caption_all, pin, process
+from tests.unit.published import DATE, caption_all, drop_pages, pin, process
 from tests.unit.published_s3 import S3Night, objects
 from tests.unit.test_registry import as_weights, make_version
 from tounum_tasks.cli.main import main
+from tounum_tasks.errors import DamagedFile
 from tounum_tasks.history.prune import prune
-from tounum_tasks.manifest.read import history_path, manifest_path, versions
+from tounum_tasks.intake.register import register
+from tounum_tasks.manifest.read import history_path, manifest_path, read_version, versions
 from tounum_tasks.models.registry import Registry
+from tounum_tasks.plan import RunRequest
+from tounum_tasks.publish import stage as publish
+from tounum_tasks.store import objects as object_storage
 from tounum_tasks.store.open import open_storage
 
 
@@ -79,6 +84,23 @@ def test_history_is_listed_compared_and_restored(two_versions: S3Night, capsys: 
     assert set(table["manifest_version"].to_pylist()) == {3}
     assert table["caption"].to_pylist()[:3] == ["a dog"] * 3
     assert objects()[photo] != second
+
+
+def test_caches_and_history_that_a_rule_of_the_bucket_moved_to_an_archive_stop_no_night(two_versions: S3Night) -> None:
+    """What lies in Glacier cannot be read: what is a cache is made again, the rest is named."""
+    night, client = two_versions, object_storage._connect(os.getpid())
+    older = ("lake/search/", "lake/stages/", "lake/manifests_history/")
+    for key in filter(lambda name: name.startswith(older), objects()):
+        client.copy_object(Bucket=BUCKET, Key=key, CopySource={"Bucket": BUCKET, "Key": key}, StorageClass="GLACIER")
+    with pytest.raises(DamagedFile, match=r"1\.parquet was moved to an archive .*: have the store restore it"):
+        read_version(night.lake, DATE, night.batch_id, 1)
+    drop_pages(night.settings, count=4)
+    request = RunRequest(run_id="register", batch_id=night.batch_id)
+    assert [batch.base_version for batch in register(request, night.settings).batches] == [2]
+    plan = night.plan("third", captioner=pin("captioner", "1"))
+    caption_all(plan, night.settings, "a cat")
+    done = publish.run(plan, night.settings)["batches"]
+    assert sorted(batch["outcome"] for batch in done) == ["published", "unchanged"]
 
 
 def test_what_nothing_needs_is_pruned(two_versions: S3Night) -> None:

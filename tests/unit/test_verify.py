@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from werkzeug.wrappers import Request, Response
 
-from tests.s3_server import S3Server
+from tests.s3_server import S3Server, error
 from tests.unit.test_take_in import House, png
 from tests.unit.test_take_in_s3 import House as Bucket
 from tounum_tasks.cli.main import main
@@ -18,6 +19,7 @@ from tounum_tasks.intake.readiness import FileState, Listing
 from tounum_tasks.intake.take_in import claim_path
 from tounum_tasks.items import register_path
 from tounum_tasks.manifest.read import history_path, manifest_path
+from tounum_tasks.store import objects as object_storage
 
 
 @pytest.fixture
@@ -142,6 +144,34 @@ def test_in_a_bucket_a_batch_that_waits_is_no_difference(s3: S3Server, caplog: p
     assert bucket.take().batches == ()
     assert len(bucket.lake.list_tree("originals")) == 2 and list(compare(bucket.lake)) == []
     assert "was never registered, and is not published" in caplog.text
+
+
+def test_a_store_that_goes_away_meanwhile_is_no_difference(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody shall restore originals from a backup, or wait two minutes for each, because the store was away."""
+    monkeypatch.setattr(object_storage, "PATIENCE_SECONDS", 0.5)
+    bucket = Bucket()
+    bucket.drop(**{f"{name}": png(number) for number, name in enumerate("abcdefghij")})
+    bucket.take()
+    seen: list[str] = []
+
+    def away(request: Request, done: bool) -> Response | None:
+        seen.extend([request.path] if "/originals/" in request.path and not done else [])
+        return error(503, "SlowDown") if len(seen) > 2 else None
+
+    with s3.disturbed(away):
+        assert main(["verify", "--lake", bucket.settings.lake_root]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "cannot be reached (SlowDown)" in err.splitlines()[-1]
+
+    def denied(request: Request, done: bool) -> Response | None:
+        return error(403, "AccessDenied") if request.path == seen[0] else None
+
+    with s3.disturbed(denied):
+        assert main(["verify", "--lake", bucket.settings.lake_root]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("unreadable: ") == 1 and "10 files of 1 batch compared, 1 difference." in out
 
 
 @pytest.mark.parametrize("left", [manifest_path, partial(history_path, version=1)], ids=["manifest", "history"])

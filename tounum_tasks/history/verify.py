@@ -51,6 +51,9 @@ def compare(lake: Storage, batch_id: str | None = None, progress: Comparison | N
     Args:
         batch_id: of the batch to look at; all if None.
         progress: counts what was compared.
+
+    Raises:
+        EnvironmentFault: the lake cannot be used, or not any more.
     """
     progress = progress or Comparison()
     compared: set[BatchRef] = set()
@@ -133,7 +136,7 @@ def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comp
 
     def look(entry: tuple[str, str]) -> Difference | None:
         path, sha256 = entry
-        found = _compare_file(lake, path, sha256)
+        found = _compare_file(lake, path, sha256, beside=register_path(batch_date, batch_id))
         return Difference(batch_date, batch_id, path, *found) if found else None
 
     with ThreadPoolExecutor(READERS) as pool:
@@ -145,12 +148,22 @@ def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comp
             yield Difference(batch_date, batch_id, path, "unknown", "the register does not have it")
 
 
-def _compare_file(lake: Storage, path: str, sha256: str) -> tuple[Verdict, str] | None:
+def _compare_file(lake: Storage, path: str, sha256: str, *, beside: str) -> tuple[Verdict, str] | None:
+    """Return what is wrong with a file, or None.
+
+    Args:
+        beside: a file that could be read before.
+
+    Raises:
+        EnvironmentFault: this cannot be read any more, either: it is the lake, and not one file.
+    """
     try:
         found = lake.sha256(path)
     except FileNotFoundError:
         return "missing", "restore it from a backup"
     except EnvironmentFault as fault:
+        if not isinstance(fault, DamagedFile):
+            lake.sha256(beside)
         return "unreadable", str(fault)
     if found == sha256:
         return None

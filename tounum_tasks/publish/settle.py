@@ -312,7 +312,7 @@ class BatchFiles:
         try:
             content = self._lake.read_bytes(enhanced_path(earlier, fingerprint, item.format or ""))
             decode(content, limits=self._limits(row, item))
-        except (FileNotFoundError, ItemError):
+        except (FileNotFoundError, DamagedFile, ItemError):
             return None
         return content
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from tounum_tasks.batches import in_batches, in_order
-from tounum_tasks.errors import EnvironmentFault, ErrorCode, ItemError
+from tounum_tasks.errors import DamagedFile, EnvironmentFault, ErrorCode, ItemError
 from tounum_tasks.fingerprint import fingerprint as hashed
 from tounum_tasks.images.decode import DecodedImage
 from tounum_tasks.images.encode import encode, extension
@@ -301,6 +301,9 @@ def read_enhanced(lake: Storage, row: dict) -> bytes | None:
     try:
         content = lake.read_bytes(row["enhanced"])
     except FileNotFoundError:
+        return None
+    except DamagedFile as fault:
+        log.warning("%s", fault)
         return None
     if hashlib.sha256(content).hexdigest() != row.get("enhanced_sha256"):
         log.warning("%s does not hold what was written to it.", lake.url(row["enhanced"]))
