@@ -113,6 +113,24 @@ def commit_items(lake: Storage, items: Iterable[Item], *, sidecars: int = 0) -> 
     return lake.create_exclusively(path, parquet_bytes(table, row_group_size=GROUP_ROWS))
 
 
+def require_items(lake: Storage, batch_date: str, batch_id: str, shard: int | None = None) -> list[Item]:
+    """Return what :func:`read_items` does of a batch that is known to have been registered.
+
+    Raises:
+        DamagedFile: the register is gone, or does not hold what was written.
+    """
+    try:
+        return read_items(lake, batch_date, batch_id, shard)
+    except FileNotFoundError as error:
+        raise register_gone(lake, batch_date, batch_id) from error
+
+
+def register_gone(lake: Storage, batch_date: str, batch_id: str) -> DamagedFile:
+    """What to tell of a batch that was registered, and has no register any more."""
+    path = lake.url(register_path(batch_date, batch_id))
+    return DamagedFile(f"{path} is gone: restore it from a backup, then run again.")
+
+
 def read_items(lake: Storage, batch_date: str, batch_id: str, shard: int | None = None) -> list[Item]:
     """Return the items of a batch, or of one of its shards, in the order in which they were registered.
 

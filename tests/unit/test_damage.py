@@ -255,6 +255,26 @@ def test_a_register_that_is_gone_is_named_by_the_run_of_its_date(night: Night, d
             register(request, night.settings)
 
 
+def test_a_register_that_is_gone_is_named_by_whoever_goes_back(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night.lake.remove(register_path(DATE, night.batch_id))
+    manifest = night.lake.read_bytes(manifest_path(DATE, night.batch_id))
+    for number in ("1", "2"):
+        assert main(["restore", "--batch", night.batch_id, "--version", number]) == 2
+        said = capsys.readouterr().err
+        assert "items.parquet is gone: restore it from a backup" in said and "Traceback" not in said
+    assert night.lake.read_bytes(manifest_path(DATE, night.batch_id)) == manifest
+
+
+def test_a_register_that_is_lost_during_a_run_is_named(tmp_path: Path) -> None:
+    night = Night(tmp_path)
+    plan = night.plan("first")
+    night.lake.remove(register_path(DATE, plan.batches[0].batch_id))
+    with pytest.raises(DamagedFile, match=r"items\.parquet is gone: restore it from a backup"):
+        process(plan, night.settings)
+
+
 def test_a_register_with_other_columns_is_damaged(night: Night) -> None:
     register_file = file_of(night, f"registers/{DATE}/{night.batch_id}/items.parquet")
     shutil.copy(file_of(night, manifest_path(DATE, night.batch_id)), register_file)

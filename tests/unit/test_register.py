@@ -8,6 +8,7 @@ import pytest
 from tests.unit.published import DATE, drop_pages, plan_for, process, small_settings
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.intake.register import register
+from tounum_tasks.intake.take_in import claim_path
 from tounum_tasks.items import register_path
 from tounum_tasks.plan import RunPlan, RunRequest
 from tounum_tasks.publish import stage as publish
@@ -71,6 +72,14 @@ def test_a_batch_by_its_id(settings: Settings) -> None:
         ask(settings, batch_id=batch_id, batch_date="2026-03-02")
     with pytest.raises(ConfigurationError, match="no batch 'box-unknown'"):
         ask(settings, batch_id="box-unknown")
+
+
+def test_a_batch_by_its_id_of_which_the_note_of_its_date_is_gone(settings: Settings) -> None:
+    drop_pages(settings)
+    (batch,) = ask(settings).batches
+    open_storage(settings.lake_root).remove(claim_path(batch.batch_id))
+    again = ask(settings, days_later=9, batch_id=batch.batch_id)
+    assert (again.batch_date, again.batches) == (DATE, [batch])
 
 
 def test_a_run_works_on_so_many_shards_and_leaves_the_rest_to_the_next(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFaul
 from tounum_tasks.intake.rescans import place_of, strike_off_rescans
 from tounum_tasks.intake.side_by_side import side_by_side
 from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
-from tounum_tasks.items import read_items, register_path, registered_batches
+from tounum_tasks.items import read_items, register_gone, register_path, registered_batches
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import mend_latest
 from tounum_tasks.manifest.read import latest_version
@@ -93,7 +93,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
 
 def _known_batch(lake: Storage, request: RunRequest) -> tuple[str, str]:
     assert request.batch_id is not None
-    batch_date = batch_date_of(lake, request.batch_id)
+    batch_date = batch_date_of(lake, request.batch_id) or _registered_date(lake, request.batch_id)
     if batch_date and (lost := _lost_registers(lake, batch_date, request)):
         raise DamagedFile(lost[0])
     if batch_date is None or request.batch_id not in registered_batches(lake, batch_date):
@@ -107,16 +107,19 @@ def _known_batch(lake: Storage, request: RunRequest) -> tuple[str, str]:
     return batch_date, request.batch_id
 
 
+def _registered_date(lake: Storage, batch_id: str) -> str | None:
+    """The date of a batch that is registered, where the note of its date is gone."""
+    days = (entry.name for entry in lake.list_folder("registers") if entry.kind == "folder")
+    return next((day for day in days if lake.exists(register_path(day, batch_id))), None)
+
+
 def _lost_registers(lake: Storage, batch_date: str, request: RunRequest) -> list[str]:
     """Return a sentence for each published batch of a date, or for the one that is asked for, without its register."""
     entries = [*lake.list_folder(f"manifests/{batch_date}"), *lake.list_folder(f"manifests_history/{batch_date}")]
     published = {entry.name for entry in entries if entry.kind == "folder"}
     wanted = published & {request.batch_id} if request.batch_id else published
     lost = sorted(wanted.difference(registered_batches(lake, batch_date)))
-    sentences = [
-        f"{lake.url(register_path(batch_date, batch_id))} is gone: restore it from a backup, then run again."
-        for batch_id in lost
-    ]
+    sentences = [str(register_gone(lake, batch_date, batch_id)) for batch_id in lost]
     for sentence in sentences:
         log.error("%s", sentence)
     return sentences

@@ -20,7 +20,7 @@ from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFaul
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
-from tounum_tasks.items import Item, ItemKey, Sidecar, read_items, read_sidecars
+from tounum_tasks.items import Item, ItemKey, Sidecar, read_sidecars, require_items
 from tounum_tasks.manifest.schema import EARLIER_NAMES
 from tounum_tasks.publish.rows import ROWS_AT_ONCE, rows_of
 from tounum_tasks.quality.metrics import measure
@@ -146,7 +146,7 @@ class BatchFiles:
 
     @cached_property
     def _items(self) -> dict[ItemKey, Item]:
-        return {item.key: item for item in read_items(self._lake, self.batch_date, self.batch_id)}
+        return {item.key: item for item in require_items(self._lake, self.batch_date, self.batch_id)}
 
     @cached_property
     def _delivered(self) -> dict[str, Sidecar]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.features.inception import CHANNELS, POSITIONS
-from tounum_tasks.items import ItemKey, register_path, shards_of
+from tounum_tasks.items import ItemKey, register_gone, shards_of
 from tounum_tasks.manifest.published import BatchRef, published_batches, read_columns
 from tounum_tasks.steps import extract_features
 from tounum_tasks.steps.shard import Cache
@@ -186,8 +186,7 @@ def _shards(lake: Storage, batch_date: str, batch_id: str) -> dict[ItemKey, int]
     try:
         return shards_of(lake, batch_date, batch_id)
     except FileNotFoundError as error:
-        path = register_path(batch_date, batch_id)
-        raise EnvironmentFault(f"{lake.url(path)} is gone: restore it from a backup.") from error
+        raise register_gone(lake, batch_date, batch_id) from error
 
 
 def _digest(row: dict) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tounum_tasks.errors import DamagedFile, EnvironmentFault
 from tounum_tasks.fingerprint import fingerprint
-from tounum_tasks.items import Item, ItemKey, read_items
+from tounum_tasks.items import Item, ItemKey, require_items
 from tounum_tasks.manifest.read import failed_keys
 from tounum_tasks.memory import give_back, share_heaps
 from tounum_tasks.plan import RunPlan, ShardRef
@@ -138,7 +138,7 @@ class ShardWork:
     @cached_property
     def items(self) -> list[Item]:
         """The items that the run works on: all of the shard, or those that the manifest says are not ok."""
-        items = read_items(self.lake, self.shard.batch_date, self.shard.batch_id, self.shard.shard)
+        items = require_items(self.lake, self.shard.batch_date, self.shard.batch_id, self.shard.shard)
         if self.plan.items != "failed":
             return items
         batch = next(batch for batch in self.plan.batches if batch.batch_id == self.shard.batch_id)
