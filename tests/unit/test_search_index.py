@@ -11,6 +11,7 @@ from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publ
 from tests.unit.reviews import a_review
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.items import Item, commit_items
+from tounum_tasks.manifest.read import history_path
 from tounum_tasks.reviews.store import ReviewStore
 from tounum_tasks.search import query
 from tounum_tasks.search.index import LAYOUT, index_file, is_built, is_damage, reading, writing
@@ -217,6 +218,16 @@ def test_a_batch_that_is_gone_is_taken_out(settings: Settings, tmp_path: Path) -
     (tmp_path / "lake" / "manifests" / DATE / "scans-0123456789" / "manifest.parquet").unlink()
     assert refresh(settings) == Refreshed(written=0, removed=1, damaged=0)
     assert _paths(settings, Filter()) == _paths(settings, Filter(text="dog")) == []
+
+
+def test_images_are_found_by_the_manifest_while_its_version_in_the_history_is_damaged(
+    settings: Settings, tmp_path: Path
+) -> None:
+    batch = publish(settings, [{**row, "batch_id": "other-0123456789"} for row in _rows(settings)])
+    (tmp_path / "lake" / history_path(DATE, batch.batch_id, 1)).write_bytes(b"")
+    assert refresh(settings) == Refreshed(written=1, removed=0, damaged=0)
+    with reading(index_file(settings.index_cache, settings.lake_root)) as index:
+        assert len(of_image(index, "1" * 64)) == 2
 
 
 def test_a_damaged_manifest_is_named_and_the_others_are_there(settings: Settings, tmp_path: Path) -> None:

@@ -266,6 +266,8 @@ def _read(lake: Storage, batch_date: str, batch_id: str) -> _Batch:
         batch.publication = read_publication(lake, batch_date, batch_id, version)
     except FileNotFoundError:  # the manifest can be shown all the same
         log.warning("Version %s of the manifest of %s/%s is gone from the history.", version, batch_date, batch_id)
+    except DamagedFile as error:  # likewise: the next run of the batch makes it whole
+        log.warning("%s", error)
     return batch
 
 
