@@ -422,6 +422,16 @@ def test_every_page_has_one(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("left", [b"", bytes(500)], ids=["nothing", "zeros"])
+def test_a_sidecar_of_which_a_power_failure_left_nothing_is_written_again(tmp_path: Path, left: bytes) -> None:
+    house = House(tmp_path, {"a.png": png()}, write_captions="sidecar")
+    house.run("first")
+    before = house.photos()
+    next((tmp_path / "lake" / "photos").rglob("a.png.xmp")).write_bytes(left)
+    house.run("again")
+    assert house.photos() == before
+
+
 @pytest.mark.parametrize("setting", ["off", "sidecar"])
 def test_sidecars_that_other_programs_wrote_there_stay(tmp_path: Path, setting: str) -> None:
     house = House(tmp_path, {"a.png": png()}, write_captions=setting)

@@ -73,8 +73,8 @@ def sidecar_content(row: Mapping[str, Any], delivered: bytes | None) -> bytes:
 
 
 def is_ours(content: bytes) -> bool:
-    """Whether a sidecar is one that :func:`sidecar_content` made: what others wrote is left alone."""
-    return NAMESPACES["tounum"].encode() in content
+    """Whether a sidecar is one that :func:`sidecar_content` made, or empty: what others wrote is left alone."""
+    return not content.strip(b"\0") or NAMESPACES["tounum"].encode() in content
 
 
 def _parsed(delivered: bytes | None) -> Xmp:
