@@ -241,6 +241,10 @@ def test_a_manifest_that_somebody_deleted_is_named_and_written_again_by_a_restor
         assert main(command) == 2
         assert "manifest.parquet is gone: run the batch again, or restore a version" in capsys.readouterr().err
     assert outdated_dates(night.settings, {}) == [DATE]
+    items = file_of(night, register_path(DATE, batch))
+    items.rename(night.root / "items.parquet")
+    assert outdated_dates(night.settings, {}) == []  # no run could write it
+    (night.root / "items.parquet").rename(items)
     assert main(["history", "--batch", batch]) == 0
     assert main(["restore", "--batch", batch, "--version", "2"]) == 0
     assert night.lake.read_bytes(manifest_path(DATE, batch)) == manifest

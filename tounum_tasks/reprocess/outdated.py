@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tounum_tasks.errors import DamagedFile
 from tounum_tasks.fingerprint import fingerprint
+from tounum_tasks.items import register_path
 from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct, version_of
 from tounum_tasks.manifest.published import committed_batches, manifest_gone, published_batches, read_columns
 from tounum_tasks.plan import RunRequest
@@ -65,7 +66,8 @@ def outdated_dates(settings: Settings, wanted: Mapping[str, str]) -> list[str]:
     found: set[str] = set()
     for batch in sorted({*committed_batches(lake)}.difference(published)):
         log.error("%s", manifest_gone(lake, batch))
-        found.add(batch.batch_date)  # a run of that date installs it again
+        if lake.exists(register_path(batch.batch_date, batch.batch_id)):  # else no run can install it again
+            found.add(batch.batch_date)
     for batch in published:
         try:
             table = read_columns(lake, batch.batch_date, batch.batch_id, list(MODEL_COLUMNS.values()))
