@@ -22,8 +22,8 @@ def told_apart(estimated: NDArray[np.float64], quality: NDArray[np.float64]) -> 
 
     Returns:
         ``rank_correlation`` (Spearman) of both, None where all estimates or all captions are alike, and
-        ``better_half`` and ``other_half``, the mean CIDEr of the captions by their estimates; of one caption there is no
-        better half.
+        ``better_half`` and ``other_half``, the mean CIDEr of the captions by their estimates, the former None if there
+        is only one.
     """
     is_known = np.ptp(estimated) > 0 and np.ptp(quality) > 0
     order = np.argsort(-estimated, kind="stable")
