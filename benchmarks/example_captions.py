@@ -3,8 +3,8 @@
     python benchmarks/example_captions.py PICTURE [FOLDER] [--lake DIR]
 
 Without FOLDER these are some of the photographs that scikit-image installs with its code. Each is drawn with its
-caption, as a nightly run would make it, the confidence of the caption, its class and the reasons to look at it. Captions
-in grey a nightly run would not make, because the classifier takes the image for something else.
+caption, as a nightly run would make it, the confidence of the caption, its class and the reasons to look at it.
+Captions in grey a nightly run would not make, because the classifier takes the image for something else.
 """
 
 import argparse

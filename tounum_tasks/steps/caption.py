@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,8 @@ from tounum_tasks.steps.pins import load_model
 from tounum_tasks.steps.shard import Cache, ShardWork
 
 VERSION = 2
+SHORT_VERSION = 2
+"""Of short captions, beside that."""
 CAPTION_AT_ONCE, READ_AT_ONCE = 32, 16
 
 SCHEMA = pa.schema(
@@ -51,10 +54,11 @@ def wanted(work: ShardWork) -> list[Item]:
 
 def fingerprint(work: ShardWork, item: Item) -> str:
     plan = work.plan
-    # Captions that are kept do not depend on what is called doubtful.
-    doubt = (
-        {} if plan.doubtful_captions == "keep" else {"doubt": [plan.doubtful_captions, plan.caption_review_confidence]}
-    )
+    doubt: dict[str, list[Any]] = {}
+    if plan.doubtful_captions != "keep":  # captions that are kept do not depend on what is called doubtful
+        doubt["doubt"] = [plan.doubtful_captions, plan.caption_review_confidence]
+    if plan.doubtful_captions == "short":
+        doubt["doubt"].append(SHORT_VERSION)
     return hashed(
         stage="caption",
         version=VERSION,
