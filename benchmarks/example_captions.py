@@ -34,6 +34,8 @@ def main() -> int:
     arguments = parser.parse_args()
     settings = load_settings(lake_root=arguments.lake)
     items = list(_of_folder(arguments.folder, settings)) if arguments.folder else _of_scikit_image(FileItem)
+    if not items:
+        parser.error(f"{arguments.folder} holds no image that can be read.")
     models = Models(settings)
     rows = list(models.describe([models.prepare(item) for item in items], caption_all=True))
     _draw([item.rgb for item in items], rows, arguments.picture)
@@ -71,10 +73,13 @@ def _draw(pictures: list[Any], rows: list[dict[str, Any]], path: Path) -> None:
         axes.imshow(pictures[number])
         title = textwrap.fill(row["caption"] or "", TITLE_WIDTH)
         axes.set_title(title, fontsize=11, color="black" if row["label"] == PHOTO else NOT_CAPTIONED)
-        verdict = f"caption {row['caption_confidence']:.2f}, {row['label']} {row['confidence']:.2f}"
-        if row["needs_review"]:
-            verdict += f"\nin review: {', '.join(row['review_reasons'])}"
-        colour = IN_REVIEW if row["needs_review"] else KEPT
+        sure = "?" if row["caption_confidence"] is None else f"{row['caption_confidence']:.2f}"
+        verdict = f"caption {sure}, {row['label']} {row['confidence']:.2f}"
+        # What is no photograph has no caption in a night, and nobody is asked to read it.
+        reasons = [reason for reason in row["review_reasons"] if reason != "caption" or row["label"] == PHOTO]
+        if reasons:
+            verdict += f"\nin review: {', '.join(reasons)}"
+        colour = IN_REVIEW if reasons else KEPT
         axes.text(0.5, -0.03, verdict, transform=axes.transAxes, ha="center", va="top", fontsize=10, color=colour)
     figure.savefig(path, dpi=90)
 

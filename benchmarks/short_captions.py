@@ -48,9 +48,11 @@ def main() -> int:
     for data in arguments.data:
         images = load_captions(data).split("dev")
         features = np.concatenate(list(extract_features(extractor, [image.path for image in images])))
-        captions = captioner.caption(features)
-        doubted = [row for row, found in enumerate(captions) if found.confidence is None or found.confidence < limit]
-        short = dict(zip(doubted, captioner.short_captions(features[doubted]), strict=True))
+        found = list(captioner.candidates(features, beam=3))
+        captions = [captioner.chosen(candidates, beam=3) for candidates in found]
+        doubted = [row for row, caption in enumerate(captions) if (caption.confidence or 0) < limit]
+        words = captioner.short_captions(features[doubted], [found[row] for row in doubted])
+        short = dict(zip(doubted, words, strict=True))
         said = [row for row in doubted if short[row]]
         known = {row: {word for text in plain_words(images[row].captions) for word in text} for row in said}
         full = [_true_words(captions[row].words, known[row]) for row in said]

@@ -174,7 +174,7 @@ def test_each_operation_leaves_its_input_alone(operation) -> None:  # type: igno
 
 
 def test_an_image_that_is_there_twice_is_computed_once(data: Path, tmp_path: Path) -> None:
-    """Often enough that two threads would write the same file at the same time."""
+    """Also where two threads would write the same file at the same time; nothing else is left beside the files."""
     for name in CLASSES:
         picture = data / name / "one" / "deeper" / "one0.png"
         for number in range(20):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ JUDGE_FILE = "judge.safetensors"
 CONFIDENCE_FILE = "confidence.json"
 SEARCH_FILE = "search.json"
 VOCABULARY_FILE = "vocabulary.json"
-NARROWEST_BEAM = 2
 MOST_CANDIDATES = 100
 STRONGEST_POWER = 10
 
@@ -194,7 +193,7 @@ class Captioner:
         shape, options = described(card, folder)
         vocabulary = Vocabulary.parse(files[VOCABULARY_FILE], folder / VOCABULARY_FILE)
         weights = parse_safetensors(files[WEIGHTS_FILE], folder / WEIGHTS_FILE)
-        if shape.looks_by_word < (LOOKS_BY_WORD in weights):  # everything else is seen by the weights' shapes
+        if LOOKS_BY_WORD in weights and not shape.looks_by_word:  # everything else is seen by the weights' shapes
             raise ConfigurationError(
                 f"The card of the captioner {folder} says that no word has a say in where to look, its weights say "
                 "that one has: take the model from its source again."
@@ -216,8 +215,7 @@ class Captioner:
         Beam search gives the best ``beam`` captions, or all if there are less. With a judge it is as wide as
         ``options.candidates`` at least.
         """
-        estimate = self._estimates.get(confidence.GREEDY if beam == 1 else confidence.BEAM)
-        return [self._caption(found, beam, estimate) for found in self.candidates(features, beam=beam)]
+        return [self.chosen(found, beam=beam) for found in self.candidates(features, beam=beam)]
 
     def require_short_captions(self) -> None:
         """Raises ConfigurationError if the captioner was made without what short captions are made of."""
@@ -227,10 +225,12 @@ class Captioner:
                 "(`train captioner --continue VERSION --epochs 0`), or set keep or none."
             )
 
-    def short_captions(self, features: NDArray[np.floating]) -> list[tuple[str, ...]]:
-        """Words of the short captions of images, N x 64 x channels: of what the judge and beam search are both sure.
+    def short_captions(self, features: NDArray[np.floating], found: Sequence[Candidates]) -> list[tuple[str, ...]]:
+        """Words of short captions: what the judge and the captions that were found are both sure of, perhaps nothing.
 
-        No word where they are sure of nothing.
+        Args:
+            features: of the images, N x 64 x channels.
+            found: what beam search finds of each.
 
         Raises:
             ConfigurationError: see :meth:`require_short_captions`.
@@ -238,8 +238,8 @@ class Captioner:
         self.require_short_captions()
         assert self._judge
         return [
-            tuple(self.vocabulary.decode(self._judge.surest(image, found.words, found.log_probability)))
-            for image, found in zip(features, self.candidates(features, beam=NARROWEST_BEAM), strict=True)
+            tuple(self.vocabulary.decode(self._judge.surest(image, one.words, one.log_probability)))
+            for image, one in zip(features, found, strict=True)
         ]
 
     def candidates(self, features: NDArray[np.floating], *, beam: int) -> Iterator[Candidates]:
@@ -295,9 +295,10 @@ class Captioner:
             preference=self._preference,
         )
 
-    def _caption(self, found: Candidates, count: int, estimate: Confidence | None) -> Caption:
-        """The best of the candidates, with the next ones up to ``count``."""
-        chosen = found.ranked(self.options)[:count]
+    def chosen(self, found: Candidates, *, beam: int) -> Caption:
+        """The best of what a search of this width found of an image, with the next ones."""
+        estimate = self._estimates.get(confidence.GREEDY if beam == 1 else confidence.BEAM)
+        chosen = found.ranked(self.options)[:beam]
         best, *others = (tuple(self.vocabulary.decode(found.words[index])) for index in chosen)
         return Caption(
             text=sentence(best),
@@ -337,8 +338,8 @@ def described(card: ModelCard, folder: Path) -> tuple[NetworkShape, SearchOption
             raise ConfigurationError(f"The model {folder} is incomplete: its card names no {file}.")
     if SEARCH_FILE in card.files and _json_of(folder / SEARCH_FILE) != card.training["search"]:
         raise ConfigurationError(
-            f"The card of the captioner {folder} and its {SEARCH_FILE} say different things of how captions are "
-            "searched for: take the model from its source again."
+            f"The {SEARCH_FILE} of the captioner {folder} is damaged, or says something else than its card of how "
+            "captions are searched for: take the model from its source again."
         )
     return shape, options
 

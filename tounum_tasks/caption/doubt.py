@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tounum_tasks.caption.captioner import Caption, Captioner, sentence
 
 Doubtful = Literal["keep", "short", "none"]
+NARROWEST_BEAM = 2
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,15 @@ def captions_of(captioner: Captioner, features: NDArray[np.floating], *, beam: i
     """
     if doubt.doubtful == "short":
         captioner.require_short_captions()
-    captions = captioner.caption(features, beam=beam)
+    found = list(captioner.candidates(features, beam=beam))
+    captions = [captioner.chosen(candidates, beam=beam) for candidates in found]
     doubted = [number for number, caption in enumerate(captions) if doubt.of(caption)]
     words: list[tuple[str, ...]] = [()] * len(doubted)
-    if doubted and doubt.doubtful == "short":
-        words = captioner.short_captions(features[doubted])
+    if doubt.doubtful == "short":
+        images = features[doubted]
+        # What greedy search finds says nothing of how sure it is.
+        agreed = captioner.candidates(images, beam=NARROWEST_BEAM) if beam == 1 else (found[row] for row in doubted)
+        words = captioner.short_captions(images, list(agreed))
     for number, said in zip(doubted, words, strict=True):
         captions[number] = _replaced(captions[number], said)
     return captions

@@ -38,10 +38,12 @@ PHRASES, ENDINGS = "phrases", "endings"
 RAREST = 3
 """Of so many of a caption's words the mean rarity is told."""
 
+EXPECTED = 0.015
 AGREED = 0.05
 SURE = 0.05
-"""A word is as sure as people are expected to use it of the image, plus so much if all captions that were found say it;
-words that are less sure are not said. Both were chosen on dev images of doubtful captions."""
+"""A word is as sure as it is expected in what people say of the image, plus ``AGREED`` if all captions that were found
+say it. Words that are less sure, or less expected, are not said. All three were chosen on dev images of doubtful
+captions."""
 
 TELLING = 0.1
 """Words that are less rare are in what people say of nearly every image: they tell nothing of one."""
@@ -114,6 +116,9 @@ class Judge:
         groups = list(self._rows)
         self._phrases = [groups[row] for row in arrays.get(PHRASES, ())]
         self._endings = [groups[row] for row in arrays.get(ENDINGS, ())]
+        words = sorted({word for group in (*self._phrases, *self._endings) for word in group})
+        rows = {word: self._rows[(word,)] for word in words if (word,) in self._rows}
+        self._telling = {word: row for word, row in rows.items() if self._rarity[row] >= TELLING}
 
     @property
     def has_phrases(self) -> bool:
@@ -204,20 +209,19 @@ class Judge:
     def _sureness_of_words(
         self, features: NDArray[np.floating], captions: Sequence[Sequence[int]], log_probability: NDArray[np.float32]
     ) -> dict[int, float]:
-        """How sure each word of the phrases and endings that tells something is, see :meth:`surest`."""
-        words = sorted({word for group in (*self._phrases, *self._endings) for word in group})
-        rows = {word: self._rows[(word,)] for word in words if (word,) in self._rows}
-        telling = {word: row for word, row in rows.items() if self._rarity[row] >= TELLING}
+        """How sure each word of the phrases and endings that tells something is, see :meth:`surest`; 0 if it is not
+        expected."""
         shares = np.exp(log_probability.astype(np.float64) - float(log_probability.max()))
         shares /= shares.sum()
         said = [set(caption) for caption in captions]
-        expected = self._expected(features, list(telling.values())).tolist()
-        return {
-            # How often people are expected to use it, whatever its rarity.
-            word: weight / self._rarity[row]
-            + AGREED * sum(shares[number] for number, has in enumerate(said) if word in has)
-            for (word, row), weight in zip(telling.items(), expected, strict=True)
-        }
+        sure = {}
+        weights = self._expected(features, list(self._telling.values())).tolist()
+        for (word, row), weight in zip(self._telling.items(), weights, strict=True):
+            # A group's weight grows with its rarity: without it, it is how often people are expected to say it.
+            expected = weight / self._rarity[row]
+            agreed = sum(share for share, has in zip(shares.tolist(), said, strict=True) if word in has)
+            sure[word] = expected + AGREED * agreed if expected >= EXPECTED else 0.0
+        return sure
 
 
 class _KnownImages:

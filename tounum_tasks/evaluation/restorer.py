@@ -182,9 +182,9 @@ def treat_all(
 def summary(rows: Sequence[Treated]) -> dict[str, Any]:
     """Means over the pictures, ready for JSON: by method and degradation, and over ``DEGRADED`` where all are there.
 
-    PSNR is that of the mean over the pictures that differ from the clean one; null where none does, which counts
-    in no mean. Of method ``auto``
-    also how many pictures it touched, made worse than untouched, and reverted. ``megapixels_per_second`` is per core.
+    PSNR is that of the mean over the pictures that differ from the clean one; null where none does: such a degradation
+    is left out of the mean over all, which is null if nothing is left. Of method ``auto`` also how many pictures it
+    touched, made worse than untouched, and reverted. ``megapixels_per_second`` is per core.
     """
     methods: dict[str, Any] = {}
     untouched = {(row.image, row.degradation): row for row in rows if row.method == "untouched"}
@@ -211,7 +211,7 @@ def summary(rows: Sequence[Treated]) -> dict[str, Any]:
             parts = [by_kind[kind] for kind in DEGRADED]
             known = [part["psnr"] for part in parts if part["psnr"] is not None]  # blur changes no blank picture
             by_kind["mean of the six"] = {
-                "psnr": round(float(np.mean(known)), 2),
+                "psnr": round(float(np.mean(known)), 2) if known else None,
                 "ssim": round(float(np.mean([part["ssim"] for part in parts])), 4),
             }
         methods[method] = by_kind

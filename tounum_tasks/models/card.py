@@ -111,7 +111,7 @@ def write_card(folder: Path, *, name: str, version: str, **described: Any) -> Mo
 
     Args:
         described: the fields of :class:`ModelCard` that cannot be seen from the files. Figures that are no numbers
-            become null.
+            become null, and are left out of the curve.
     """
     files = {
         path.name: FileEntry(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), bytes=path.stat().st_size)
@@ -119,7 +119,11 @@ def write_card(folder: Path, *, name: str, version: str, **described: Any) -> Mo
         if path.name != CARD_FILE
     }
     described.setdefault("code_version", __version__)
-    card = ModelCard(name=name, version=version, files=files, digest=digest_of(files), **finite(described))
+    told = finite(described)
+    told["curve"] = [
+        {name: value for name, value in row.items() if value is not None} for row in told.get("curve", [])
+    ]
+    card = ModelCard(name=name, version=version, files=files, digest=digest_of(files), **told)
     write_json(folder / CARD_FILE, card.model_dump())
     return card
 

@@ -48,6 +48,4 @@ def _reasons_of(row: dict, settings: Settings) -> list[str]:
     is_sure = row["confidence"] is not None and row["confidence"] >= settings.review_confidence
     reasons = ["end"] if row["suspect_end"] else []
     reasons += [] if is_sure else ["class"]
-    if row["model_caption"] is not None:
-        reasons += caption_reasons(row["caption_confidence"], settings.caption_review_confidence)
-    return reasons
+    return reasons + caption_reasons(row["caption_confidence"], settings.caption_review_confidence)
