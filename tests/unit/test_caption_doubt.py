@@ -99,3 +99,16 @@ def test_what_is_kept_is_never_replaced_and_what_has_no_estimate_neither(confide
     assert not Doubt("keep", limit).of(caption)
     assert Doubt("none", limit).of(caption) == (confidence is not None and not confidence >= limit)
     assert not Doubt("short", limit).of(replace(caption, confidence=None))
+
+
+@pytest.mark.parametrize("beam", [2, 3, 20])
+def test_a_short_caption_is_the_same_whatever_the_beam(knowing, beam):
+    """The search for the judge is as wide for all of them."""
+    expected = [caption.text for caption in captions_of(knowing, SCENE_IMAGES, beam=3, doubt=Doubt("short", 0.2))]
+    found = captions_of(knowing, SCENE_IMAGES[::-1], beam=beam, doubt=Doubt("short", 0.2))
+    assert [caption.text for caption in found][::-1] == expected
+
+
+def test_no_image_has_no_caption(knowing):
+    for doubtful in ("keep", "short", "none"):
+        assert captions_of(knowing, SCENE_IMAGES[:0], beam=3, doubt=Doubt(doubtful, 0.2)) == []

@@ -447,6 +447,7 @@ def judge_of(often: dict[int, float]) -> Judge:
         ({DOG: 0.06, MAN: 0.03}, [[SNOW]], (A, DOG)),
         ({DOG: 0.06, MAN: 0.03}, [[A, MAN], [A, MAN]], (A, MAN)),  # the captions say so, too
         ({DOG: 0.02, MAN: 0.03}, [[SNOW]], ()),  # nothing is sure
+        ({DOG: 0.02, MAN: 0.01}, [[A, MAN], [A, MAN]], ()),  # all captions say so, but the judge does not expect it
         ({DOG: 0.02, MAN: 0.06, IN: 0.1, SNOW: 0.05}, [[A]], (A, MAN, IN, SNOW)),
         ({DOG: 0.02, MAN: 0.06, IN: 0.1, SNOW: 0.04}, [[A]], (A, MAN)),  # the snow is not sure
         ({DOG: 0.06, MAN: 0.02, IN: 0.1, SNOW: 0.1}, [[A]], (A, DOG)),  # nobody says "dog in snow"

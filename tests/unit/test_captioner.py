@@ -245,11 +245,11 @@ def test_a_card_with_impossible_sizes_is_refused(stored, part, changes):
 
 def test_a_card_that_tells_of_another_search_than_the_file_beside_it_is_refused(stored):
     change_card(stored[0], "search", length_power=0.1)
-    with pytest.raises(ConfigurationError, match=r"and its search\.json say different things .*: take the model from"):
+    with pytest.raises(ConfigurationError, match=r"The search\.json of .* something else .*: take the model from"):
         Captioner.load(stored[0], extractor_digest="e" * 64)
     (stored[0] / "search.json").write_text("{")
     write_card_again(stored[0])
-    with pytest.raises(ConfigurationError, match=r"and its search\.json say different things"):
+    with pytest.raises(ConfigurationError, match=r"The search\.json of .* is damaged"):
         Captioner.load(stored[0], extractor_digest="e" * 64)
 
 

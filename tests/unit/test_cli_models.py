@@ -50,7 +50,7 @@ def test_register_promote_list_show_and_roll_back(trained, lake, capsys):
     [
         ("classifier", "weights", {}, "weights lack"),
         ("captioner", "network", {"units": 100}, "has shape (512, 256), expected (100, 256)"),
-        ("captioner", "search", {"max_words": 3}, "and its search.json say different things"),
+        ("captioner", "search", {"max_words": 3}, "is damaged, or says something else than its card"),
     ],
 )
 def test_a_version_that_no_run_could_load_is_not_promoted(

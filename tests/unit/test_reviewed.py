@@ -191,9 +191,15 @@ def test_the_same_bytes_in_a_later_batch_are_the_same_truth(folder: Night) -> No
         ("scan_again", None, None, ["class", "caption"]),
     ],
 )
+@pytest.mark.parametrize("caption", ["a dog runs", ""])
 def test_who_has_looked_need_not_look_again(
-    tmp_path: Path, mark: Mark, value: str | None, old: str | None, reasons: list[str]
+    tmp_path: Path, mark: Mark, value: str | None, old: str | None, reasons: list[str], caption: str
 ) -> None:
+    """Also where the doubtful caption was withheld: then there is none to be found good."""
+    if old == "Photo: a dog runs" and not caption:
+        old = "Photo"
+    elif old == "Photo" and not caption:
+        reasons = []
     night = Night(tmp_path)
     doubt = {"review_confidence": 0.95, "caption_review_confidence": 0.5}
     for run_id in ("first", "second"):
@@ -207,7 +213,7 @@ def test_who_has_looked_need_not_look_again(
                 [{"fingerprint": one, **common, "features": bytes(64 * 2048 * 2)} for one in features]
             )
             said = {
-                "caption": "a dog runs",
+                "caption": caption,
                 "words": [],
                 "log_probability": -1.0,
                 "alternatives": [],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FEWEST_TOLD_APART = 20
 """Of fewer captions no correlation is told."""
+
 log = logging.getLogger(__name__)
 
 

@@ -50,5 +50,5 @@ def run(arguments: argparse.Namespace) -> int:
     measures = {"restorer": {"version": version.version, "digest": version.digest}, "methods": summary(rows)}
     write_json(arguments.json, measures)
     means = [measures["methods"][method]["mean of the six"]["psnr"] for method in ("untouched", "auto")]
-    log.info("mean of the six degradations: untouched %.2f dB, restored %.2f dB", *means)
+    log.info("mean of the six degradations: untouched %s dB, restored %s dB", *means)
     return 0

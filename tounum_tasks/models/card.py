@@ -120,9 +120,7 @@ def write_card(folder: Path, *, name: str, version: str, **described: Any) -> Mo
     }
     described.setdefault("code_version", __version__)
     told = finite(described)
-    told["curve"] = [
-        {name: value for name, value in row.items() if value is not None} for row in told.get("curve", [])
-    ]
+    told["curve"] = [{name: value for name, value in row.items() if value is not None} for row in told.get("curve", [])]
     card = ModelCard(name=name, version=version, files=files, digest=digest_of(files), **told)
     write_json(folder / CARD_FILE, card.model_dump())
     return card

@@ -156,10 +156,11 @@ class RestorerTraining:
 
     def rows(self, evaluation: Mapping[str, Any]) -> Iterator[Row]:
         production, candidate = (evaluation["figures"][name]["auto"] for name in ("production", "candidate"))
-        yield Row("PSNR in dB, mean of six degradations", production[MEAN]["psnr"], candidate[MEAN]["psnr"], 2)
-        for kind, figures in production.items():
-            if kind != MEAN and figures["psnr"] is not None and candidate[kind]["psnr"] is not None:
-                yield Row(f"PSNR in dB, {kind}", figures["psnr"], candidate[kind]["psnr"], 2)
+        names = {MEAN: "mean of six degradations"} | {kind: kind for kind in production if kind != MEAN}
+        for kind, name in names.items():
+            before, after = production[kind]["psnr"], candidate[kind]["psnr"]
+            if before is not None and after is not None:
+                yield Row(f"PSNR in dB, {name}", before, after, 2)
         yield Row("clean pictures changed", production["clean"]["touched"], candidate["clean"]["touched"], 0)
         yield Row("pictures made worse, of all degradations", _made_worse(production), _made_worse(candidate), 0)
 

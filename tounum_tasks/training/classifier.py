@@ -433,7 +433,7 @@ def _divided(examples: Sequence[Example], validation_share: float) -> tuple[list
     """Training and validation images.
 
     Raises:
-        ConfigurationError: there is a class of which nothing would be learnt: it would never be said.
+        ConfigurationError: there is a class without an image to train on.
     """
     training, validation = split(examples, validation_share)
     lacking = [name for label, name in enumerate(CLASSES) if label not in {example.label for example in training}]
