@@ -40,8 +40,10 @@ def finish_all(airflow: AirflowInstallation, number: int) -> list[str]:
     """Wait until there were ``number`` runs of the DAG, none is going on and none is due; return their states."""
 
     def ended() -> list[str]:
+        if not airflow.api.is_at_rest(REPROCESS):
+            return []
         states = [run["state"] for run in airflow.api.runs(REPROCESS)]
-        return states if len(states) >= number and airflow.api.is_at_rest(REPROCESS) else []
+        return states if len(states) >= number else []
 
     return airflow.wait_for(f"{number} runs of {REPROCESS} end", ended, every=2)
 

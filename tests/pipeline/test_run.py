@@ -106,7 +106,8 @@ def test_doubtful_captions_are_replaced_as_the_setting_says_and_the_command_says
                                  zip(replaced.caption_alternatives, kept.caption, strict=True))  # fmt: skip
         assert all("caption" in reasons for reasons in replaced.review_reasons)
     assert found["none"].caption.isna().all()
-    assert (found["short"].caption.str.split().str.len() <= 3 + 4).all()
+    said = found["short"].caption.dropna()  # nothing, where nothing is sure
+    assert len(said) and (said.str.split().str.len() <= 3 + 4).all()
 
 
 def test_an_item_alone_and_among_others_gives_the_same_row(
