@@ -48,6 +48,10 @@ class DamagedFile(EnvironmentFault):
     """A file of ours does not hold what was written to it: a person must restore it."""
 
 
+class UnreadableFile(DamagedFile):
+    """A file of ours may hold what was written to it, and cannot be read: it is in an archive, or others' alone."""
+
+
 class FailureRateExceeded(TounumError):
     """More items failed than ``max_failure_rate`` allows (exit code 1)."""
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def two_versions(night: S3Night) -> S3Night:
         caption_all(plan, night.settings, caption)
         night.publish(plan)
     return night
+
+
+def to_archive(*names: str, but: Collection[str] = ()) -> None:
+    """Move objects of the bucket to an archive, as a rule of the bucket does."""
+    client = object_storage._connect(os.getpid())
+    for key in {*names}.difference(but):
+        client.copy_object(Bucket=BUCKET, Key=key, CopySource={"Bucket": BUCKET, "Key": key}, StorageClass="GLACIER")
 
 
 def test_of_publishers_at_once_one_wins_and_the_others_change_nothing(night: S3Night) -> None:
@@ -88,10 +96,8 @@ def test_history_is_listed_compared_and_restored(two_versions: S3Night, capsys: 
 
 def test_caches_and_history_that_a_rule_of_the_bucket_moved_to_an_archive_stop_no_night(two_versions: S3Night) -> None:
     """What lies in Glacier cannot be read: what is a cache is made again, the rest is named."""
-    night, client = two_versions, object_storage._connect(os.getpid())
-    older = ("lake/search/", "lake/stages/", "lake/manifests_history/")
-    for key in filter(lambda name: name.startswith(older), objects()):
-        client.copy_object(Bucket=BUCKET, Key=key, CopySource={"Bucket": BUCKET, "Key": key}, StorageClass="GLACIER")
+    night, older = two_versions, ("lake/search/", "lake/stages/", "lake/manifests_history/")
+    to_archive(*(name for name in objects() if name.startswith(older)))
     with pytest.raises(DamagedFile, match=r"1\.parquet was moved to an archive .*: have the store restore it"):
         read_version(night.lake, DATE, night.batch_id, 1)
     drop_pages(night.settings, count=4)
@@ -114,6 +120,20 @@ def test_what_nothing_needs_is_pruned(two_versions: S3Night) -> None:
     assert {"history", "stages/measure_and_enhance", "stages/caption"} <= {one.kind for one in found}
     assert versions(night.lake, DATE, night.batch_id) == [2]
     assert night.publish(night.plan("again", captioner=pin("captioner", "1")))["outcome"] == "unchanged"
+
+
+def test_prune_leaves_a_batch_alone_whose_caches_a_rule_moved_to_an_archive(
+    two_versions: S3Night,
+) -> None:
+    """What an archived file holds is not known: the version that is current may need it."""
+    night = two_versions
+    others = [name for name in objects() if name.startswith("lake/stages/caption/")]
+    to_archive(*(name for name in objects() if name.startswith(("lake/stages/", "lake/features/"))), but=others)
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(days=31)
+    before = objects()
+    with pytest.raises(DamagedFile, match=f"Nothing of {night.batch_id} is removed: .* was moved to an archive"):
+        list(prune(night.lake, keep_days=30, now=later, remove=True))
+    assert objects() == before
 
 
 def test_models_are_registered_promoted_and_loaded_from_a_bucket(s3: S3Server, tmp_path: Path) -> None:

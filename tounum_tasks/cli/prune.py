@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigurationError: the number of days is less than 1.
-        DamagedFile: a version of some batch is damaged, so that nothing of that batch is removed.
+        DamagedFile: a version of some batch is damaged, or a file cannot be read: nothing of that batch is removed.
     """
     settings = load_settings(lake_root=arguments.lake, keep_days=arguments.keep_days)
     lake = open_storage(settings.lake_root)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tounum_tasks import thumbnails
-from tounum_tasks.errors import ConfigurationError, DamagedFile
+from tounum_tasks.errors import ConfigurationError, DamagedFile, UnreadableFile
 from tounum_tasks.history.versions import versions_to_current
 from tounum_tasks.manifest.commit import batch_lock
 from tounum_tasks.manifest.read import history_path, read_publication, read_version
@@ -54,7 +54,7 @@ def prune(lake: Storage, *, keep_days: int, now: dt.datetime, remove: bool) -> I
 
     Raises:
         DamagedFile: at the end, if what some batches need is not known any more because a kept version of theirs is
-            damaged or gone: nothing of them was removed.
+            damaged or gone, or one of their files cannot be read: nothing of them was removed.
     """
     damaged = []
     since = now - dt.timedelta(days=keep_days)
@@ -62,12 +62,14 @@ def prune(lake: Storage, *, keep_days: int, now: dt.datetime, remove: bool) -> I
     for batch_date, batch_id in sorted({batch for kind in kinds for batch in _batches(lake, kind)}):
         with batch_lock(lake, batch_id):
             try:
-                for found in _of_batch(lake, batch_date, batch_id, kinds[1:], since):
-                    if remove:
-                        lake.remove(found.path)
-                    yield found
+                superfluous = list(_of_batch(lake, batch_date, batch_id, kinds[1:], since))
             except DamagedFile as fault:
                 damaged.append(f"Nothing of {batch_id} is removed: {fault}")
+                continue
+            for found in superfluous:
+                if remove:
+                    lake.remove(found.path)
+                yield found
     for found in _old_attention(lake, since):
         if remove:
             lake.remove(found.path)
@@ -136,9 +138,15 @@ def _results(lake: Storage, kind: str, folder: str, needed: set[str], since: dt.
 
 
 def _held(lake: Storage, path: str) -> set[str]:
-    """The fingerprints of the rows of a file; a damaged file holds none."""
+    """The fingerprints of the rows of a file; a damaged file holds none.
+
+    Raises:
+        UnreadableFile: what it holds is not known.
+    """
     try:
         return set(read_table(lake, path, ["fingerprint"])["fingerprint"].to_pylist())
+    except UnreadableFile:
+        raise
     except (DamagedFile, KeyError) as error:
         log.warning("%s It holds nothing that can be used.", error)
         return set()

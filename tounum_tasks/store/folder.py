@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from tounum_tasks.errors import DamagedFile, EnvironmentFault
+from tounum_tasks.errors import DamagedFile, EnvironmentFault, UnreadableFile
 from tounum_tasks.store.base import STALE_AFTER_NS, TEMPORARY_FOLDER, Entry, Storage
 from tounum_tasks.store.removal import remove_if_same
 
@@ -94,7 +94,7 @@ class FolderStorage(Storage):
             try:
                 descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             except PermissionError as error:  # backups that were restored by another user
-                raise DamagedFile(_sentence(self.url(path), error)) from error
+                raise UnreadableFile(_sentence(self.url(path), error)) from error
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
                 raise DamagedFile(f"{self.url(path)} cannot be used: not a regular file.")

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import IO, Any, TypeVar
 
-from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault
+from tounum_tasks.errors import ConfigurationError, EnvironmentFault, UnreadableFile
 from tounum_tasks.store.base import STALE_AFTER_NS, TEMPORARY_FOLDER, ChangedWhileRead, Entry, Storage
 
 PATIENCE_SECONDS = 120.0
@@ -108,7 +108,7 @@ class ObjectStorage(Storage):
         Raises:
             FileNotFoundError: there is no such object.
             _Refused: a condition of the request does not hold.
-            DamagedFile: this object alone cannot be read.
+            UnreadableFile: this object alone is in an archive.
             EnvironmentFault: the store is away, full or not permitted.
         """
         from botocore.exceptions import BotoCoreError, ClientError
@@ -157,7 +157,7 @@ class ObjectStorage(Storage):
                 "mend them or the bucket's policy, then run again."
             )
         if code == "InvalidObjectState":  # this object alone: a rule of the bucket moved it
-            return DamagedFile(
+            return UnreadableFile(
                 f"{self.url(path)} was moved to an archive of the store (such as Glacier) and cannot be read there: "
                 "have the store restore it, then run again."
             )
