@@ -13,6 +13,8 @@ from tests.s3_server import S3Server, error
 from tests.unit.test_take_in import House, png
 from tests.unit.test_take_in_s3 import House as Bucket
 from tounum_tasks.cli.main import main
+from tounum_tasks.errors import EnvironmentFault
+from tounum_tasks.history import verify as verification
 from tounum_tasks.history.verify import compare
 from tounum_tasks.intake.journal import Journal
 from tounum_tasks.intake.readiness import FileState, Listing
@@ -134,6 +136,25 @@ def test_a_batch_that_is_taken_in_meanwhile_is_no_difference(house: House) -> No
 def test_what_other_programs_leave_beside_batches_is_no_batch(house: House, path: str) -> None:
     house.lake.write_bytes(f"originals/{path}", b"\0")
     assert verify(house) == 0
+
+
+@pytest.mark.parametrize(
+    ("missing", "at_once"),
+    [("a.png", 1), ("a.png", 256), ("c.png", 256)],
+    ids=["within a batch", "between batches", "after the last one"],
+)
+def test_a_lake_that_is_unmounted_meanwhile_is_no_difference(
+    house: House, monkeypatch: pytest.MonkeyPatch, missing: str, at_once: int
+) -> None:
+    """What is left of it is an empty folder, in which everything is missing, or nothing."""
+    monkeypatch.setattr(verification, "AT_ONCE", at_once)
+    original(house, missing).unlink()
+    differences, root = compare(house.lake), house.lake.local_path("")
+    assert next(differences).path.endswith(missing)
+    root.rename(root.with_name("unmounted"))
+    root.mkdir()
+    with pytest.raises(EnvironmentFault, match=r"items\.parquet is gone since .* \(mounted\), then run again"):
+        list(differences)
 
 
 def test_in_a_bucket_a_batch_that_waits_is_no_difference(s3: S3Server, caplog: pytest.LogCaptureFixture) -> None:

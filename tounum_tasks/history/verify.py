@@ -72,6 +72,8 @@ def compare(lake: Storage, batch_id: str | None = None, progress: Comparison | N
             yield Difference(
                 lost.batch_date, lost.batch_id, f"registers/{lost.batch_date}/{lost.batch_id}", "missing", _LOST
             )
+    for batch in sorted(compared)[:1]:  # an empty folder in place of the lake has no batch and no difference
+        _require_still(lake, register_path(batch.batch_date, batch.batch_id))
 
 
 def _lost(lake: Storage, compared: set[BatchRef]) -> Iterator[BatchRef]:
@@ -128,15 +130,18 @@ def _begun(lake: Storage, path: str) -> str | None:
 
 
 def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comparison) -> Iterator[Difference]:
+    register = register_path(batch_date, batch_id)
     try:
         wanted = registered_files(lake, batch_date, batch_id)
+    except FileNotFoundError as error:  # it was listed a moment ago
+        raise _went_away(lake, register) from error
     except DamagedFile as fault:
         yield Difference(batch_date, batch_id, f"registers/{batch_date}/{batch_id}", "unreadable", str(fault))
         return
 
     def look(entry: tuple[str, str]) -> Difference | None:
         path, sha256 = entry
-        found = _compare_file(lake, path, sha256, beside=register_path(batch_date, batch_id))
+        found = _compare_file(lake, path, sha256, beside=register)
         return Difference(batch_date, batch_id, path, *found) if found else None
 
     with ThreadPoolExecutor(READERS) as pool:
@@ -155,11 +160,12 @@ def _compare_file(lake: Storage, path: str, sha256: str, *, beside: str) -> tupl
         beside: a file that could be read before.
 
     Raises:
-        EnvironmentFault: this cannot be read any more, either: it is the lake, and not one file.
+        EnvironmentFault: this is gone or cannot be read any more, either: it is the lake, and not one file.
     """
     try:
         found = lake.sha256(path)
     except FileNotFoundError:
+        _require_still(lake, beside)
         return "missing", "restore it from a backup"
     except EnvironmentFault as fault:
         if not isinstance(fault, DamagedFile):
@@ -168,6 +174,18 @@ def _compare_file(lake: Storage, path: str, sha256: str, *, beside: str) -> tupl
     if found == sha256:
         return None
     return "different", f"its sha256 is {found}, not {sha256}: restore it from a backup"
+
+
+def _require_still(lake: Storage, path: str) -> None:
+    """Raise EnvironmentFault if a file that was there is gone: then its folder is no measure of what is missing."""
+    if not lake.exists(path):
+        raise _went_away(lake, path)
+
+
+def _went_away(lake: Storage, path: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{lake.url(path)} is gone since the comparison began: see that {lake.root} is there (mounted), then run again."
+    )
 
 
 def _files_below(lake: Storage, folder: str) -> Iterator[str]:
