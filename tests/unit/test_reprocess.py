@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+from werkzeug.wrappers import Request
 
+from tests.s3_server import BUCKET, S3Server
 from tests.unit.published import small_settings
 from tests.unit.published_lake import ok_row, publish
-from tounum_tasks.reprocess.outdated import choose, wanted_models
+from tounum_tasks.items import register_path
+from tounum_tasks.reprocess.outdated import choose, outdated_dates, wanted_models
 from tounum_tasks.settings import Settings
+from tounum_tasks.store.open import open_storage
 
 DATES = ["2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"]
 
@@ -64,3 +68,28 @@ def test_a_setting_that_names_a_version_is_what_manifests_are_compared_with(sett
     assert wanted_models(named) == production
     publish_day(settings, DATES[0])
     assert choose(named, order="oldest", at_most=9).dates == []
+
+
+@pytest.mark.parametrize("late", [("manifests_history", "manifests"), ("manifests",)], ids=["all of it", "manifest"])
+def test_a_batch_that_is_being_published_is_not_said_to_have_lost_its_manifest(
+    s3: S3Server, tmp_path: Path, caplog: pytest.LogCaptureFixture, late: tuple[str, ...]
+) -> None:
+    """It is committed and installed while the batches are listed."""
+    settings = small_settings(tmp_path).model_copy(update={"lake_root": f"s3://{BUCKET}/lake"})
+    lake, wanted = open_storage(settings.lake_root), wanted_models(settings)
+    publish_day(settings, DATES[0])
+    lake.write_bytes(register_path(DATES[0], f"box-{DATES[0]}"), b"a register")
+    names = [f"{kind}/{entry.name}" for kind in late for entry in lake.list_tree(kind)]
+    contents = {name: lake.read_bytes(name) for name in names}
+    for name in contents:
+        lake.remove(name)
+    assert len(contents) == len(late)
+
+    def publish_meanwhile(request: Request, done: bool) -> None:
+        if done and request.args.get("prefix") == "lake/manifests/":
+            while contents:
+                lake.write_bytes(*contents.popitem())
+
+    with s3.disturbed(publish_meanwhile):
+        assert outdated_dates(settings, wanted) == []
+    assert not contents and "is gone" not in caplog.text
