@@ -1,10 +1,13 @@
 """The small lake of :mod:`tests.unit.published`, with everything but ingest in a bucket."""
 
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.s3_server import BUCKET
 from tests.unit.published import DATE, Night, drop_pages
 from tounum_tasks.settings import Settings
+from tounum_tasks.store import objects as object_storage
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
 
@@ -33,6 +36,13 @@ class S3Night(Night):
 def objects() -> dict[str, str]:
     """The version of every object of the bucket, by its name."""
     return dict(_below(open_storage(f"s3://{BUCKET}"), ""))
+
+
+def to_archive(*names: str, but: Collection[str] = ()) -> None:
+    """Move objects of the bucket to an archive, as a rule of the bucket does."""
+    client = object_storage._connect(os.getpid())
+    for key in {*names}.difference(but):
+        client.copy_object(Bucket=BUCKET, Key=key, CopySource={"Bucket": BUCKET, "Key": key}, StorageClass="GLACIER")
 
 
 def _below(storage: Storage, folder: str) -> list[tuple[str, str]]:

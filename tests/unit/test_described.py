@@ -11,8 +11,8 @@ import pytest
 
 from tests.image_files import picture, tiff_pages
 from tests.metadata_files import exiftool, with_metadata, xmp_packet
-from tests.unit.published import DATE, Night, caption_all
-from tests.unit.published_s3 import S3Night, objects
+from tests.unit.published import DATE, Night, caption_all, pin, process
+from tests.unit.published_s3 import S3Night, objects, to_archive
 from tests.unit.reviews import a_review
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.history.prune import prune
@@ -476,6 +476,29 @@ def test_in_a_bucket_it_is_the_same(s3: object, tmp_path: Path) -> None:
     caption_all(again, night.settings, "a dog runs")
     assert night.publish(again)["outcome"] == "unchanged"
     assert {path: version for path, version in objects().items() if path.endswith(".png.xmp")} == sidecars
+
+
+@pytest.mark.parametrize("label", ["Photo", "Text"])
+def test_a_sidecar_that_a_rule_of_the_bucket_moved_to_an_archive_keeps_no_batch_from_being_published(
+    s3: object, tmp_path: Path, label: str
+) -> None:
+    """It stays: nobody can tell whether a person's program wrote it."""
+    night = S3Night(tmp_path)
+    night.settings = night.settings.model_copy(update={"write_captions": "sidecar"})
+    plan = night.plan("a")
+    caption_all(plan, night.settings, "a dog runs")
+    night.publish(plan)
+    (archived,) = (path for path in objects() if path.endswith("/0.png.xmp"))
+    to_archive(archived)
+    version = objects()[archived]
+    plan = night.plan("b", captioner=pin("captioner", "2"), classifier=pin("classifier", "2"))
+    if label == "Photo":
+        caption_all(plan, night.settings, "a cat")
+    else:
+        process(plan, night.settings, label)
+    assert night.publish(plan)["outcome"] == "published"
+    left = {path: version for path, version in objects().items() if path.endswith(".xmp")}
+    assert left[archived] == version and len(left) == (3 if label == "Photo" else 1)
 
 
 def test_enhanced_photographs_keep_what_the_file_said(tmp_path: Path) -> None:

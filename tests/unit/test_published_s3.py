@@ -3,14 +3,13 @@
 import datetime as dt
 import json
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published import DATE, caption_all, drop_pages, pin, process
-from tests.unit.published_s3 import S3Night, objects
+from tests.unit.published_s3 import S3Night, objects, to_archive
 from tests.unit.test_registry import as_weights, make_version
 from tounum_tasks.cli.main import main
 from tounum_tasks.errors import DamagedFile
@@ -20,7 +19,6 @@ from tounum_tasks.manifest.read import history_path, manifest_path, read_version
 from tounum_tasks.models.registry import Registry
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.publish import stage as publish
-from tounum_tasks.store import objects as object_storage
 from tounum_tasks.store.open import open_storage
 
 
@@ -37,13 +35,6 @@ def two_versions(night: S3Night) -> S3Night:
         caption_all(plan, night.settings, caption)
         night.publish(plan)
     return night
-
-
-def to_archive(*names: str, but: Collection[str] = ()) -> None:
-    """Move objects of the bucket to an archive, as a rule of the bucket does."""
-    client = object_storage._connect(os.getpid())
-    for key in {*names}.difference(but):
-        client.copy_object(Bucket=BUCKET, Key=key, CopySource={"Bucket": BUCKET, "Key": key}, StorageClass="GLACIER")
 
 
 def test_of_publishers_at_once_one_wins_and_the_others_change_nothing(night: S3Night) -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tounum_tasks.batches import in_batches
 from tounum_tasks.classify.labels import PHOTO
-from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, ItemError
+from tounum_tasks.errors import ConfigurationError, DamagedFile, EnvironmentFault, ItemError, UnreadableFile
 from tounum_tasks.images.decode import decode
 from tounum_tasks.images.encode import encode
 from tounum_tasks.images.limits import ImageLimits
@@ -215,7 +215,13 @@ class BatchFiles:
         if not row["is_photo"]:
             return False
         if place == self._sidecar_place(row):
-            there = place.storage.read_bytes(place.path)
+            try:
+                there = place.storage.read_bytes(place.path)
+            except UnreadableFile as fault:
+                log.warning("%s It may be of another program, so it stays as it is.", fault)
+                return False
+            except DamagedFile:  # it cannot be read
+                return True
             return is_ours(there) and there != self._made(row, place)
         item = self._items[row["source_path"], row["page"]]
         wanted = known.get(row["fingerprint_route"])
@@ -252,7 +258,11 @@ class BatchFiles:
     def _is_foreign(self, item: Item, place: Place) -> bool:
         """Whether a sidecar lies there that a person's program wrote beside a photograph."""
         sidecars = [self._places.of_sidecar(item, enhanced=enhanced) for enhanced in (False, True)]
-        return place in sidecars and not is_ours(place.storage.read_bytes(place.path))
+        try:
+            return place in sidecars and not is_ours(place.storage.read_bytes(place.path))
+        except DamagedFile as fault:
+            log.warning("%s It may be of another program, so it stays as it is.", fault)
+            return True
 
     def _gone(self, item: Item) -> EnvironmentFault:
         return EnvironmentFault(f"{self._lake.url(item.original)} is gone: restore it, then run again.")
