@@ -1,6 +1,8 @@
 """Corrections as data sets: what people know of images, kept apart by how it was found, and for good dealt to tests."""
 
+import contextlib
 import json
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -9,8 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.wrappers import Request
 
+from tests.s3_server import S3Server
 from tests.unit.published import DATE, Night, drop_pages, process
+from tests.unit.published_s3 import S3Night
 from tests.unit.reviews import IMAGE, a_review, an_undo
 from tounum_tasks.cli.main import main
 from tounum_tasks.corrections.export import export
@@ -23,6 +28,7 @@ from tounum_tasks.reviews.effective import Effective
 from tounum_tasks.reviews.review import Mark, new_review_id
 from tounum_tasks.reviews.sample import kept
 from tounum_tasks.reviews.store import ReviewStore
+from tounum_tasks.threads import processors
 
 PAGES = 12
 
@@ -126,6 +132,26 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out(night: Night, tmp_pa
     done = export(night.settings, tmp_path / "out")
     assert done.classes.total() == 1
     assert len(done.left_out) == 2 and all("is left out" in sentence for sentence in done.left_out)
+
+
+@pytest.mark.skipif(processors() < 2, reason="one processor does one thing at a time")
+def test_images_are_read_and_decoded_side_by_side(s3: S3Server, tmp_path: Path) -> None:
+    night = S3Night(tmp_path)
+    plan = night.plan("first")
+    process(plan, night.settings, "Text")
+    night.publish(plan)
+    for name in ("0.png", "1.png"):
+        say(night, name, "label", "Photo")
+    both = threading.Barrier(2)
+
+    def wait_for_the_other(request: Request, done: bool) -> None:
+        if "/originals/" in request.path and not done:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(timeout=20)
+
+    with s3.disturbed(wait_for_the_other):
+        assert export(night.settings, tmp_path / "out").classes.total() == 2
+    assert not both.broken
 
 
 def test_a_quarantined_file_that_got_a_class_with_many_others_stops_no_training(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
+from tounum_tasks.batches import in_order
 from tounum_tasks.corrections.truth import SPLITS, Truth, split_of, true_captions, true_classes
 from tounum_tasks.errors import ConfigurationError, ItemError
 from tounum_tasks.files import write_json
@@ -30,6 +33,7 @@ from tounum_tasks.settings import Settings
 from tounum_tasks.steps.originals import Originals, read_original
 from tounum_tasks.store.base import Storage
 from tounum_tasks.store.open import open_storage
+from tounum_tasks.threads import processors
 
 log = logging.getLogger(__name__)
 
@@ -135,23 +139,40 @@ class _Writing:
         path.write_bytes(content)
 
     def _pictures(self, truths: Iterable[Truth]) -> Iterator[tuple[str, bytes, str]]:
-        """Yield each image's id, file and extension, batch by batch; what cannot be read is noted."""
+        """Yield each image's id, file and extension, batch by batch; what cannot be read is noted.
+
+        As many as there are processors are read and decoded at once, and at most as many wait to be written.
+        """
+        at_once = processors()
+        with ThreadPoolExecutor(at_once) as pool, Originals(self.lake) as originals:
+            read = partial(self._read, originals)
+            for truth, found in in_order(pool, read, self._with_items(truths), ahead=at_once):
+                if isinstance(found, Exception):
+                    sentence = f"{truth.place.source_path} of {truth.place.batch_id} is left out: {found}."
+                    log.warning("%s", sentence)
+                    self.done.left_out.append(sentence)
+                else:
+                    yield truth.image_id, *found
+
+    def _with_items(self, truths: Iterable[Truth]) -> Iterator[tuple[Truth, Item | None]]:
+        """Yield each truth, batch by batch, with the item of its place, if there is one."""
         by_batch = sorted(truths, key=lambda truth: (truth.place, truth.image_id))
         for (batch_date, batch_id), found in groupby(by_batch, key=lambda truth: truth.place[:2]):
             items = {item.key: item for item in self._items(batch_date, batch_id)}
-            with Originals(self.lake) as originals:
-                for truth in found:
-                    item = items.get((truth.place.source_path, truth.place.page))
-                    try:
-                        if item is None or item.image_id != truth.image_id:
-                            raise _Unknown(truth.place)
-                        content, suffix = self._content(originals, item)
-                    except (ItemError, _Unknown) as error:
-                        sentence = f"{truth.place.source_path} of {batch_id} is left out: {error}."
-                        log.warning("%s", sentence)
-                        self.done.left_out.append(sentence)
-                    else:
-                        yield truth.image_id, content, suffix
+            for truth in found:
+                yield truth, items.get((truth.place.source_path, truth.place.page))
+
+    def _read(
+        self, originals: Originals, wanted: tuple[Truth, Item | None]
+    ) -> tuple[Truth, tuple[bytes, str] | Exception]:
+        """Return what is known of an image with its file and extension, or with why it is left out."""
+        truth, item = wanted
+        try:
+            if item is None or item.image_id != truth.image_id:
+                raise _Unknown(truth.place)
+            return truth, self._content(originals, item)
+        except (ItemError, _Unknown) as error:
+            return truth, error
 
     def _items(self, batch_date: str, batch_id: str) -> list[Item]:
         try:
@@ -166,13 +187,13 @@ class _Writing:
             ItemError: trainings could not read it, which stop at such a picture.
         """
         if item.pages == 1 and item.format in COPIED:
-            content, suffix = read_original(self.lake, item), COPIED[ImageFormat(item.format)]
-        else:
-            # How many pages a file may have was decided when it was registered.
-            page = originals.decode(item, replace(self.limits, max_pages=item.pages))
-            content, suffix = encode(page.rgb, format=ImageFormat.PNG, dpi=page.dpi), ".png"
-        decode(content)  # a class may be given to many images at once, of which some were quarantined
-        return content, suffix
+            content = read_original(self.lake, item)
+            decode(content)  # a class may be given to many images at once, of which some were quarantined
+            return content, COPIED[ImageFormat(item.format)]
+        # How many pages a file may have was decided when it was registered.
+        page = originals.decode(item, replace(self.limits, max_pages=item.pages))
+        ImageLimits().check_size(page.width_px, page.height_px)  # those of trainings
+        return encode(page.rgb, format=ImageFormat.PNG, dpi=page.dpi), ".png"
 
 
 class _Unknown(Exception):
