@@ -1,10 +1,14 @@
 """Which batches a run works on."""
 
+import contextlib
 import datetime as dt
+import threading
 from pathlib import Path
 
 import pytest
+from werkzeug.wrappers import Request
 
+from tests.s3_server import BUCKET, S3Server
 from tests.unit.published import DATE, drop_pages, plan_for, process, small_settings
 from tounum_tasks.errors import ConfigurationError, EnvironmentFault
 from tounum_tasks.intake.register import register
@@ -77,9 +81,27 @@ def test_a_batch_by_its_id(settings: Settings) -> None:
 def test_a_batch_by_its_id_of_which_the_note_of_its_date_is_gone(settings: Settings) -> None:
     drop_pages(settings)
     (batch,) = ask(settings).batches
-    open_storage(settings.lake_root).remove(claim_path(batch.batch_id))
+    lake = open_storage(settings.lake_root)
+    lake.remove(claim_path(batch.batch_id))
+    lake.write_bytes(register_path("1 copy", batch.batch_id), lake.read_bytes(register_path(DATE, batch.batch_id)))
     again = ask(settings, days_later=9, batch_id=batch.batch_id)
     assert (again.batch_date, again.batches) == (DATE, [batch])
+
+
+def test_a_batch_that_is_not_there_is_looked_for_on_all_days_at_once(s3: S3Server, settings: Settings) -> None:
+    settings = settings.model_copy(update={"lake_root": f"s3://{BUCKET}/lake"})
+    for day in ("2026-02-27", "2026-02-28"):
+        open_storage(settings.lake_root).write_bytes(register_path(day, "other"), b"a register")
+    both = threading.Barrier(2)
+
+    def wait_for_the_other(request: Request, done: bool) -> None:
+        if request.path.endswith("/box-unknown/items.parquet") and not done:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(timeout=20)
+
+    with s3.disturbed(wait_for_the_other), pytest.raises(ConfigurationError, match="no batch 'box-unknown'"):
+        ask(settings, batch_id="box-unknown")
+    assert not both.broken
 
 
 def test_a_run_works_on_so_many_shards_and_leaves_the_rest_to_the_next(settings: Settings) -> None:

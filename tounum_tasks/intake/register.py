@@ -12,6 +12,7 @@ from tounum_tasks.intake.take_in import Intake, batch_date_of, take_in
 from tounum_tasks.items import read_items, register_gone, register_path, registered_batches
 from tounum_tasks.logs import about
 from tounum_tasks.manifest.commit import mend_latest
+from tounum_tasks.manifest.published import may_be_batch
 from tounum_tasks.manifest.read import latest_version
 from tounum_tasks.plan import BatchPlan, RunPlan, RunRequest
 from tounum_tasks.reviews.effective import Effective
@@ -45,7 +46,7 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
     today = request.model_copy(update={"batch_date": None}).resolved_date(settings)
     intake = Intake((), (), ())
     if request.batch_id:
-        wanted = [_known_batch(lake, request)]
+        wanted = [_known_batch(lake, request, settings.files_at_once)]
         batch_date = wanted[0][0]
     elif request.take_in and batch_date == today:
         intake = take_in(open_storage(settings.ingest_root, untrusted=True), lake, batch_date, settings)
@@ -91,9 +92,9 @@ def register(request: RunRequest, settings: Settings) -> RunPlan:
     return plan
 
 
-def _known_batch(lake: Storage, request: RunRequest) -> tuple[str, str]:
+def _known_batch(lake: Storage, request: RunRequest, at_once: int) -> tuple[str, str]:
     assert request.batch_id is not None
-    batch_date = batch_date_of(lake, request.batch_id) or _registered_date(lake, request.batch_id)
+    batch_date = batch_date_of(lake, request.batch_id) or _registered_date(lake, request.batch_id, at_once)
     if batch_date and (lost := _lost_registers(lake, batch_date, request)):
         raise DamagedFile(lost[0])
     if batch_date is None or request.batch_id not in registered_batches(lake, batch_date):
@@ -107,10 +108,12 @@ def _known_batch(lake: Storage, request: RunRequest) -> tuple[str, str]:
     return batch_date, request.batch_id
 
 
-def _registered_date(lake: Storage, batch_id: str) -> str | None:
+def _registered_date(lake: Storage, batch_id: str, at_once: int) -> str | None:
     """The date of a batch that is registered, where the note of its date is gone."""
-    days = (entry.name for entry in lake.list_folder("registers") if entry.kind == "folder")
-    return next((day for day in days if lake.exists(register_path(day, batch_id))), None)
+    folders = [entry.name for entry in lake.list_folder("registers") if entry.kind == "folder"]
+    days = [name for name in folders if may_be_batch(name, batch_id)]  # beside them lie the journal, claims and locks
+    found = side_by_side(lambda day: lake.exists(register_path(day, batch_id)), days, at_once)
+    return next((day for day, is_there in zip(days, found, strict=True) if is_there), None)
 
 
 def _lost_registers(lake: Storage, batch_date: str, request: RunRequest) -> list[str]:
