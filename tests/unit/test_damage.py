@@ -232,14 +232,20 @@ def test_going_back_from_a_version_that_somebody_deleted(night: Night) -> None:
 
 
 def test_a_manifest_that_somebody_deleted_is_named_and_written_again_by_a_restore(
-    night: Night, capsys: pytest.CaptureFixture[str]
+    night: Night, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     batch = night.batch_id
     manifest = night.lake.read_bytes(manifest_path(DATE, batch))
     night.lake.remove(manifest_path(DATE, batch))
-    for command in (["show"], ["show", "--batch", batch]):
+    for command in (["show"], ["show", "--batch", batch], ["reviews", "sample", "--batch", batch]):
         assert main(command) == 2
         assert "manifest.parquet is gone: run the batch again, or restore a version" in capsys.readouterr().err
+    assert main(["diff", "--dates", f"{DATE}..{DATE}"]) == 0
+    assert "1 -> 2" in capsys.readouterr().out and "manifest.parquet is gone: run the batch again" in caplog.text
+    plan = night.plan("third")
+    with pytest.raises(FailureRateExceeded, match=r"manifest\.parquet is gone: run the batch again"):
+        verdict.check(plan, night.settings)
+    assert "manifest.parquet is gone" in " ".join(read_figures(plan, night.settings).verdict.sentences)
     assert outdated_dates(night.settings, {}) == [DATE]
     items = file_of(night, register_path(DATE, batch))
     items.rename(night.root / "items.parquet")

@@ -9,7 +9,7 @@ from tounum_tasks.cli.batches import add_batch_arguments, given_batch
 from tounum_tasks.cli.json_lines import write_json
 from tounum_tasks.corrections.export import export
 from tounum_tasks.errors import ConfigurationError
-from tounum_tasks.manifest.published import read_columns
+from tounum_tasks.manifest.published import manifest_gone, read_columns
 from tounum_tasks.pages.terminal import print_table
 from tounum_tasks.pages.wording import count
 from tounum_tasks.reviews.effective import Effective
@@ -119,11 +119,12 @@ def run_sample(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigurationError: there is no such batch, nothing to draw, or no such size.
+        DamagedFile: its manifest is gone, or does not hold what was published.
     """
     _, lake, batch = given_batch(arguments)
     table = read_columns(lake, batch.batch_date, batch.batch_id, [*SampledItem.model_fields, "manifest_version"])
-    if table is None:  # it was there when the batch was looked for
-        raise ConfigurationError(f"{batch.batch_id} has no manifest any more: restore it from a backup.")
+    if table is None:
+        raise manifest_gone(lake, batch)
     version = max(table["manifest_version"].to_pylist())
     rows = [row for row in table.drop_columns(["manifest_version"]).to_pylist() if row["label"]]
     images = arguments.size

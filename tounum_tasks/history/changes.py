@@ -1,5 +1,6 @@
 """What a retrain changed: batch by batch over a range of dates, the current version beside the last one before it."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,10 +8,12 @@ from tounum_tasks.errors import ConfigurationError
 from tounum_tasks.history.diff import ItemChange, Summary, compare
 from tounum_tasks.history.versions import models_of, versions_to_current
 from tounum_tasks.manifest.models import MODEL_COLUMNS
-from tounum_tasks.manifest.published import BatchRef, published_batches
+from tounum_tasks.manifest.published import BatchRef, manifest_gone, published_and_gone
 from tounum_tasks.manifest.read import read_version
 from tounum_tasks.names import validate_batch_date
 from tounum_tasks.store.base import Storage
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class BatchChange:
 def changes_between(lake: Storage, first: str, last: str, model: str | None = None) -> Iterator[BatchChange]:
     """Yield what changed in every published batch of the dates ``first`` to ``last``, both included, in their order.
 
+    A batch whose manifest is gone is named in the log, and compared by its history.
+
     Compared are the current version and the newest earlier one that other versions of models made.
 
     Args:
@@ -52,8 +57,11 @@ def changes_between(lake: Storage, first: str, last: str, model: str | None = No
     validate_batch_date(first), validate_batch_date(last)
     if model is not None and model not in MODEL_COLUMNS:
         raise ConfigurationError(f"There is no model '{model}': choose one of {', '.join(MODEL_COLUMNS)}.")
-    for batch in published_batches(lake):
+    published, gone = published_and_gone(lake)
+    for batch in sorted([*published, *gone]):
         if first <= batch.batch_date <= last:
+            if batch in gone:  # what it was stands in its history
+                log.warning("%s", manifest_gone(lake, batch))
             yield _of_batch(lake, batch, [model] if model else list(MODEL_COLUMNS))
 
 

@@ -50,6 +50,17 @@ def committed_batches(lake: Storage) -> list[BatchRef]:
     return sorted(found)
 
 
+def published_and_gone(lake: Storage) -> tuple[list[BatchRef], list[BatchRef]]:
+    """Return the batches that have a manifest, and those of which versions were committed and the manifest is gone.
+
+    Batches are published meanwhile: one that is committed may get its manifest the moment after.
+    """
+    committed = committed_batches(lake)
+    published = published_batches(lake)
+    without = sorted({*committed}.difference(published))
+    return published, [one for one in without if not lake.exists(manifest_path(one.batch_date, one.batch_id))]
+
+
 def manifest_gone(lake: Storage, batch: BatchRef) -> DamagedFile:
     """What to tell of a batch of which versions were committed, and no manifest is installed."""
     path = manifest_path(batch.batch_date, batch.batch_id)

@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tounum_tasks.errors import DamagedFile, FailureRateExceeded, TounumError
-from tounum_tasks.manifest.read import latest_version, read_version
+from tounum_tasks.manifest.published import BatchRef, manifest_gone
+from tounum_tasks.manifest.read import latest_version, manifest_path, read_version
 from tounum_tasks.manifest.schema import STATUS_OK
 from tounum_tasks.plan import BatchPlan, RunPlan
 from tounum_tasks.publish.overtaken import complaint, other_publishers
@@ -25,7 +26,7 @@ class JudgedBatch:
         statuses: items by status.
         others: runs that published it since this one began.
         complaint: a sentence if they published results that this run was not started for.
-        damage: a sentence if the current version cannot be read: then nothing else is known of it.
+        damage: a sentence if the current version cannot be read or is not installed: then nothing else is known of it.
     """
 
     plan: BatchPlan
@@ -89,6 +90,8 @@ def _judge_batch(plan: RunPlan, batch: BatchPlan, settings: Settings) -> JudgedB
     if version == 0:
         return JudgedBatch(batch, 0, Counter(), [])
     try:
+        if not lake.exists(manifest_path(batch.batch_date, batch.batch_id)):
+            raise manifest_gone(lake, BatchRef(batch.batch_date, batch.batch_id))
         table = read_version(lake, batch.batch_date, batch.batch_id, version)
         others = other_publishers(lake, plan, batch)
     except DamagedFile as fault:

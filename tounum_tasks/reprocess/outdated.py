@@ -12,8 +12,7 @@ from tounum_tasks.errors import DamagedFile
 from tounum_tasks.fingerprint import fingerprint
 from tounum_tasks.items import register_path
 from tounum_tasks.manifest.models import MODEL_COLUMNS, distinct, version_of
-from tounum_tasks.manifest.published import committed_batches, manifest_gone, published_batches, read_columns
-from tounum_tasks.manifest.read import manifest_path
+from tounum_tasks.manifest.published import manifest_gone, published_and_gone, read_columns
 from tounum_tasks.plan import RunRequest
 from tounum_tasks.settings import Settings
 from tounum_tasks.steps.pins import pin_models
@@ -63,12 +62,9 @@ def differences(table: pa.Table, wanted: Mapping[str, str]) -> dict[str, tuple[s
 def outdated_dates(settings: Settings, wanted: Mapping[str, str]) -> list[str]:
     """Return the batch dates of which at least one manifest was made with other models, oldest first."""
     lake = open_storage(settings.lake_root)
-    committed = committed_batches(lake)  # first: what is being published is committed before it has a manifest
-    published = published_batches(lake)
+    published, gone = published_and_gone(lake)
     found: set[str] = set()
-    for batch in sorted({*committed}.difference(published)):
-        if lake.exists(manifest_path(batch.batch_date, batch.batch_id)):  # since the moment before
-            continue
+    for batch in gone:
         log.error("%s", manifest_gone(lake, batch))
         if lake.exists(register_path(batch.batch_date, batch.batch_id)):  # else no run can install it again
             found.add(batch.batch_date)
