@@ -15,13 +15,15 @@ from tests.unit.test_take_in_s3 import House as Bucket
 from tounum_tasks.cli.main import main
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.history import verify as verification
-from tounum_tasks.history.verify import compare
+from tounum_tasks.history.verify import READERS, compare
 from tounum_tasks.intake.journal import Journal
 from tounum_tasks.intake.readiness import FileState, Listing
 from tounum_tasks.intake.take_in import claim_path
 from tounum_tasks.items import register_path
 from tounum_tasks.manifest.read import history_path, manifest_path
 from tounum_tasks.store import objects as object_storage
+
+ATTEMPTS = 4  # at most, in half a second
 
 
 @pytest.fixture
@@ -171,20 +173,24 @@ def test_a_store_that_goes_away_meanwhile_is_no_difference(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody shall restore originals from a backup, or wait two minutes for each, because the store was away."""
-    monkeypatch.setattr(object_storage, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(object_storage, "PATIENCE_SECONDS", 0.5)  # with pauses of at least .05, .1 and .2 s
     bucket = Bucket()
     bucket.drop(**{f"{name}": png(number) for number, name in enumerate("abcdefghij")})
     bucket.take()
     seen: list[str] = []
+    registers: list[str] = []
 
     def away(request: Request, done: bool) -> Response | None:
-        seen.extend([request.path] if "/originals/" in request.path and not done else [])
+        if not done:
+            seen.extend([request.path] if "/originals/" in request.path else [])
+            registers.extend([request.url] if "/items.parquet" in request.url and len(seen) > 2 else [])
         return error(503, "SlowDown") if len(seen) > 2 else None
 
     with s3.disturbed(away):
         assert main(["verify", "--lake", bucket.settings.lake_root]) == 2
     out, err = capsys.readouterr()
     assert out == "" and "cannot be reached (SlowDown)" in err.splitlines()[-1]
+    assert len({*seen}) <= 2 + READERS and 0 < len(registers) <= ATTEMPTS  # each waits for one file, and one asks again
 
     def denied(request: Request, done: bool) -> Response | None:
         return error(403, "AccessDenied") if request.path == seen[0] else None

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Literal
 
 from tounum_tasks.batches import in_batches
@@ -77,7 +78,7 @@ def compare(lake: Storage, batch_id: str | None = None, progress: Comparison | N
 
 
 def _lost(lake: Storage, compared: set[BatchRef]) -> Iterator[BatchRef]:
-    """The batches that have originals or a manifest, and no register.
+    """The batches that have originals, a manifest or versions in the history, and no register.
 
     Intakes go on meanwhile: of what was found, the journals are read next and the register is looked for last, as an
     intake removes the journal after it has registered a batch, or given it up and removed its originals.
@@ -139,9 +140,11 @@ def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comp
         yield Difference(batch_date, batch_id, f"registers/{batch_date}/{batch_id}", "unreadable", str(fault))
         return
 
+    looks = _Looks(lake, register)
+
     def look(entry: tuple[str, str]) -> Difference | None:
         path, sha256 = entry
-        found = _compare_file(lake, path, sha256, beside=register)
+        found = looks.at(path, sha256)
         return Difference(batch_date, batch_id, path, *found) if found else None
 
     with ThreadPoolExecutor(READERS) as pool:
@@ -153,33 +156,58 @@ def _compare_batch(lake: Storage, batch_date: str, batch_id: str, progress: Comp
             yield Difference(batch_date, batch_id, path, "unknown", "the register does not have it")
 
 
-def _compare_file(lake: Storage, path: str, sha256: str, *, beside: str) -> tuple[Verdict, str] | None:
-    """Return what is wrong with a file, or None.
+@dataclass
+class _Looks:
+    """Looks at the files of a batch, until its register is gone or out of reach, too: then it is the lake.
 
-    Args:
-        beside: a file that could be read before.
-
-    Raises:
-        EnvironmentFault: this is gone or cannot be read any more, either: it is the lake, and not one file.
+    Of several readers whose files cannot be read one asks for the register, which may take as long as waiting for a
+    store does; all others take what it found.
     """
-    try:
-        found = lake.sha256(path)
-    except FileNotFoundError:
-        _require_still(lake, beside)
-        return "missing", "restore it from a backup"
-    except EnvironmentFault as fault:
-        if not isinstance(fault, DamagedFile):
-            lake.sha256(beside)
-        return "unreadable", str(fault)
-    if found == sha256:
-        return None
-    return "different", f"its sha256 is {found}, not {sha256}: restore it from a backup"
+
+    lake: Storage
+    register: str
+    fault: EnvironmentFault | None = None
+    _asking: Lock = field(default_factory=Lock)
+
+    def at(self, path: str, sha256: str) -> tuple[Verdict, str] | None:
+        """Return what is wrong with a file, or None.
+
+        Raises:
+            EnvironmentFault: it is the lake, and not one file.
+        """
+        if self.fault:
+            raise self.fault
+        try:
+            found = self.lake.sha256(path)
+        except FileNotFoundError:
+            self._require_lake()
+            return "missing", "restore it from a backup"
+        except EnvironmentFault as fault:
+            if not isinstance(fault, DamagedFile):
+                self._require_lake()
+            return "unreadable", str(fault)
+        if found == sha256:
+            return None
+        return "different", f"its sha256 is {found}, not {sha256}: restore it from a backup"
+
+    def _require_lake(self) -> None:
+        """Raise EnvironmentFault if the register is gone or out of reach."""
+        with self._asking:
+            if self.fault is None:
+                try:
+                    _require_still(self.lake, self.register)
+                except EnvironmentFault as fault:
+                    self.fault = fault
+            if self.fault:
+                raise self.fault
 
 
 def _require_still(lake: Storage, path: str) -> None:
     """Raise EnvironmentFault if a file that was there is gone: then its folder is no measure of what is missing."""
-    if not lake.exists(path):
-        raise _went_away(lake, path)
+    try:
+        lake.entry(path)
+    except FileNotFoundError as error:
+        raise _went_away(lake, path) from error
 
 
 def _went_away(lake: Storage, path: str) -> EnvironmentFault:
