@@ -68,10 +68,10 @@ def list_versions(lake: Storage, batch_date: str, batch_id: str) -> list[Version
 
 
 def versions_to_current(lake: Storage, batch_date: str, batch_id: str) -> list[int]:
-    """Return the kept versions of a published batch, of which the last is the current one.
+    """Return the kept versions of a batch, of which the last is the current one; none if it was never published.
 
     Raises:
-        DamagedFile: the current one is gone from the history.
+        DamagedFile: the current one is gone from the history, or all of it is and the manifest is damaged.
     """
     installed, numbers = _installed_and_kept(lake, batch_date, batch_id)
     if installed > max(numbers, default=0):

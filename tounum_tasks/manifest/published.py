@@ -15,7 +15,7 @@ from tounum_tasks.tables import read_table
 
 @dataclass(frozen=True, order=True)
 class BatchRef:
-    """A batch that has a manifest."""
+    """A batch: one that was published, also where its manifest is gone, or of which originals lie in the lake."""
 
     batch_date: str
     batch_id: str
