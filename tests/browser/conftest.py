@@ -138,9 +138,14 @@ def as_it_was(airflow: LocalAirflow, site: Path) -> Iterator[None]:
 
     def said() -> dict[str, tuple[str, dict[str, Any]]]:
         login = {"Authorization": f"Bearer {token(airflow, 'ute')}", "x-tounum": "1"}
-        page = CLIENT.get(f"{airflow.base_url}/tounum/gallery?n=200", headers=login)
-        assert page.status_code == 200, page.text
-        return {review: (mark, item) for item in tiles_of(page.text) for mark, review in item["saw"].items()}
+        found, address = {}, "/tounum/gallery?n=200"
+        while address:
+            page = CLIENT.get(f"{airflow.base_url}{address}", headers=login)
+            assert page.status_code == 200, page.text
+            found |= {review: (mark, item) for item in tiles_of(page.text) for mark, review in item["saw"].items()}
+            following = re.search(r'<a rel="next" href="([^"]+)"', page.text)
+            address = html.unescape(following[1]) if following else ""
+        return found
 
     before = said()
     yield

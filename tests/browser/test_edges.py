@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.browser.airflow import command
 from tests.browser.people import Person
 from tests.browser.test_pages import batch_of, correction, get, image_page, post
 from tests.disk import Disk
@@ -87,10 +88,14 @@ def test_a_correction_for_which_the_index_has_no_room_is_told_so(site: Path, air
         answer = post(airflow, "ute", "reviews", correction(site, "sketches/bicycle.png", "taken_care", None))
         assert answer.status_code == 507, answer.text
         assert re.fullmatch(
-            r"The index of the pages, \S+, cannot be written .*: make room there, .*", answer.json()["detail"]
+            r"What you said is saved\. The index of the pages, \S+, cannot be read or written .*, then look .* again\.",
+            answer.json()["detail"],
         )
     finally:
         subprocess.run(["umount", "--lazy", str(site / "index")], check=True)
+        assert (
+            command(site, "index", "--wait").returncode == 0
+        )  # the index knows what was said, and it can be taken back
 
 
 def test_an_index_that_is_damaged_while_people_look_is_made_anew(person: LogIn, site: Path) -> None:

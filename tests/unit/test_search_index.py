@@ -1,5 +1,6 @@
 """The index of the web pages, made from real manifests."""
 
+import fcntl
 import shutil
 import sqlite3
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from tests.s3_server import BUCKET, S3Server
 from tests.unit.published_lake import DATE, bad_row, make_settings, ok_row, publish
 from tests.unit.reviews import a_review
+from tounum_airflow.web import lake
 from tounum_tasks.errors import EnvironmentFault
 from tounum_tasks.items import Item, commit_items
 from tounum_tasks.manifest.read import history_path
@@ -94,6 +96,42 @@ def test_a_row_that_sqlite_takes_for_whole_is_found_to_be_damaged_and_made_anew(
     with reading(path) as index:
         (first,) = page(index, Filter(), 1)
         assert (first["label"], row_of(index, first["id"])["caption"]) == ("Sketch", "a café in the snow")
+
+
+def test_an_index_that_is_to_be_made_anew_is_removed_by_whoever_may_write_it(settings: Settings) -> None:
+    path = index_file(settings.index_cache, settings.lake_root)
+    before = path.stat().st_ino
+    with path.with_suffix(".lock").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert refresh(settings, anew=True) is None
+        assert path.stat().st_ino == before
+    assert refresh(settings, anew=True) == Refreshed(written=1, removed=0, damaged=0)
+
+
+def test_pages_have_a_damaged_index_made_anew_once_in_a_while(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Ended:
+        returncode = 0
+
+        def __init__(self, args: list[str], **options: object) -> None:
+            self.args = args
+            started.append(args[3:])
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr(lake.subprocess, "Popen", Ended)
+    pages = lake.Lake(settings)
+    for _ in range(3):  # on a disk that fails
+        pages.make_anew()
+    assert started == [["index", "--anew"]] and index_file(settings.index_cache, settings.lake_root).exists()
+    now = lake.time.monotonic()
+    monkeypatch.setattr(lake.time, "monotonic", lambda: now + lake.FRESH_SECONDS + 1)
+    pages.make_anew()
+    assert len(started) == 2
 
 
 def test_an_index_that_cannot_be_written_is_one_sentence(settings: Settings) -> None:

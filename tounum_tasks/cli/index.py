@@ -16,6 +16,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--lake", metavar="DIR", help="folder or URL of the lake (default: the setting lake_root)")
     parser.add_argument("--wait", action="store_true", help="for another process that is at it, and do it after that")
+    parser.add_argument("--anew", action="store_true", help="make it anew, as one that is damaged")
     parser.set_defaults(run=run)
 
 
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         EnvironmentFault: the lake cannot be read, or the index not written.
     """
-    done = refresh(load_settings(lake_root=arguments.lake), wait=arguments.wait)
+    done = refresh(load_settings(lake_root=arguments.lake), wait=arguments.wait, anew=arguments.anew)
     if done is None:
         print("Another process brings the index up to date already.")
     else:

@@ -68,11 +68,12 @@ class Refreshed:
     damaged: int
 
 
-def refresh(settings: Settings, *, wait: bool = False) -> Refreshed | None:
+def refresh(settings: Settings, *, wait: bool = False, anew: bool = False) -> Refreshed | None:
     """Bring the index of the lake up to date; None if another process is at it already.
 
     Args:
         wait: for that other process, and do it after it.
+        anew: remove it first; nobody else writes to it meanwhile.
 
     Raises:
         EnvironmentFault: the lake cannot be read, or the index not written.
@@ -81,6 +82,8 @@ def refresh(settings: Settings, *, wait: bool = False) -> Refreshed | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.with_suffix(".lock"), wait=wait) as is_alone:
+            if is_alone and anew:
+                remove_index(path)
             return _mended(path, settings) if is_alone else None
     except (OSError, sqlite3.OperationalError) as error:
         raise EnvironmentFault(f"The index {path} cannot be written: {error}.") from error

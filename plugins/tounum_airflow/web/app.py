@@ -99,7 +99,8 @@ def _failed(request: Request, error: Exception) -> Response:
 
 
 def _busy(request: Request, error: Exception) -> Response:
-    response = _said(request, 503, "Others are waiting for slow work as well: try again in some seconds.")
+    saved = _saved(request)
+    response = _said(request, 503, f"{saved}Others are waiting for slow work as well: {_again(saved)} in some seconds.")
     response.headers["Retry-After"] = "3"
     return response
 
@@ -116,16 +117,28 @@ def _index_failed(request: Request, error: sqlite3.DatabaseError) -> Response:
     log.error("The index of the pages, %s, cannot be used.", path, exc_info=error)
     if code not in NO_ROOM:
         return _failed(request, error)
-    wrong = f"The index of the pages, {path}, cannot be written ({error})"
-    return _said(request, 507, f"{wrong}: make room there, or mend its permissions, then look at the image again.")
+    saved = _saved(request)
+    wrong = f"{saved}The index of the pages, {path}, cannot be read or written ({error})"
+    look = "see whether its disk is full or fails, and its permissions"
+    return _said(request, 507, f"{wrong}: {look}, then {_again(saved)}.")
 
 
 def _not_ready(request: Request, error: Exception) -> Response:
     if wants_html(request):
         return render(request, "waiting.html", title="One moment", status=503)
-    response = _said(request, 503, "The manifests are being read for the first time: try again in some seconds.")
+    saved = _saved(request)
+    response = _said(request, 503, f"{saved}The index of the pages is being made: {_again(saved)} in some seconds.")
     response.headers["Retry-After"] = "3"
     return response
+
+
+def _saved(request: Request) -> str:
+    """What is said first if a correction is in the lake, and only the index, which follows the lake, has failed."""
+    return "What you said is saved. " if getattr(request.state, "is_saved", False) else ""
+
+
+def _again(saved: str) -> str:
+    return "look at the image again" if saved else "try again"
 
 
 def _said(request: Request, status: int, sentence: str) -> Response:

@@ -14,7 +14,7 @@ from typing import IO
 
 from tounum_tasks.reviews.review import Chain, Review
 from tounum_tasks.reviews.store import ReviewStore
-from tounum_tasks.search.index import Reader, index_file, is_built, is_whole, reading, remove_index, writing
+from tounum_tasks.search.index import Reader, index_file, is_built, is_whole, reading, writing
 from tounum_tasks.search.reviewed import reviews_of_chain
 from tounum_tasks.settings import Settings
 from tounum_tasks.store.base import Storage
@@ -31,7 +31,7 @@ class Busy(Exception):
 
 
 class NotReady(Exception):
-    """There is no index yet: it is being made for the first time."""
+    """There is no index yet, or none that knows all images: it is being made, for the first time or anew."""
 
 
 class Lake:
@@ -44,7 +44,7 @@ class Lake:
         self.trouble = ""
         self._refreshing: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as the server runs
-        self._looked = -FRESH_SECONDS
+        self._looked = self._made_anew = -FRESH_SECONDS
         self._lock = threading.Lock()
         self._slow = threading.BoundedSemaphore(2)
 
@@ -82,30 +82,37 @@ class Lake:
     def keep_fresh(self) -> None:
         """Have the index brought up to date if nobody looked for a while; pages do not wait for it."""
         with self._lock:
-            if self._refreshing is not None:
-                if self._refreshing.poll() is None:
-                    return
-                self._hear()
-            if time.monotonic() - self._looked < FRESH_SECONDS:
-                return
-            self._looked = time.monotonic()
-            self._said.seek(0)
-            self._said.truncate()
-            self._refreshing = subprocess.Popen(command("index"), stdin=subprocess.DEVNULL, stderr=self._said)
+            if not self._is_at_it() and time.monotonic() - self._looked >= FRESH_SECONDS:
+                self._refresh("index")
 
     def make_anew(self) -> None:
-        """Have the index made anew, of which a page has found that it is damaged; a refresh reads little of it."""
+        """Have the index made anew, of which a page has found that it is damaged; a refresh reads little of it.
+
+        Not again at once: on a disk that fails the new one is damaged as well.
+        """
         with self._lock:
-            if self._refreshing is not None and self._refreshing.poll() is None:
+            if self._is_at_it() or time.monotonic() - self._made_anew < FRESH_SECONDS:
                 return  # it may be doing so already: whoever finds the damage after it comes here again
             log.warning("%s is damaged; it is made anew.", self.index_path)
-            remove_index(self.index_path)
-            self._looked = -FRESH_SECONDS
-        self.keep_fresh()
+            self._refresh("index", "--anew")
+
+    def _refresh(self, *arguments: str) -> None:
+        self._looked = time.monotonic()
+        self._said.seek(0)
+        self._said.truncate()
+        self._refreshing = subprocess.Popen(command(*arguments), stdin=subprocess.DEVNULL, stderr=self._said)
+
+    def _is_at_it(self) -> bool:
+        """Whether a refresh goes on; of one that has ended it is learnt how."""
+        if self._refreshing is not None and self._refreshing.poll() is not None:
+            self._hear()
+        return self._refreshing is not None
 
     def _hear(self) -> None:
         """Learn how the last refresh ended; what was wrong stands on the pages until one succeeds."""
         assert self._refreshing is not None
+        if self._refreshing.args == command("index", "--anew"):
+            self._made_anew = time.monotonic()
         self._said.seek(0)
         said = self._said.read().decode(errors="replace")
         self.trouble = _last_sentence(said) if self._refreshing.returncode else ""

@@ -89,7 +89,7 @@ def review(request: Request, body: Said, user: GetUserDep) -> Response:
             made = [_made(body, key, _item(index, key), user.get_name()) for key in body.items]
         except ConfigurationError as error:
             raise HTTPException(422, str(error)) from None
-        conflicts = _add(lake, index, made)
+        conflicts = _add(request, index, made)
         if body.sample:
             keep_outcome(lake, index, body.sample)
         outcomes = [
@@ -106,7 +106,7 @@ def _item(index: sqlite3.Connection, key: ItemKey) -> tuple[sqlite3.Row, dict[st
     return item, query.row_of(index, item["id"])
 
 
-def _add(lake: Lake, index: sqlite3.Connection, made: list[Review]) -> dict[Chain, dict[str, str]]:
+def _add(request: Request, index: sqlite3.Connection, made: list[Review]) -> dict[Chain, dict[str, str]]:
     """Write reviews to the lake and the index; return what others said first, by chain."""
     said: dict[Chain, Review] = {}  # of two copies in one selection, one says it
     conflicts: dict[Chain, dict[str, str]] = {}
@@ -115,8 +115,9 @@ def _add(lake: Lake, index: sqlite3.Connection, made: list[Review]) -> dict[Chai
             if review.chain in said:
                 continue
             try:
-                lake.reviews.add(review)
+                lake_of(request).reviews.add(review)
                 said[review.chain] = review
+                request.state.is_saved = True  # also if the index fails from now on
             except ReviewConflict as conflict:
                 said[review.chain] = conflict.other
                 conflicts[review.chain] = {"conflict": str(conflict)}
