@@ -22,6 +22,16 @@ def slowly(person: Person, pattern: str, milliseconds: int = 600) -> None:
     person.page.route(pattern, lambda route: (time.sleep(milliseconds / 1000), route.continue_()))
 
 
+def busy(frame: Any, milliseconds: int = 700, fails: bool = False) -> None:
+    """Let all that the page asks for wait, so that what is typed next surely comes before the answer."""
+    answer = 'new Response(JSON.stringify({detail: "Busy."}), {status: 503})' if fails else "asked(...what)"
+    frame.evaluate(
+        "ms => { const asked = window.fetch; window.fetch = (...what) => "
+        f"new Promise(done => setTimeout(done, ms)).then(() => {answer}); }}",
+        milliseconds,
+    )
+
+
 def classes(frame: Any) -> list[str]:
     return [text.split()[0] for text in frame.locator(".tile .what").all_inner_texts()]
 
@@ -68,6 +78,94 @@ def test_letters_of_a_caption_that_is_not_open_yet_are_no_keys(person: LogIn, si
     assert frame.locator(".tile.picked").count() == 0
     assert frame.locator(".chip", has_text="good as it is").count() == 0
     assert frame.locator(".chip", has_text="scan again").count() == 1
+
+
+def test_the_button_of_the_caption_waits_for_the_correction_before_it(person: LogIn) -> None:
+    ute = person("ute")
+    frame = ute.open_alone("gallery?class=Photo")
+    frame.locator("body").press("ArrowRight")
+    busy(frame, fails=True)
+    ute.page.keyboard.press("s")
+    frame.locator(".actions button", has_text="Caption").click()
+    assert frame.locator("dialog[open]").count() == 0
+    frame.locator("#said.bad", has_text="Busy.").wait_for()
+    ute.page.wait_for_timeout(500)
+    assert frame.locator("dialog[open]").count() == 0
+    frame.locator(".actions button", has_text="Caption").click()
+    frame.locator("#caption textarea").wait_for()
+    ute.page.keyboard.press("Escape")
+
+
+def test_keys_after_a_caption_wait_for_its_answer(person: LogIn) -> None:
+    ute = person("ute")
+    frame = ute.open_alone("gallery?class=Photo")
+    frame.locator("body").press("ArrowRight")
+    ute.page.keyboard.press("c")
+    frame.locator("#caption textarea").fill("A harbour in the snow")
+    busy(frame)
+    frame.get_by_role("button", name="Save").click()
+    ute.page.keyboard.press("1")
+    frame.locator(".tile").nth(1).get_by_text("class corrected").wait_for()
+    assert frame.locator(".tile .said").nth(0).inner_text() == "A harbour in the snow"
+    assert classes(frame)[:3] == ["Photo", "Painting", "Photo"]
+
+
+def test_the_same_as_last_time_is_what_was_typed_before_it(person: LogIn) -> None:
+    ute = person("ute")
+    frame = ute.open_alone("gallery?class=Text")
+    frame.locator("body").press("ArrowRight")
+    ute.page.keyboard.press("3")
+    frame.locator(".tile").nth(0).get_by_text("class corrected").wait_for()
+    busy(frame)
+    for key in ("1", "."):
+        ute.page.keyboard.press(key)
+    frame.locator(".tile").nth(2).get_by_text("class corrected").wait_for()
+    assert classes(frame)[:4] == ["Schematics", "Painting", "Painting", "Text"]
+
+
+def test_the_next_page_waits_for_what_was_typed_before_it(person: LogIn) -> None:
+    ute = person("ute")
+    frame = ute.open_alone("gallery?class=Text&n=4")
+    frame.locator("body").press("ArrowRight")
+    busy(frame)
+    for key in ("1", "3", "n"):
+        ute.page.keyboard.press(key)
+    ute.page.wait_for_url("**after=*")
+    there = ute.open_alone("gallery?mark=label")
+    assert sorted(classes(there)) == ["Painting", "Schematics"]
+
+
+def test_what_comes_too_late_for_an_image_is_told_on_the_next_one(person: LogIn, site: Path) -> None:
+    ute = person("ute")
+    frame = ute.open_alone(image_page(site, "sketches/bicycle.png") + "&in.class=Sketch")
+    frame.locator("#item").wait_for(state="attached")
+    busy(frame)
+    for key in ("4", "5"):
+        ute.page.keyboard.press(key)
+    ute.page.wait_for_function("() => !document.querySelector('h1').innerText.includes('bicycle.png')")
+    ute.page.locator("#said.bad", has_text="while the page was being left was not saved").wait_for()
+    assert ute.page.locator(".label").inner_text().split()[0] == "Sketch"
+    shown = ute.open_alone(image_page(site, "sketches/bicycle.png"))
+    assert "Text" not in shown.locator(".label").inner_text()
+
+
+def test_arrows_that_are_held_down_meanwhile_are_not_made_up_for(person: LogIn) -> None:
+    ute = person("ute")
+    frame = ute.open_alone("gallery")
+    frame.locator("body").press("ArrowRight")
+    busy(frame)
+    ute.page.keyboard.press("s")
+    for _ in range(5):
+        ute.page.keyboard.down("ArrowRight")
+    ute.page.keyboard.up("ArrowRight")
+    frame.locator(".tile").nth(0).get_by_text("scan again").wait_for()
+    ute.page.wait_for_timeout(300)
+    assert [tile.get_attribute("aria-current") for tile in frame.locator(".tile").all()][:4] == [
+        None,
+        None,
+        "true",
+        None,
+    ]
 
 
 def test_a_caption_of_a_text_is_not_said_to_take_effect(person: LogIn) -> None:
@@ -178,3 +276,10 @@ def test_an_undo_counts_in_the_sample_that_it_was_made_for(person: LogIn, site: 
     ute.page.keyboard.press("u")
     frame.locator("#said", has_text="Taken back").wait_for()
     assert kept.read_text() == before[kept]
+    frame.locator(".tile").nth(0).get_by_text("good as it is").wait_for(state="detached")
+    ute.page.keyboard.press("g")
+    frame.locator(".tile").nth(0).get_by_text("good as it is").wait_for()
+    kept.unlink()  # the sample is gone: what was said for it can be taken back all the same
+    ute.page.keyboard.press("u")
+    frame.locator(".tile").nth(0).get_by_text("good as it is").wait_for(state="detached")
+    assert frame.locator("#said").inner_text().startswith("Taken back")

@@ -1,7 +1,7 @@
 // The gallery's keys: arrows move; a correction acts and goes to the next tile that nobody has looked at.
 import { isEditor, isTyping, say } from "./page.js";
 import { leave, returned } from "./place.js";
-import { askCaption, chips, correct, go, inTurn, meaning, swatch, undoLast } from "./review.js";
+import { askCaption, chips, correct, go, inTurn, isBusy, meaning, meant, swatch, undoLast } from "./review.js";
 
 const sample = document.getElementById("tiles")?.dataset.sample ?? null;
 const tiles = [...document.querySelectorAll(".tile")];
@@ -41,7 +41,9 @@ function goOn(done) {
 const act = (mark, value) => inTurn(() => actNow(mark, value), mark === "caption" && value === undefined);
 const undo = () => inTurn(() => undoLast(tiles, show).then((back) => back.length && moveTo(tiles.indexOf(back[0]))));
 
-async function actNow(mark, value) {
+async function actNow(...asked) {
+  const [mark, value] = meant(...asked) ?? [];
+  if (!mark) return;
   const some = targets();
   if (!some.length) { say("Move to an image first, with the arrow keys."); return; }
   const given = mark === "caption" && value === undefined ? await askCaption(some[0]) : value;
@@ -59,9 +61,9 @@ function pick(some, isPicked) {
 document.addEventListener("keydown", (event) => {
   if (isTyping(event) || !tiles.length) return;
   const moves = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1, ArrowDown: columns(), ArrowUp: -columns() };
-  if (event.key in moves) { event.preventDefault(); inTurn(() => moveTo(current() < 0 ? 0 : current() + moves[event.key])); return; }
+  if (event.key in moves) { event.preventDefault(); if (!event.repeat || !isBusy()) inTurn(() => moveTo(current() < 0 ? 0 : current() + moves[event.key])); return; }
   if (event.repeat) return;  // a key that is held down is meant once
-  if (event.key === "n" || event.key === "p") { go(document.querySelector(`a[rel="${event.key === "n" ? "next" : "prev"}"]`)); return; }
+  if (event.key === "n" || event.key === "p") { inTurn(() => go(document.querySelector(`a[rel="${event.key === "n" ? "next" : "prev"}"]`))); return; }
   if (!isEditor) return;
   if (event.key === "x") inTurn(() => { const tile = tiles[current()]; if (tile) pick([tile], !tile.classList.contains("picked")); });
   else if (event.key === "a") inTurn(() => pick(tiles, picked().length < tiles.length));
@@ -79,7 +81,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest(".actions button");
   if (button?.dataset.mark) act(button.dataset.mark, button.dataset.value);
   else if (button && "undo" in button.dataset) undo();
-  else if (button?.dataset.open === "caption") act("caption");
+  else if (button?.dataset.ask === "caption") act("caption");
 });
 window.addEventListener("pagehide", () => leave(picked(), tiles[current()]));
 // On a phone the filters would fill the first screen.

@@ -1,7 +1,7 @@
 // One image: slider between before and after, its own size, where words looked, more like it, and the keys.
 import { isEditor, isTyping, say } from "./page.js";
 import { comeFrom } from "./place.js";
-import { askCaption, correct, go, inTurn, lastTime, leaving, meaning, undoLast } from "./review.js";
+import { askCaption, correct, go, inTurn, isBusy, leaving, meaning, meant, undoLast } from "./review.js";
 
 const item = document.getElementById("item");
 comeFrom(item, document.getElementById("back"));
@@ -69,11 +69,13 @@ async function likeThis() {
 }
 more?.addEventListener("click", likeThis);
 
-const follow = (rel) => go(document.querySelector(`a[rel="${rel}"]`));
+const follow = (link, isRepeat) => { if (!isRepeat || !isBusy()) inTurn(() => go(document.querySelector(link))); };
 const again = () => { leaving(); location.reload(); };
 const act = (mark, value) => inTurn(() => actNow(mark, value), mark === "caption" && value === undefined);
 const undo = () => inTurn(() => undoLast([item], () => {}).then((back) => back.length && again()));
-async function actNow(mark, value) {
+async function actNow(...asked) {
+  const [mark, value] = meant(...asked) ?? [];
+  if (!mark) return;
   const given = mark === "caption" && value === undefined ? await askCaption(item) : value;
   if (mark === "caption" && !given) return;
   if (await correct([item], mark, given, () => {}) !== "done") return;
@@ -84,22 +86,22 @@ async function actNow(mark, value) {
 document.addEventListener("keydown", (event) => {
   if (isTyping(event)) return;
   if (event.target === slider && event.key.startsWith("Arrow")) return;
-  if (["ArrowRight", "j"].includes(event.key)) follow("next");
-  else if (["ArrowLeft", "k"].includes(event.key)) follow("prev");
+  if (["ArrowRight", "j"].includes(event.key)) follow('a[rel="next"]', event.repeat);
+  else if (["ArrowLeft", "k"].includes(event.key)) follow('a[rel="prev"]', event.repeat);
   else if (event.key === "z") zoom();
   else if (event.key === "b" && slider) { slider.value = Number(slider.value) > 50 ? 0 : 100; slide(); }
   else if (event.key === "o" && words.length) look(words.find((word) => word.getAttribute("aria-pressed") === "true") ?? words[0]);
   else if (event.key === "l" && more && !more.disabled) likeThis();
-  else if (event.key === "Escape") go(document.getElementById("back"));
+  else if (event.key === "Escape") follow("#back", event.repeat);
   else if (!isEditor || event.repeat) return;
   else if (event.key === "u") undo();
   else if (event.key === "c") { event.preventDefault(); act("caption"); }
-  else { const said = meaning(event.key); if (said) { event.preventDefault(); act(...said); } else if (event.key === "." && !lastTime()) say("Nothing has been said yet that could be said again."); }
+  else { const said = meaning(event.key); if (said) { event.preventDefault(); act(...said); } }
 });
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-mark], button[data-undo], .actions button[data-open]");
+  const button = event.target.closest("button[data-mark], button[data-undo], .actions button[data-ask]");
   if (!button) return;
   if (button.dataset.mark) act(button.dataset.mark, button.dataset.value ?? null);
   else if ("undo" in button.dataset) undo();
-  else if (button.dataset.open === "caption") act("caption");
+  else if (button.dataset.ask === "caption") act("caption");
 });
