@@ -11,9 +11,13 @@ import argparse
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+if TYPE_CHECKING:
+    from tounum_tasks.cli.items import FileItem
+    from tounum_tasks.settings import Settings
 
 COLUMNS = 4
 TITLE_WIDTH = 32
@@ -24,7 +28,6 @@ KEPT, IN_REVIEW, NOT_CAPTIONED = "#1b7837", "#b35806", "#888888"
 def main() -> int:
     """Caption the photographs and draw them with what the models say."""
     from tounum_tasks.cli.caption import Models
-    from tounum_tasks.cli.items import FileItem
     from tounum_tasks.settings import load_settings
 
     parser = argparse.ArgumentParser(description="Draw what the models say about photographs.")
@@ -33,7 +36,7 @@ def main() -> int:
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
     arguments = parser.parse_args()
     settings = load_settings(lake_root=arguments.lake)
-    items = list(_of_folder(arguments.folder, settings)) if arguments.folder else _of_scikit_image(FileItem)
+    items = _of_folder(arguments.folder, settings) if arguments.folder else _of_scikit_image()
     if not items:
         parser.error(f"{arguments.folder} holds no image that can be read.")
     models = Models(settings)
@@ -42,18 +45,19 @@ def main() -> int:
     return 0
 
 
-def _of_folder(folder: Path, settings: Any) -> Any:
+def _of_folder(folder: Path, settings: "Settings") -> "list[FileItem]":
     """The pages below a folder that can be read, in the order of their names."""
     from tounum_tasks.cli.items import find_files, limits_of, read_items
 
     found = read_items(find_files([str(folder)]), limits_of(settings), settings.max_file_bytes)
-    return (item for item in found if item.rgb is not None)
+    return [item for item in found if item.rgb is not None]
 
 
-def _of_scikit_image(make_item: Any) -> list[Any]:
+def _of_scikit_image() -> "list[FileItem]":
+    from tounum_tasks.cli.items import FileItem
     from tounum_tasks.sample.photos import photographs
 
-    return [make_item(Path(name), 1, pixels) for name, pixels in photographs().items() if name in SHOWN]
+    return [FileItem(Path(name), 1, pixels) for name, pixels in photographs().items() if name in SHOWN]
 
 
 def _draw(pictures: list[Any], rows: list[dict[str, Any]], path: Path) -> None:

@@ -15,16 +15,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-SAY_NOTHING = """
+SMALL_WORDS = """
 a an the of in on at to with is are and his her its their by from up down out off for that this it while one two three
 some other into over near next through as be being has have who which there several each another very behind front top
 group couple
 """
+SAY_NOTHING = frozenset(SMALL_WORDS.split())
 
 
 def main() -> int:
     """Caption the dev images of every data set and print the table."""
     from tounum_tasks.caption.captioner import Captioner
+    from tounum_tasks.caption.doubt import Doubt
     from tounum_tasks.datasets.captions import load_captions
     from tounum_tasks.evaluation.captioner import extract_features, plain_words
     from tounum_tasks.features.extractor import Extractor
@@ -37,7 +39,7 @@ def main() -> int:
     parser.add_argument("--lake", metavar="DIR", help="lake with the registry (TOUNUM_LAKE_ROOT)")
     arguments = parser.parse_args()
     settings = load_settings(lake_root=arguments.lake)
-    limit = settings.caption_review_confidence if arguments.limit is None else arguments.limit
+    doubt = Doubt("short", settings.caption_review_confidence if arguments.limit is None else arguments.limit)
     registry = Registry.of(settings)
     chosen = registry.resolve("captioner", "production")
     partner = registry.partner(chosen, "extractor")
@@ -50,7 +52,7 @@ def main() -> int:
         features = np.concatenate(list(extract_features(extractor, [image.path for image in images])))
         found = list(captioner.candidates(features, beam=3))
         captions = [captioner.chosen(candidates, beam=3) for candidates in found]
-        doubted = [row for row, caption in enumerate(captions) if (caption.confidence or 0) < limit]
+        doubted = [row for row, caption in enumerate(captions) if doubt.of(caption)]
         words = captioner.short_captions(features[doubted], [found[row] for row in doubted])
         short = dict(zip(doubted, words, strict=True))
         said = [row for row in doubted if short[row]]
@@ -67,7 +69,7 @@ def main() -> int:
 
 def _true_words(words: tuple[str, ...], known: set[str]) -> float:
     """The share of the words that say something which people used; 0 if none says anything."""
-    telling = [word for word in words if word not in SAY_NOTHING.split()]
+    telling = [word for word in words if word not in SAY_NOTHING]
     return float(np.mean([word in known for word in telling])) if telling else 0.0
 
 

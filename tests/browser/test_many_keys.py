@@ -33,14 +33,20 @@ def busy(frame: Any, milliseconds: int = 700, fails: bool = False) -> None:
     )
 
 
+def at_first_image(person: Person, page: str) -> Any:
+    """Open a gallery and move to its first image; returns the frame."""
+    frame = person.open_alone(page)
+    frame.locator("body").press("ArrowRight")
+    return frame
+
+
 def classes(frame: Any) -> list[str]:
     return [text.split()[0] for text in frame.locator(".tile .what").all_inner_texts()]
 
 
 def test_keys_that_come_before_the_answer_go_to_the_images_that_they_were_meant_for(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Text")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Text")
     slowly(ute, "**/reviews")
     for key in ("1", "3", "4"):
         ute.page.keyboard.press(key)
@@ -55,8 +61,7 @@ def test_keys_that_come_before_the_answer_go_to_the_images_that_they_were_meant_
 
 def test_what_was_typed_ahead_of_a_correction_that_failed_is_dropped(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Text")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Text")
     ute.page.route("**/reviews", lambda route: (time.sleep(0.6), route.fulfill(status=503, json={"detail": "Busy."})))
     ute.page.keyboard.press("1")
     ute.page.keyboard.press("3")
@@ -68,8 +73,7 @@ def test_what_was_typed_ahead_of_a_correction_that_failed_is_dropped(person: Log
 
 def test_letters_of_a_caption_that_is_not_open_yet_are_no_keys(person: LogIn, site: Path) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Photo")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Photo")
     slowly(ute, "**/reviews")
     ute.page.keyboard.press("s")
     ute.page.keyboard.type("cags")
@@ -83,8 +87,7 @@ def test_letters_of_a_caption_that_is_not_open_yet_are_no_keys(person: LogIn, si
 
 def test_the_button_of_the_caption_waits_for_the_correction_before_it(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Photo")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Photo")
     busy(frame, fails=True)
     ute.page.keyboard.press("s")
     frame.locator(".actions button", has_text="Caption").click()
@@ -99,8 +102,7 @@ def test_the_button_of_the_caption_waits_for_the_correction_before_it(person: Lo
 
 def test_keys_after_a_caption_wait_for_its_answer(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Photo")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Photo")
     ute.page.keyboard.press("c")
     frame.locator("#caption textarea").fill("A harbour in the snow")
     busy(frame)
@@ -113,8 +115,7 @@ def test_keys_after_a_caption_wait_for_its_answer(person: LogIn) -> None:
 
 def test_the_same_as_last_time_is_what_was_typed_before_it(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Text")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Text")
     ute.page.keyboard.press("3")
     frame.locator(".tile").nth(0).get_by_text("class corrected").wait_for()
     busy(frame)
@@ -128,8 +129,7 @@ def test_the_next_page_waits_for_what_was_typed_before_it(person: LogIn) -> None
     ute = person("ute")
     corrected = "gallery?mark=label"
     before = Counter(classes(ute.open_alone(corrected)))
-    frame = ute.open_alone("gallery?class=Text&n=4")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Text&n=4")
     busy(frame)
     for key in ("1", "3", "n"):
         ute.page.keyboard.press(key)
@@ -153,8 +153,7 @@ def test_what_comes_too_late_for_an_image_is_told_on_the_next_one(person: LogIn,
 
 def test_arrows_that_are_held_down_meanwhile_are_not_made_up_for(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery")
     busy(frame)
     ute.page.keyboard.press("s")
     for _ in range(5):
@@ -172,8 +171,7 @@ def test_arrows_that_are_held_down_meanwhile_are_not_made_up_for(person: LogIn) 
 
 def test_a_caption_of_a_text_is_not_said_to_take_effect(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Text")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Text")
     ute.page.keyboard.press("c")
     frame.locator("#caption textarea").fill("A letter about the harbour")
     frame.get_by_role("button", name="Save").click()
@@ -182,8 +180,7 @@ def test_a_caption_of_a_text_is_not_said_to_take_effect(person: LogIn) -> None:
 
 def test_a_key_that_is_held_down_is_meant_once(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Text")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Text")
     for _ in range(5):
         ute.page.keyboard.down("1")  # the second one and those after it are repetitions
     ute.page.keyboard.up("1")
@@ -211,8 +208,7 @@ def test_nothing_is_said_of_an_image_that_is_being_left(person: LogIn, site: Pat
 
 def test_undo_takes_back_what_oneself_said_and_not_what_others_said_since(person: LogIn) -> None:
     olga, ute = person("olga"), person("ute")
-    frame = ute.open_alone("gallery?q=bicycle.png")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?q=bicycle.png")
     ute.page.keyboard.press("1")
     frame.locator(".what", has_text="Painting").wait_for()
     other = olga.open_alone("gallery?q=bicycle.png")
@@ -228,8 +224,7 @@ def test_undo_takes_back_what_oneself_said_and_not_what_others_said_since(person
 
 def test_an_undo_that_did_not_get_through_can_be_tried_again(person: LogIn) -> None:
     ute = person("ute")
-    frame = ute.open_alone("gallery?class=Text")
-    frame.locator("body").press("ArrowRight")
+    frame = at_first_image(ute, "gallery?class=Text")
     for number, key in enumerate(("1", "3")):
         ute.page.keyboard.press(key)
         frame.locator(".tile").nth(number).get_by_text("class corrected").wait_for()

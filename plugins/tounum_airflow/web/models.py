@@ -55,7 +55,7 @@ class Promotion(BaseModel):
 
 @router.post("/promotions", dependencies=[*may_promote])
 def promote(request: Request, body: Promotion, user: GetUserDep) -> Response:
-    """Promote a version, or roll back; the files are checked first, in a process of its own."""
+    """Promote a version, or roll back; the version is loaded first, in a process of its own."""
     lake = lake_of(request)
     asked = ("promote", body.model, body.version) if body.version else ("rollback", body.model)
     done = lake.run("models", *asked)
